@@ -1,0 +1,1 @@
+"""One folder a platform. A connector imports ``connectors.base`` and ``core``, never another connector."""

@@ -1,0 +1,1 @@
+"""What connectors share: the one place that speaks HTTP, and the client of our own agent."""

@@ -1,0 +1,3 @@
+"""This machine as a place to train on."""
+
+NAME = "local"

@@ -1,0 +1,73 @@
+"""Runs on this machine: an agent process that outlives whoever started it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+from peft_studio.connectors.base.agent_client import Address, AgentClient
+from peft_studio.core.runs.events import Event
+from peft_studio.core.runs.folder import RunFolder
+from peft_studio.core.system import detached, is_locked
+
+
+class LocalCompute:
+    """This machine. Implements :class:`peft_studio.core.ports.Compute`."""
+
+    name = "local"
+
+    def submit_job(self, folder: RunFolder, *, from_step: int = 0) -> None:
+        """Start the agent in a session of its own: closing the notebook, kernel or terminal does not reach it."""
+        command = [sys.executable, "-m", "peft_studio.runner", "agent", str(folder.path), "--from-step", str(from_step)]
+        with (folder.path / "agent.log").open("ab") as log:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=folder.path,
+                env=_environment(),
+                **detached(),
+            )
+        # Should the agent end before we do, somebody must take note, or it stays in the process table.
+        threading.Thread(target=process.wait, name=f"agent-{folder.id}", daemon=True).start()
+
+    def stream_logs(self, folder: RunFolder, *, after: int = 0) -> Iterator[Event]:
+        """Events as they happen, over the agent's own protocol."""
+        for message in self._client(folder).stream(after=after):
+            if isinstance(message, Event):
+                yield message
+
+    def stop_job(self, folder: RunFolder, *, save: bool) -> None:
+        """Ask the agent to stop."""
+        self._client(folder).command("stop", save=save)
+
+    def fetch_artifact(self, folder: RunFolder, name: str, to: Path) -> Path:
+        """Copy a file of the run; the agent is not needed, the file is already here."""
+        to.parent.mkdir(parents=True, exist_ok=True)
+        return Path(shutil.copy2(folder.path / name, to))
+
+    def _client(self, folder: RunFolder) -> AgentClient:
+        return AgentClient(lambda: find_agent(folder))
+
+
+def find_agent(folder: RunFolder) -> Address | None:
+    """The address of a run's agent; None when none is alive."""
+    if not is_locked(folder.agent_lock):
+        return None
+    try:
+        found = json.loads(folder.agent.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    return Address(found["host"], found["port"], found["token"])
+
+
+def _environment() -> dict[str, str]:
+    """Ours, less what only makes sense inside a notebook's kernel."""
+    return {key: value for key, value in os.environ.items() if not key.startswith(("JPY_", "JUPYTER_", "IPYTHON"))}

@@ -1,0 +1,1 @@
+"""What PEFT Studio knows and decides. No vendor, no HTTP, no widget, no torch: values in, values out."""

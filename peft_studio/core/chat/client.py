@@ -1,0 +1,238 @@
+"""``Chat``: ask a base model and its adapters, which are loaded once in a process of their own.
+
+Knows adapters by name and path. The line to the process is ``process``; loading and answering happen in the runner.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Generator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from peft_studio.core.chat.process import ChatProcess
+from peft_studio.core.chat.reply import Reply
+from peft_studio.core.errors import ChatError, nearest
+from peft_studio.core.models.adapter_files import check_adapter, read_base_shape
+from peft_studio.core.models.trust import PinnedCode
+
+Prompt = str | Sequence[Mapping[str, Any]]
+
+
+class Chat:
+    """A conversation partner: one base model, any number of adapters. Use it as a context manager, or ``close()`` it.
+
+    Safe to use from several threads: one question is answered at a time, the others wait.
+    """
+
+    def __init__(self, process: ChatProcess, facts: dict[str, Any]) -> None:
+        self._process = process
+        self._facts = facts
+        self._asking = threading.Lock()
+        self._asker: int | None = None
+        self.last: Reply | None = None  # of ask() or of a stream() that was read to its end
+
+    @classmethod
+    def open(
+        cls,
+        model_folder: str | Path,
+        *,
+        adapters: Mapping[str, Any] | None = None,
+        python: str = sys.executable,
+        precision: str = "fp32",
+        quantization: str | None = None,
+        device: str = "auto",
+        max_memory_bytes: int | None = None,
+        remote_code: PinnedCode | None = None,
+    ) -> Chat:
+        """Start the process, load the base model and attach the adapters. Blocks for seconds.
+
+        Args:
+            model_folder: A prepared base model (``find_prepared``).
+            adapters: Name → adapter folder, or an object with such a ``path``.
+            python: The interpreter that has the ``[train]`` extra.
+            precision: ``fp32``, ``bf16`` or ``fp16``.
+            quantization: ``int8``, ``int4`` or ``nf4``; None quantises to nf4 only when free memory is too short for
+                ``precision``, and every reply then says so.
+            device: ``auto`` (a GPU where there is one), ``cpu`` or ``cuda``.
+            max_memory_bytes: Count no more than this as free.
+            remote_code: Repository and commit whose Python may run, for a model that brings its own.
+
+        Raises:
+            AdapterMismatch: An adapter does not fit; decided before the process starts.
+            ModelFailure: The model cannot be loaded, or not even nf4 fits the memory.
+            ChatError: The process died.
+        """
+        paths = {name: _get_path(adapter) for name, adapter in (adapters or {}).items()}
+        if paths:
+            base = read_base_shape(model_folder)
+            for name, path in paths.items():
+                check_adapter(path, base, name=name)
+        process = ChatProcess(python)
+        chat = cls(process, {})
+        try:
+            chat._facts = chat._call(
+                "load",
+                folder=str(model_folder),
+                precision=precision,
+                quantization=quantization,
+                device=device,
+                max_memory_bytes=max_memory_bytes,
+                remote_code=[remote_code.repo, remote_code.commit] if remote_code else None,
+            )
+            for name, path in paths.items():
+                chat.add(name, path)
+        except BaseException:
+            process.close()
+            raise
+        return chat
+
+    def ask(self, prompt: Prompt, *, adapter: str | None = None, **options: Any) -> Reply:
+        """Answer a prompt (a string, or messages with ``role`` and ``content``) and return the whole reply.
+
+        Options are those of :meth:`stream`. ``adapter=None`` is the bare base model.
+
+        Raises:
+            ChatError: No adapter of that name, a prompt that is too long, or the process is gone.
+        """
+        for _ in (pieces := self.stream(prompt, adapter=adapter, **options)):
+            pass
+        pieces.close()
+        assert self.last is not None
+        return self.last
+
+    def stream(
+        self,
+        prompt: Prompt,
+        *,
+        adapter: str | None = None,
+        max_new_tokens: int = 256,
+        temperature: float = 0.0,
+        top_p: float = 1.0,
+        seed: int | None = None,
+    ) -> _Pieces:
+        """Answer a prompt piece by piece. Leaving the loop early ends the answer; ``chat.last`` is the reply at its end.
+
+        ``temperature`` 0 is greedy: the same question gives the same answer.
+        """
+        if max_new_tokens < 1:
+            raise ChatError(f"max_new_tokens is {max_new_tokens}.", hint="Ask for at least one token.")
+        if adapter is not None and adapter not in self.adapters:
+            hint = nearest(adapter, self.adapters) if self.adapters else "Add it with chat.add(name, path)."
+            raise ChatError(f"There is no adapter {adapter!r} in this chat.", hint=hint)
+        request = {
+            "prompt": prompt if isinstance(prompt, str) else [dict(message) for message in prompt],
+            "adapter": adapter,
+            "max_new_tokens": max_new_tokens,
+            "temperature": temperature,
+            "top_p": top_p,
+            "seed": seed,
+        }
+        return self._stream(request)
+
+    def _stream(self, request: dict[str, Any]) -> _Pieces:
+        with _Turn(self):
+            exchange = self._process.exchange("ask", **request)
+            try:
+                for line in exchange:
+                    if "done" in line:
+                        self.last = Reply(**line["done"])
+                    else:
+                        yield line["piece"]
+            finally:
+                exchange.close()
+
+    def stop(self) -> None:
+        """End the answer that is being written, from another thread; its reply says ``stopped``."""
+        self._process.interrupt()
+
+    def add(self, name: str, path: Any) -> dict[str, Any]:
+        """Bring in an adapter (or replace one of that name) without reloading the base; returns what it took and notes.
+
+        Raises:
+            AdapterMismatch: It does not fit this base; nothing has changed.
+        """
+        return self._change("add", name=name, path=str(_get_path(path)))
+
+    def remove(self, name: str) -> None:
+        """Take an adapter out and free its memory."""
+        self._change("remove", name=name)
+
+    def stats(self) -> dict[str, Any]:
+        """Base, adapters, quantization and why, memory in bytes, and whether switching takes the fast way."""
+        self._facts = self._call("stats")
+        return dict(self._facts)
+
+    @property
+    def adapters(self) -> tuple[str, ...]:
+        """Names of the adapters that can be asked."""
+        return tuple(self._facts.get("adapters", ()))
+
+    @property
+    def pid(self) -> int:
+        """Process id of the chat process."""
+        return self._process.pid
+
+    @property
+    def closed(self) -> bool:
+        """Whether the process is gone."""
+        return not self._process.running
+
+    def close(self) -> None:
+        """End the process and free its memory; safe to call twice."""
+        self._process.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        state = "closed" if self.closed else f"{(self._facts.get('memory_bytes') or 0) / 1e9:.2f} GB"
+        quantised = f", {self._facts['quantization']}" if self._facts.get("quantization") else ""
+        adapters = ", ".join(self.adapters) or "no adapters"
+        return f"<Chat {self._facts.get('base', '?')}{quantised} · {adapters} · {state}>"
+
+    def _change(self, command: str, **fields: Any) -> dict[str, Any]:
+        done = self._call(command, **fields)
+        self._facts = {**self._facts, "adapters": done["adapters"]}
+        return done
+
+    def _call(self, command: str, **fields: Any) -> dict[str, Any]:
+        with _Turn(self):
+            *_, last = self._process.exchange(command, **fields)
+        done: dict[str, Any] = last["done"]
+        return done
+
+
+_Pieces = Generator[str, None, None]
+
+
+class _Turn:
+    """Holds the chat for one exchange. The same thread asking again would wait for itself, so it gets an error."""
+
+    def __init__(self, chat: Chat) -> None:
+        self._chat = chat
+
+    def __enter__(self) -> None:
+        if self._chat._asker == threading.get_ident():
+            raise ChatError(
+                "An answer is still being streamed in this thread.",
+                hint="Read it to its end, or close the stream, first.",
+            )
+        self._chat._asking.acquire()
+        self._chat._asker = threading.get_ident()
+
+    def __exit__(self, *_: object) -> None:
+        self._chat._asker = None
+        self._chat._asking.release()
+
+
+def _get_path(adapter: Any) -> Path:
+    """The folder of an adapter given as a path or as an object that has one."""
+    return Path(getattr(adapter, "path", adapter)).absolute()

@@ -1,0 +1,7 @@
+"""Smart defaults: a value for every field of a run spec that a person has not set, each with its reason and source."""
+
+from peft_studio.core.defaults.default import Default
+from peft_studio.core.defaults.derive import derive_defaults, explain_spec
+from peft_studio.core.defaults.specs import ExplainedSpec, Explanation
+
+__all__ = ["Default", "ExplainedSpec", "Explanation", "derive_defaults", "explain_spec"]

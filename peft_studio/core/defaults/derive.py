@@ -1,0 +1,62 @@
+"""All defaults together, and why a spec's fields have their values. Pure: facts and choices in, values with reasons out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from math import ceil
+from typing import Any
+
+from peft_studio.core.defaults.adapter import derive_adapter
+from peft_studio.core.defaults.default import Default
+from peft_studio.core.defaults.hardware import derive_hardware
+from peft_studio.core.defaults.schedule import derive_schedule
+from peft_studio.core.defaults.trade_offs import METHODS, QUANTIZATIONS
+from peft_studio.core.spec import Basis, RunSpec
+
+NOT_EXPLAINED = frozenset({"version", "basis", "chosen", "data", "name", "tags"})
+MOST_STEPS_AT_RISK = 50
+
+
+def derive_defaults(basis: Basis, chosen: Mapping[str, Any]) -> dict[str, Default]:
+    """A default for every derived field, given the facts and the fields that a person set (which steer the others)."""
+    method = chosen.get("method", "lora")
+    found = (
+        derive_adapter(method, basis, chosen) | derive_schedule(method, basis, chosen) | derive_hardware(method, basis)
+    )
+    values = {**{name: default.value for name, default in found.items()}, **chosen}
+    return found | _monitoring(basis, values)
+
+
+def explain_spec(spec: RunSpec) -> dict[str, Default]:
+    """Every field of a spec with its value and why it has it; a field a person set says so, with what it would have been."""
+    derived = derive_defaults(spec.basis, {name: getattr(spec, name) for name in spec.chosen})
+    explained = {}
+    for name, field in RunSpec.model_fields.items():
+        if name in NOT_EXPLAINED:
+            continue
+        value, default = getattr(spec, name), derived.get(name)
+        if name in spec.chosen or name == "model":
+            instead = f" The default would be {default.value}." if default and default.value != value else ""
+            explained[name] = Default(value, f"Set by you.{instead}", "you")
+        else:
+            explained[name] = default or Default(
+                value, field.description or "As peft and transformers have it.", "PEFT Studio"
+            )
+    for name, meaning in (("method", METHODS[spec.method]), ("quantization", QUANTIZATIONS[spec.quantization])):
+        explained[name] = replace(explained[name], why=f"{explained[name].why} {meaning}")
+    return explained
+
+
+def _monitoring(basis: Basis, values: Mapping[str, Any]) -> dict[str, Default]:
+    """``values`` holds the other fields as they will be: derived or chosen."""
+    batch = values["batch_size"] * values["gradient_accumulation_steps"] * values["processes"]
+    steps = values.get("max_steps") or ceil((basis.train_rows or 0) / batch) * values["epochs"]
+    save = max(1, min(MOST_STEPS_AT_RISK, ceil(steps / 10))) if steps else MOST_STEPS_AT_RISK
+    return {
+        "save_steps": Default(
+            save, "A crash costs at most a tenth of the run, and never more than 50 steps.", "PEFT Studio"
+        ),
+        "logging_steps": Default(1, "A row of numbers costs microseconds.", "measured"),
+        "seed": Default(0, "Fixed, so that a run can be repeated.", "PEFT Studio"),
+    }

@@ -1,0 +1,36 @@
+"""The device of this machine as the notebook sees it: without torch, from the system's own tools."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from dataclasses import dataclass
+from functools import cache
+
+from peft_studio.core.system import cpu_has_bf16
+
+AMPERE = 8.0  # first compute capability with bfloat16
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """``kind`` is cuda or cpu; ``bf16`` whether it multiplies bfloat16 in hardware."""
+
+    kind: str
+    name: str
+    bf16: bool
+
+
+@cache
+def find_device() -> Device:
+    """The device that a run here would use: the first NVIDIA GPU, else the CPU."""
+    nvidia = shutil.which("nvidia-smi")
+    if nvidia:
+        query = [nvidia, "--query-gpu=name,compute_cap", "--format=csv,noheader"]
+        try:
+            out = subprocess.run(query, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+            name, _, capability = out.splitlines()[0].rpartition(",")
+            return Device("cuda", name.strip(), float(capability) >= AMPERE)
+        except (OSError, subprocess.SubprocessError, ValueError, IndexError):
+            pass  # a driver without a card, or a tool too old to say: then it is the CPU
+    return Device("cpu", "CPU", cpu_has_bf16())

@@ -1,0 +1,42 @@
+"""A place that runs jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+
+from peft_studio.core.runs.events import Event
+from peft_studio.core.runs.folder import RunFolder
+
+
+class Compute(Protocol):
+    """Starts a run's agent somewhere, and is the way to it."""
+
+    name: str
+
+    def submit_job(self, folder: RunFolder, *, from_step: int = 0) -> None:
+        """Start an agent for a run whose folder is complete. Returns as soon as it is on its way; it outlives the caller.
+
+        Called twice for one run it does no harm: the second agent finds the first one's lock and ends.
+        """
+        ...
+
+    def stream_logs(self, folder: RunFolder, *, after: int = 0) -> Iterator[Event]:
+        """Events with a number above ``after`` as they happen, each once and in order; ends when the job does.
+
+        A broken connection is taken up again where it broke. Ends early, without an error, when the agent is gone.
+        """
+        ...
+
+    def stop_job(self, folder: RunFolder, *, save: bool) -> None:
+        """Ask the agent to stop; with ``save`` after the current step, keeping what was learned. Returns when it has agreed.
+
+        Raises:
+            RunStateError: No agent answers for this run.
+        """
+        ...
+
+    def fetch_artifact(self, folder: RunFolder, name: str, to: Path) -> Path:
+        """Copy a file of the run, named by its path inside the run folder, to ``to``; an unfinished copy is continued."""
+        ...

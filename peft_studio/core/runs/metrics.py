@@ -1,0 +1,159 @@
+"""Numbers by step, as fixed-width binary records: about 10 bytes a value, one ``write`` call a row, nothing lost on SIGKILL.
+
+File layout, little-endian; every record ends with the CRC-32 of what stands before it in the record:
+
+    header   b"PSMETRIC1\\n"
+    columns  u8=1  u8 id  u16 length  JSON list of names           crc
+    row      u8=2  u8 id  u32 step  f64 at  f64 × names            crc
+    rewind   u8=3  u8=0   u32 step                                 crc     rows of later steps are void: a resume starts here
+
+Once ``log()`` has returned, the row is in the page cache and survives the death of the process. A torn last record is cut off by the
+next writer and skipped by readers.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from zlib import crc32
+
+from peft_studio.core.system import open_private
+
+HEADER = b"PSMETRIC1\n"
+_CRC = struct.Struct("<I")
+_COLUMNS = struct.Struct("<BBH")
+_REWIND = struct.Struct("<BBI")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row: the values logged together at one step. ``at`` is seconds since 1970, UTC."""
+
+    step: int
+    at: float
+    values: dict[str, float]
+
+
+class MetricsWriter:
+    """Appends rows. One writer a file."""
+
+    def __init__(self, path: Path) -> None:
+        whole = 0
+        if path.exists():
+            reader = MetricsReader(path)
+            reader.read()
+            whole = reader.offset
+        self._fd = open_private(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
+        os.ftruncate(self._fd, whole)
+        if whole == 0:
+            os.write(self._fd, HEADER)
+        # A new writer declares its columns anew, so ids need not be recovered from the file.
+        self._rows: dict[tuple[str, ...], tuple[struct.Struct, int]] = {}
+
+    def log(self, step: int, **values: float) -> None:
+        """Append one row. When this returns, the row survives SIGKILL. NaN and infinity are kept as they are."""
+        known = self._rows.get(tuple(values))
+        if known is None:
+            known = self._declare(tuple(values))
+        layout, number = known
+        record = layout.pack(2, number, step, time.time(), *values.values())
+        os.write(self._fd, record + _CRC.pack(crc32(record)))
+
+    def rewind(self, step: int) -> None:
+        """Say that training goes on from this step: rows of later steps are superseded."""
+        self._append(_REWIND.pack(3, 0, step))
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._fd)
+
+    def _declare(self, names: tuple[str, ...]) -> tuple[struct.Struct, int]:
+        number = len(self._rows)
+        if number > 255:
+            raise ValueError("a metrics file holds at most 256 different sets of columns")
+        text = json.dumps(names).encode()
+        self._append(_COLUMNS.pack(1, number, len(text)) + text)
+        self._rows[names] = (_row_layout(len(names)), number)
+        return self._rows[names]
+
+    def _append(self, record: bytes) -> None:
+        os.write(self._fd, record + _CRC.pack(crc32(record)))
+
+
+class MetricsReader:
+    """Follows a metrics file. ``read()`` returns rows that are new since the last call, after a rewind the repeated ones too."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.offset = 0
+        self.rewound_to: int | None = (
+            None  # set by read() when it passed a rewind: drop later steps before adding its rows
+        )
+        self._columns: dict[int, tuple[tuple[str, ...], struct.Struct]] = {}
+
+    def read(self) -> list[Row]:
+        """New rows in the order written, superseded ones among them already left out."""
+        self.rewound_to = None
+        try:
+            with self._path.open("rb") as file:
+                file.seek(self.offset)
+                data = file.read()
+        except FileNotFoundError:
+            return []
+        start = len(HEADER) if self.offset == 0 else 0
+        if self.offset == 0 and not data.startswith(HEADER):
+            return []
+        rows: list[Row] = []
+        while (end := self._take(data, start, rows)) is not None:
+            start = end
+        self.offset += start
+        return rows
+
+    def _take(self, data: bytes, start: int, rows: list[Row]) -> int | None:
+        """Decode the record at ``start`` and return where it ends; None when it is unfinished or damaged."""
+        if start + 2 > len(data):
+            return None
+        kind, number = data[start], data[start + 1]
+        if kind == 2 and number in self._columns:
+            names, layout = self._columns[number]
+            end = start + layout.size
+        elif kind == 1 and start + 4 <= len(data):
+            end = start + _COLUMNS.size + _COLUMNS.unpack_from(data, start)[2]
+        elif kind == 3:
+            end = start + _REWIND.size
+        else:
+            return None
+        if end + 4 > len(data) or _CRC.unpack_from(data, end)[0] != crc32(data[start:end]):
+            return None
+        if kind == 2:
+            _, _, step, at, *values = layout.unpack_from(data, start)
+            rows.append(Row(step, at, dict(zip(names, values, strict=True))))
+        elif kind == 1:
+            names = tuple(json.loads(data[start + _COLUMNS.size : end]))
+            self._columns[number] = (names, _row_layout(len(names)))
+        else:
+            step = _REWIND.unpack_from(data, start)[2]
+            self.rewound_to = step if self.rewound_to is None else min(step, self.rewound_to)
+            rows[:] = [row for row in rows if row.step <= step]
+        return end + 4
+
+
+def read_metrics(path: Path) -> list[Row]:
+    """Every valid row of a metrics file, in order of writing."""
+    return MetricsReader(path).read()
+
+
+def merge_steps(rows: list[Row]) -> dict[int, dict[str, float]]:
+    """Rows of one step joined into one: step → its values, later rows winning. Steps stay in order of first appearance."""
+    merged: dict[int, dict[str, float]] = {}
+    for row in rows:
+        merged.setdefault(row.step, {}).update(row.values)
+    return merged
+
+
+def _row_layout(values: int) -> struct.Struct:
+    return struct.Struct(f"<BBId{values}d")

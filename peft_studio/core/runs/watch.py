@@ -1,0 +1,21 @@
+"""Whether a run's agent is alive, as far as this machine can tell. For a run on this machine the lock file is proof."""
+
+from __future__ import annotations
+
+from peft_studio.core.runs.folder import RunFolder
+from peft_studio.core.runs.state import RunState, Standing, standing
+from peft_studio.core.system import is_locked
+
+STARTUP_S = 15.0  # an interpreter on a busy machine may take this long from launch to holding the lock
+
+
+def current_standing(folder: RunFolder, state: RunState, *, now: float) -> Standing:
+    """How the run stands: its folded state, or ``lost`` when nothing is there to carry it on."""
+    alive = is_locked(folder.agent_lock)
+    if not alive and not folder.agent_lock.exists():
+        alive = now - state.last_at < STARTUP_S  # created, its agent not up yet
+    try:
+        heard_at: float | None = folder.heartbeat.stat().st_mtime
+    except FileNotFoundError:
+        heard_at = None
+    return standing(state, agent_alive=alive, heard_at=heard_at, now=now)

@@ -1,0 +1,81 @@
+"""A list of runs as a user meets it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from html import escape
+from typing import TYPE_CHECKING
+
+from peft_studio.core.errors import StudioError
+from peft_studio.core.runs.store import RunRow
+from peft_studio.core.services.run import Run
+
+if TYPE_CHECKING:
+    import pandas
+
+HEADS = ("id", "name", "state", "model", "method", "step", "loss", "eval loss")
+
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+
+
+class RunList(Sequence[Run]):
+    """Runs, newest first: iterate, index, or ``to_pandas()``."""
+
+    def __init__(self, rows: list[RunRow], open_run: Callable[[str], Run]) -> None:
+        self.rows = rows
+        self._open = open_run
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> Run:  # type: ignore[override]  # a slice of handles has no use
+        return self._open(self.rows[index].id)
+
+    def __iter__(self) -> Iterator[Run]:
+        return (self._open(row.id) for row in self.rows)
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """One row a run; times aware, UTC."""
+        import pandas
+
+        frame = pandas.DataFrame([asdict(row) for row in self.rows], columns=list(RunRow.__slots__))
+        for column in ("created_at", "last_at"):
+            frame[column] = pandas.to_datetime(frame[column], unit="s", utc=True)
+        return frame
+
+    def __repr__(self) -> str:
+        if not self.rows:
+            return "No runs."
+        cells = [HEADS, *(_cells(row) for row in self.rows)]
+        widths = [max(len(line[column]) for line in cells) for column in range(len(HEADS))]
+        return "\n".join(
+            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells
+        )
+
+    def _repr_html_(self) -> str:
+        head = "".join(f"<th>{head}</th>" for head in HEADS)
+        body = "".join(
+            "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in _cells(row)) + "</tr>" for row in self.rows
+        )
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _cells(row: RunRow) -> tuple[str, ...]:
+    step = f"{row.step} of {row.total_steps}" if row.step is not None and row.total_steps else "—"
+    name = row.name or f"{datetime.fromtimestamp(row.created_at, UTC):%d %b %H:%M}"
+    loss, eval_loss = (f"{value:.3f}" if value is not None else "—" for value in (row.loss, row.eval_loss))
+    return (row.id, name, row.state, row.model, row.method, step, loss, eval_loss)
+
+
+def parse_since(since: str | datetime | None) -> float | None:
+    """A time, or an age such as ``"7d"``, as seconds since 1970."""
+    if since is None:
+        return None
+    if isinstance(since, datetime):
+        return since.astimezone(UTC).timestamp()
+    if (age := re.fullmatch(r"(\d+)([smhdw])", since)) is None:
+        raise StudioError(f"{since!r} is no age.", hint="Say for instance '12h', '7d' or '4w', or give a datetime.")
+    return (datetime.now(UTC) - timedelta(seconds=int(age[1]) * _SECONDS[age[2]])).timestamp()

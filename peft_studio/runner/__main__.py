@@ -1,0 +1,36 @@
+"""Command line of the worker processes; for PEFT Studio's own use.
+
+agent RUN_FOLDER [--from-step N]     supervise one run
+train RUN_FOLDER [--from-step N]     train; started by the agent
+prepare MODEL --home HOME            bring a base model onto this machine
+fetch-dataset ID --home HOME         bring a hub data set onto this machine
+chat                                 answer prompts on standard input
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+# Imported only when asked for: an agent must stay small, so it may never load torch.
+COMMANDS = {
+    "agent": "peft_studio.runner.agent.agent:agent_main",
+    "train": "peft_studio.runner.trainer.main:train_main",
+    "prepare": "peft_studio.runner.trainer.prepare:prepare_main",
+    "fetch-dataset": "peft_studio.runner.trainer.prepare:fetch_dataset_main",
+    "chat": "peft_studio.runner.trainer.chat:chat_main",
+}
+
+
+def main(argv: list[str]) -> int:
+    """Run one command and return its exit status."""
+    if not argv or argv[0] not in COMMANDS:
+        print(__doc__, file=sys.stderr)
+        return 2
+    module, function = COMMANDS[argv[0]].split(":")
+    status: int = getattr(importlib.import_module(module), function)(argv[1:])
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,203 @@
+"""The life of one job of a run, from the place in the line to the last event."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import platform
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from peft_studio.core.runs import events as ev
+from peft_studio.core.runs.checkpoints import discard_after, sha256_of
+from peft_studio.core.runs.failures import build_failure
+from peft_studio.core.runs.folder import RunFolder
+from peft_studio.core.runs.metrics import MetricsWriter
+from peft_studio.core.runs.state import HEARTBEAT_S
+from peft_studio.core.spec import RunSpec
+from peft_studio.core.system import try_lock
+from peft_studio.runner.agent.journal import Journal
+from peft_studio.runner.agent.server import AgentServer
+from peft_studio.runner.agent.slots import Slot
+from peft_studio.runner.agent.trainer_process import TrainerProcess
+from peft_studio.runner.agent.vitals import SAMPLE_S, Vitals
+
+LOCK_WAIT_S = 10.0  # a reader that asks who lives may hold the lock for an instant
+LINGER_S = 3.0  # clients get this long to read the last event
+
+
+class Agent:
+    """Supervises one job. Owns the journal; the only place that decides how a job ended."""
+
+    def __init__(self, folder: RunFolder, *, from_step: int) -> None:
+        self._folder = folder
+        self._spec: RunSpec = folder.load_spec()
+        self._from_step = from_step
+        self._journal = Journal(folder)
+        self._server = AgentServer(folder, self._journal, self._take_command)
+        self._trainer = TrainerProcess(folder, from_step=from_step, processes=self._spec.processes)
+        self._stopped = asyncio.Event()
+        self._outcome: ev.Finished | None = None
+        self._vitals: Vitals | None = None
+
+    async def run(self) -> None:
+        """Carry the job from start to its last event."""
+        discard_after(self._folder.checkpoints, self._from_step)
+        self._journal.append(ev.JobStarted(pid=os.getpid(), from_step=self._from_step))
+        await self._server.start()
+        beating = asyncio.create_task(self._beat())
+        slot = Slot(self._folder.home, device=self._spec.basis.device, run_id=self._folder.id)
+        try:
+            self._journal.append(ev.PhaseEntered(phase="queued"))
+            if await self._turn_comes(slot):
+                self._journal.append(ev.Environment(facts=_environment()))
+                finished = await self._supervise()
+            else:
+                finished = ev.Finished(state="stopped")
+        finally:
+            slot.leave()
+        self._journal.append(finished)
+        await self._server.stop(grace_s=LINGER_S)
+        beating.cancel()
+        self._journal.close()
+
+    async def _turn_comes(self, slot: Slot) -> bool:
+        """Wait for the device; False when somebody stopped the run first."""
+        waiting, stopped = asyncio.create_task(slot.wait()), asyncio.create_task(self._stopped.wait())
+        await asyncio.wait({waiting, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        stopped.cancel()
+        return not self._stopped.is_set()
+
+    async def _supervise(self) -> ev.Finished:
+        await self._trainer.start()
+        assert self._trainer.pid
+        self._vitals = Vitals(self._trainer.pid)
+        status = await self._trainer.run(on_event=self._take_event, on_line=self._take_line)
+        return self._judge(status)
+
+    def _take_event(self, raw: dict[str, Any]) -> None:
+        event = ev.parse_event(raw)
+        if isinstance(event, ev.Finished):
+            self._outcome = event  # not logged yet: the agent checks it first
+        else:
+            self._journal.append(event)
+
+    def _take_line(self, text: str) -> None:
+        lowered = text.lower()
+        level: ev.Level = (
+            "error" if lowered.startswith(("error", "traceback")) else "warning" if "warning" in lowered else "info"
+        )
+        self._journal.log(level, text, source="trainer")
+
+    def _judge(self, status: int) -> ev.Finished:
+        """How the job ended. ``completed`` needs the adapter's file, with the digest that was announced."""
+        outcome, adapter = self._outcome, self._journal.state.adapter
+        requested = self._journal.state.stop_requested
+        if outcome is None and requested and not requested.save:
+            return ev.Finished(state="stopped")
+        if outcome is None:
+            return ev.Finished(state="failed", failure=self._death(status))
+        if outcome.state != "failed" and adapter:
+            weights = self._folder.path / adapter.path / "adapter_model.safetensors"
+            if not weights.is_file() or sha256_of(weights) != adapter.sha256:
+                failure = build_failure(
+                    "adapter_unloadable",
+                    f"{weights.name} is missing or differs from what was written.",
+                    spec=self._spec,
+                )
+                return ev.Finished(state="failed", failure=failure)
+        if outcome.state == "completed" and adapter is None:
+            failure = build_failure(
+                "adapter_unloadable", "The trainer ended without announcing an adapter.", spec=self._spec
+            )
+            return ev.Finished(state="failed", failure=failure)
+        return outcome
+
+    def _death(self, status: int) -> ev.Failure:
+        tail = [event.text for event in self._tail_of_log()]
+        step = self._journal.state.checkpoints[-1].step if self._journal.state.checkpoints else None
+        kept = f" The checkpoint of step {step} is kept." if step else " No checkpoint had been saved yet."
+        if status < 0:
+            name = signal.Signals(-status).name if -status in list(signal.Signals) else f"signal {-status}"
+            peak = self._vitals.peak_rss_bytes / 2**30 if self._vitals else 0.0
+            message = f"The trainer was ended from outside by {name}; it had used up to {peak:.1f} GiB of memory.{kept}"
+        else:
+            message = f"The trainer ended with status {status} and said no reason.{kept}"
+        return build_failure("trainer_killed", message, spec=self._spec, trace="\n".join(tail), step=step)
+
+    def _tail_of_log(self) -> list[ev.Logged]:
+        from peft_studio.core.runs.log import read_events
+
+        return [event for event in read_events(self._folder.events) if isinstance(event, ev.Logged)][-30:]
+
+    def _take_command(self, command: dict[str, object]) -> str | None:
+        if command["command"] != "stop":
+            return f"Unknown command {command['command']!r}; this agent knows 'stop'."
+        save = bool(command.get("save", True))
+        self._journal.append(ev.StopRequested(save=save))
+        self._stopped.set()
+        if self._trainer.pid:
+            asyncio.get_running_loop().run_in_executor(
+                None, lambda: self._trainer.stop(save=False)
+            ) if not save else self._trainer.stop(save=True)
+        return None
+
+    async def _beat(self) -> None:
+        """Signs of life and vitals, for as long as the agent runs."""
+        system = MetricsWriter(self._folder.system)
+        sampled_at = beat_at = 0.0
+        while True:
+            now = time.monotonic()
+            if now - beat_at >= HEARTBEAT_S:
+                beat_at = now
+                self._folder.heartbeat.touch()
+                self._journal.index_if_due()
+            if self._vitals and now - sampled_at >= SAMPLE_S:
+                sampled_at = now
+                figures = await asyncio.to_thread(self._vitals.sample)
+                system.log(0, **figures)
+            await asyncio.sleep(0.5)
+
+
+def _environment() -> dict[str, str | int | float | None]:
+    from importlib import metadata
+
+    packages = ("peft-studio", "torch", "transformers", "peft", "accelerate", "bitsandbytes", "tokenizers")
+    found: dict[str, str | int | float | None] = {
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "cpus": os.cpu_count(),
+    }
+    for package in packages:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found[package] = None
+    return found
+
+
+def agent_main(argv: list[str]) -> int:
+    """Supervise one run; returns when the job has ended. Exit status 3: another agent has the run."""
+    parser = argparse.ArgumentParser(prog="agent")
+    parser.add_argument("run_folder", type=Path)
+    parser.add_argument("--from-step", type=int, default=0)
+    arguments = parser.parse_args(argv)
+    folder = RunFolder(arguments.run_folder)
+    deadline = time.monotonic() + LOCK_WAIT_S
+    with folder.agent_lock.open("a+b") as lock:
+        while not try_lock(lock):
+            if time.monotonic() > deadline:
+                print(f"Another agent has {folder.id}.", file=sys.stderr)
+                return 3
+            time.sleep(0.05)
+        asyncio.run(_run(folder, arguments.from_step))
+    return 0
+
+
+async def _run(folder: RunFolder, from_step: int) -> None:
+    await Agent(folder, from_step=from_step).run()

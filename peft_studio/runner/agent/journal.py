@@ -1,0 +1,63 @@
+"""The one writer of a run's event log: appends, folds the state, keeps the index row fresh, wakes whoever streams."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+import time
+
+from peft_studio.core.runs import events as ev
+from peft_studio.core.runs.folder import RunFolder
+from peft_studio.core.runs.log import EventLogWriter, read_events
+from peft_studio.core.runs.metrics import MetricsReader, Row
+from peft_studio.core.runs.state import RunState, fold
+from peft_studio.core.runs.store import RunStore
+
+INDEX_S = 2.0  # the index row of a live run is at most this old
+DURABLE = ("created", "job_started", "checkpoint", "adapter", "stop_requested", "finished")
+
+
+class Journal:
+    """Events in, state out. Used from the agent's event loop only."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        past = read_events(folder.events)
+        self.state: RunState = fold(past)
+        started_before = any(isinstance(event, ev.JobStarted) for event in past)
+        self._log = EventLogWriter(folder.events, job=self.state.job + started_before)
+        self._folder = folder
+        self._store = RunStore(folder.home)
+        self._metrics = MetricsReader(folder.metrics)
+        self._tail: list[Row] = []
+        self._indexed_at = 0.0
+        self.changed = asyncio.Event()
+
+    def append(self, event: ev.Event) -> ev.Event:
+        """Write one event, synced where losing it would mislead."""
+        event = self._log.append(event, durable=event.type in DURABLE)
+        self.state = fold([event], self.state)
+        self.changed.set()
+        if event.type in {"phase", "finished"}:
+            self.index()
+        return event
+
+    def log(self, level: ev.Level, text: str, *, source: str = "agent") -> None:
+        """Append one line of output."""
+        self.append(ev.Logged(level=level, text=text, source=source))
+
+    def index_if_due(self) -> None:
+        """Refresh the index row unless that was done a moment ago."""
+        if time.monotonic() - self._indexed_at > INDEX_S:
+            self.index()
+
+    def index(self) -> None:
+        """Refresh the index row. The index can be rebuilt, so a locked or broken one never stops a run."""
+        self._indexed_at = time.monotonic()
+        self._tail = [*self._tail, *self._metrics.read()][-20:]
+        with contextlib.suppress(sqlite3.Error):
+            self._store.refresh(self._folder, self.state, self._tail)
+
+    def close(self) -> None:
+        """Close the log."""
+        self._log.close()

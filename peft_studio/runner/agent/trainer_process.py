@@ -1,0 +1,86 @@
+"""The trainer as the agent sees it: a child process that prints events, takes one command on standard input, and ends.
+
+Standard output carries events as JSON lines; standard error is log text. Closing the trainer's standard input tells it that its agent
+is gone. With several training processes, torchrun stands between: rank 0 alone prints events.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from peft_studio.core.runs.folder import RunFolder
+from peft_studio.core.system import WINDOWS, end_process_tree
+
+LINE_LIMIT = 2**22  # a sample or a stack trace may be long; asyncio's default of 64 KiB is not enough
+
+
+class TrainerProcess:
+    """One execution of the trainer. Call :meth:`run` once; :meth:`stop` may come from the same event loop meanwhile."""
+
+    def __init__(self, folder: RunFolder, *, from_step: int, processes: int) -> None:
+        arguments = ["train", str(folder.path), "--from-step", str(from_step)]
+        module = ["-m", "peft_studio.runner"]
+        if processes > 1:
+            module = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", *module]
+        self._command = [sys.executable, *module, *arguments]
+        self._process: asyncio.subprocess.Process | None = None
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self._process else None
+
+    async def start(self) -> None:
+        """Start it in a process group of its own, so that ending it ends all that it started."""
+        pipe = asyncio.subprocess.PIPE
+        group: dict[str, Any] = {} if WINDOWS else {"start_new_session": True}
+        environment = {
+            **os.environ,
+            "PYTHONUNBUFFERED": "1",
+            "TOKENIZERS_PARALLELISM": "false",
+            "HF_HUB_DISABLE_TELEMETRY": "1",
+        }
+        self._process = await asyncio.create_subprocess_exec(
+            *self._command, stdin=pipe, stdout=pipe, stderr=pipe, limit=LINE_LIMIT, env=environment, **group
+        )  # fmt: skip
+
+    async def run(self, *, on_event: Callable[[dict[str, Any]], None], on_line: Callable[[str], None]) -> int:
+        """Pass on events and log lines until the process has ended; return its exit status, negative for a signal."""
+        process = self._process
+        assert process
+        assert process.stdout
+        assert process.stderr
+        await asyncio.gather(self._events(process.stdout, on_event, on_line), self._lines(process.stderr, on_line))
+        return await process.wait()
+
+    def stop(self, *, save: bool) -> None:
+        """Ask for a stop after the current step, keeping what was learned; without ``save`` end it now."""
+        process = self._process
+        if process is None or process.returncode is not None:
+            return
+        if not save:
+            end_process_tree(process.pid, grace_s=1.0)
+        elif process.stdin and not process.stdin.is_closing():
+            process.stdin.write(b'{"command": "stop"}\n')
+
+    async def _events(
+        self, stream: asyncio.StreamReader, on_event: Callable[[dict[str, Any]], None], on_line: Callable[[str], None]
+    ) -> None:
+        async for line in stream:
+            try:
+                event = json.loads(line)
+            except ValueError:
+                on_line(line.decode(errors="replace").rstrip())
+                continue
+            on_event(event)
+
+    async def _lines(self, stream: asyncio.StreamReader, on_line: Callable[[str], None]) -> None:
+        async for line in stream:
+            text = line.decode(errors="replace").rstrip("\r\n")
+            # Progress bars redraw one line with carriage returns: the last drawing is what a person would see.
+            if text := text.rsplit("\r", 1)[-1]:
+                on_line(text)

@@ -1,0 +1,62 @@
+"""What the machine and the trainer's processes use, sampled from outside the trainer. GPU figures come from ``nvidia-smi`` where it exists."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+
+import psutil
+
+from peft_studio.core.system import free_memory_bytes
+
+SAMPLE_S = 2.0
+
+
+class Vitals:
+    """Samples one process tree."""
+
+    def __init__(self, pid: int) -> None:
+        self._root = psutil.Process(pid)
+        self._seen: dict[int, psutil.Process] = {}
+        self._nvidia = shutil.which("nvidia-smi")
+        self.peak_rss_bytes = 0
+
+    def sample(self) -> dict[str, float]:
+        """Figures by name: ``cpu_percent`` (100 is one core), ``rss_bytes``, ``memory_free_bytes``; with a GPU also its use and memory."""
+        cpu = rss = 0.0
+        for process in self._family():
+            try:
+                cpu += process.cpu_percent()
+                rss += process.memory_info().rss
+            except psutil.NoSuchProcess:
+                continue
+        self.peak_rss_bytes = max(self.peak_rss_bytes, int(rss))
+        found = {"cpu_percent": cpu, "rss_bytes": rss, "memory_free_bytes": float(free_memory_bytes())}
+        return found | (self._gpu() if self._nvidia else {})
+
+    def _family(self) -> list[psutil.Process]:
+        try:
+            family = [self._root, *self._root.children(recursive=True)]
+        except psutil.NoSuchProcess:
+            return []
+        # cpu_percent() measures since its last call on the same object, so objects are kept.
+        self._seen = {process.pid: self._seen.get(process.pid, process) for process in family}
+        return list(self._seen.values())
+
+    def _gpu(self) -> dict[str, float]:
+        query = ["--query-gpu=utilization.gpu,memory.used,memory.total", "--format=csv,noheader,nounits"]
+        try:
+            out = subprocess.run(
+                [self._nvidia or "", *query], capture_output=True, text=True, timeout=5, check=True
+            ).stdout
+            cells = [[float(cell) for cell in line.split(",")] for line in out.splitlines()]
+        except (OSError, subprocess.SubprocessError, ValueError):
+            return {}
+        if not cells:
+            return {}
+        mib = 2**20
+        return {
+            "gpu_percent": max(row[0] for row in cells),
+            "gpu_memory_bytes": sum(row[1] for row in cells) * mib,
+            "gpu_memory_total_bytes": sum(row[2] for row in cells) * mib,
+        }

@@ -1,0 +1,1 @@
+"""The only code that imports torch: load, adapt, train, checkpoint, evaluate, export, chat."""

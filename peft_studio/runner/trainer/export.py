@@ -1,0 +1,108 @@
+"""The result: an adapter in peft's own format, loaded once by plain peft before anybody is told that it exists."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import PeftModel
+
+from peft_studio.core.errors import StudioError
+from peft_studio.core.runs import events as ev
+from peft_studio.core.runs.checkpoints import sha256_of
+from peft_studio.core.runs.folder import RunFolder
+from peft_studio.core.spec import RunSpec
+from peft_studio.core.system import sync_folder
+from peft_studio.runner.trainer.load import load_base
+from peft_studio.runner.trainer.methods import save_adapter
+
+PROBE_TOKENS = 16
+# Largest difference of a logit, relative to the largest logit, between the model in memory and its reloaded adapter.
+TOLERANCE = {"fp32": 1e-4, "fp16": 2e-2, "bf16": 5e-2}
+
+
+def export_adapter(
+    model: PeftModel,
+    folder: RunFolder,
+    spec: RunSpec,
+    *,
+    model_folder: Path,
+    scratch: Path,
+    step: int,
+    fast: Any | None,
+) -> ev.AdapterSaved:
+    """Write the adapter aside, load it with plain peft, compare its logits with the model in memory, then move it into place.
+
+    Raises:
+        StudioError: The written adapter does not load, or answers differently. The checkpoints are kept.
+    """
+    if fast is not None:
+        fast.uninstall()
+    aside = folder.path / ".adapter"
+    shutil.rmtree(aside, ignore_errors=True)
+    probe = torch.arange(5, 5 + PROBE_TOKENS).unsqueeze(0) % model.config.vocab_size
+    expected = _logits(model, probe)
+    save_adapter(model, aside, spec, scratch=scratch)
+    _describe(aside, spec, model_folder)
+    _check_loads(model, aside, spec, model_folder=model_folder, probe=probe, expected=expected)
+    for path in aside.iterdir():
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+    shutil.rmtree(folder.adapter, ignore_errors=True)
+    os.replace(aside, folder.adapter)
+    sync_folder(folder.path)
+    weights = folder.adapter / "adapter_model.safetensors"
+    size = sum(path.stat().st_size for path in folder.adapter.iterdir())
+    return ev.AdapterSaved(path="adapter", step=step, sha256=sha256_of(weights), size_bytes=size)
+
+
+def _check_loads(
+    model: PeftModel, adapter: Path, spec: RunSpec, *, model_folder: Path, probe: torch.Tensor, expected: torch.Tensor
+) -> None:
+    if spec.method == "pissa":  # the base in memory is not the untouched one that the converted adapter belongs to
+        base = load_base(
+            model_folder,
+            quantization=None,
+            precision=spec.precision,
+            device=str(model.device),
+            remote_code=spec.remote_code,
+        )
+        found = _logits(PeftModel.from_pretrained(base, str(adapter)), probe)
+    else:
+        model.load_adapter(str(adapter), adapter_name="reloaded")
+        model.set_adapter("reloaded")
+        found = _logits(model, probe)
+        model.set_adapter("default")
+        model.delete_adapter("reloaded")
+    difference = float((found - expected).abs().max() / expected.abs().max())
+    if not difference <= TOLERANCE[spec.precision]:
+        error = StudioError(
+            f"The saved adapter answers differently from the model in memory (logits differ by {difference:.2%})."
+        )
+        error.code = "adapter_unloadable"  # type: ignore[attr-defined]
+        raise error
+
+
+def _logits(model: Any, probe: torch.Tensor) -> torch.Tensor:
+    model.eval()
+    with torch.no_grad():
+        return model(input_ids=probe.to(model.device), use_cache=False).logits.float().cpu()
+
+
+def _describe(adapter: Path, spec: RunSpec, model_folder: Path) -> None:
+    """Say what the adapter belongs to: in peft's config the name the user knows the base by, beside it our own facts."""
+    path = adapter / "adapter_config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    config["base_model_name_or_path"] = spec.model
+    path.write_text(json.dumps(config, indent=2, sort_keys=True), encoding="utf-8")
+    weights = sorted(model_folder.glob("*.safetensors"))
+    facts = {
+        "base_model": spec.model,
+        "base_sha256": sha256_of(weights[0]) if len(weights) == 1 else None,
+        "method": spec.method,
+    }
+    (adapter / "peft_studio.json").write_text(json.dumps(facts, indent=2), encoding="utf-8")

@@ -1,0 +1,185 @@
+"""The steps of a training job, in order: base model, adapter, rows, training, evaluation, saving."""
+
+from __future__ import annotations
+
+import random
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy
+import torch
+from transformers import TrainerCallback
+
+from peft_studio.core.models import find_prepared
+from peft_studio.core.runs import events as ev
+from peft_studio.core.runs.anomalies import AnomalyWatch
+from peft_studio.core.runs.checkpoints import checkpoint_path
+from peft_studio.core.runs.folder import RunFolder
+from peft_studio.core.runs.metrics import merge_steps, read_metrics
+from peft_studio.core.spec import RunSpec
+from peft_studio.runner.trainer.evaluate import answer, measure_loss
+from peft_studio.runner.trainer.export import export_adapter
+from peft_studio.runner.trainer.fast import FlatCollator
+from peft_studio.runner.trainer.load import load_base, load_tokenizer
+from peft_studio.runner.trainer.loop import StopWhenAsked, StudioTrainer, build_arguments
+from peft_studio.runner.trainer.methods import attach_adapter
+from peft_studio.runner.trainer.monitor import Monitor
+from peft_studio.runner.trainer.paths import LoopChoice, choose_loop
+from peft_studio.runner.trainer.prepare import prepare_model
+from peft_studio.runner.trainer.rows import Collator, PackedRows, PadJoin, TokenRows, load_rows
+
+
+class Job:
+    """One execution of a run. ``from_step`` 0 starts fresh; otherwise the checkpoint of that step is continued exactly."""
+
+    def __init__(self, folder: RunFolder, spec: RunSpec, monitor: Monitor, *, from_step: int) -> None:
+        self._folder = folder
+        self._spec = spec
+        self._monitor = monitor
+        self._from_step = from_step
+        self._scratch = folder.path / "scratch"
+        self._device = spec.basis.device if spec.basis.device != "cuda" or torch.cuda.is_available() else "cpu"
+
+    def run(self) -> ev.Finished:
+        """Do all of it and return how it ended; failures come out as exceptions."""
+        _seed_everything(self._spec.seed)
+        self._enter("loading", self._spec.model)
+        model_folder = self._model_folder()
+        model = self._load(model_folder)
+        self._enter("reading", self._spec.data.origin)
+        train, evaluation = load_rows(self._spec, model_folder, should_stop=self._monitor.should_stop)
+        if self._monitor.should_stop():
+            return ev.Finished(state="stopped")
+        tokenizer = load_tokenizer(model_folder)
+        choice = choose_loop(model, self._spec, train)
+        trainer = self._build_trainer(model, train, choice, pad_id=tokenizer.pad_token_id or 0)
+        trainer.add_callback(_BetweenSteps(self, trainer, tokenizer, evaluation))
+        self._announce(model, trainer, train, evaluation, choice)
+        self._enter("training")
+        self._train(trainer)
+        if self._monitor.orphaned:
+            return ev.Finished(state="stopped")  # nobody listens; the checkpoint is what counts
+        stopped = self._monitor.stopped and self._monitor.step < trainer.state.max_steps
+        if not stopped:
+            self._enter("evaluating")
+            self.evaluate(trainer, evaluation)
+        self._enter("saving")
+        if trainer.is_world_process_zero():
+            saved = export_adapter(
+                trainer.model,
+                self._folder,
+                self._spec,
+                model_folder=model_folder,
+                scratch=self._scratch,
+                step=trainer.state.global_step,
+                fast=choice.fast,
+            )
+            self._monitor.send(saved)
+        return ev.Finished(state="stopped" if stopped else "completed")
+
+    def evaluate(self, trainer: StudioTrainer, rows: TokenRows) -> None:
+        """Measure the loss on the held-out rows and report it; without such rows do nothing."""
+        if not len(rows) or not trainer.is_world_process_zero():
+            return
+        began = time.perf_counter()
+        loss = measure_loss(trainer, rows, batch_size=self._spec.batch_size)
+        took = time.perf_counter() - began
+        step = trainer.state.global_step
+        self._monitor.pause(took)
+        self._monitor.log_evaluation(step, loss)
+        self._monitor.send(ev.Evaluated(step=step, loss=loss, rows=len(rows), duration_s=took))
+
+    def sample(self, trainer: StudioTrainer, tokenizer: Any) -> None:
+        """Let the model answer the spec's sample prompts."""
+        if not trainer.is_world_process_zero():
+            return
+        began = time.perf_counter()
+        for prompt in self._spec.sample_prompts:
+            text = answer(trainer, tokenizer, prompt)
+            self._monitor.send(ev.Sampled(step=trainer.state.global_step, prompt=prompt, text=text))
+        self._monitor.pause(time.perf_counter() - began)
+
+    @property
+    def spec(self) -> RunSpec:
+        """What is being trained."""
+        return self._spec
+
+    def _enter(self, phase: str, detail: str = "") -> None:
+        self._monitor.send(ev.PhaseEntered(phase=phase, detail=detail))
+
+    def _model_folder(self) -> Path:
+        found = find_prepared(self._spec.model, self._folder.home)
+        return found or prepare_model(self._spec.model, self._folder.home, remote_code=self._spec.remote_code)
+
+    def _load(self, model_folder: Path) -> Any:
+        spec = self._spec
+        base = load_base(
+            model_folder,
+            quantization=spec.quantization,
+            precision=spec.precision,
+            device=self._device,
+            remote_code=spec.remote_code,
+        )
+        return attach_adapter(base, spec, scratch=self._scratch)
+
+    def _build_trainer(self, model: Any, train: TokenRows, choice: LoopChoice, *, pad_id: int) -> StudioTrainer:
+        self._folder.checkpoints.mkdir(exist_ok=True)
+        return StudioTrainer(
+            model=model,
+            args=build_arguments(self._spec, scratch=self._scratch, device=self._device),
+            train_dataset=PackedRows(train, choice.bins) if choice.bins is not None else train,
+            data_collator=Collator(FlatCollator(share_prefix=choice.share_prefix) if choice.fast else PadJoin(pad_id)),
+            callbacks=[StopWhenAsked(self._monitor)],
+            checkpoints=self._folder.checkpoints,
+            monitor=self._monitor,
+            keep_checkpoints=self._spec.keep_checkpoints,
+        )
+
+    def _announce(
+        self, model: Any, trainer: StudioTrainer, train: TokenRows, evaluation: TokenRows, choice: LoopChoice
+    ) -> None:
+        spec, world = self._spec, trainer.args.world_size
+        if world != spec.processes:
+            raise RuntimeError(f"{spec.processes} training processes were asked for, {world} came up.")
+        micro_batches = -(-len(trainer.train_dataset) // (trainer.args.per_device_train_batch_size * world))
+        per_epoch = max(1, -(-micro_batches // spec.gradient_accumulation_steps))
+        total = spec.max_steps or max(1, int(per_epoch * spec.epochs + 0.999))
+        trainable, everything = model.get_nb_trainable_parameters()
+        self._monitor.send(ev.Planned(
+            total_steps=total, steps_per_epoch=per_epoch, train_rows=len(train), eval_rows=len(evaluation),
+            trainable_parameters=trainable, total_parameters=everything, device=self._device, precision=spec.precision,
+            loop="fast" if choice.fast else "reference", loop_reason=choice.reason, processes=world,
+        ))  # fmt: skip
+        self._monitor.watch = AnomalyWatch(
+            spec, total_steps=total, vocabulary=model.config.vocab_size, train_rows=len(train)
+        )
+
+    def _train(self, trainer: StudioTrainer) -> None:
+        step = self._from_step
+        done = merge_steps(read_metrics(self._folder.metrics)).get(step, {}) if step else {}
+        self._monitor.start(step=step, tokens=int(done.get("tokens", 0)), trained_s=done.get("time_s", 0.0))
+        checkpoint = str(checkpoint_path(self._folder.checkpoints, step)) if step else None
+        trainer.train(resume_from_checkpoint=checkpoint)
+
+
+class _BetweenSteps(TrainerCallback):
+    """Evaluation and samples, where the spec asks for them in the middle of training."""
+
+    def __init__(self, job: Job, trainer: StudioTrainer, tokenizer: Any, evaluation: TokenRows) -> None:
+        self._job, self._trainer, self._tokenizer, self._evaluation = job, trainer, tokenizer, evaluation
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Trainer calls this after each optimizer step."""
+        spec = self._job.spec
+        last = state.global_step >= state.max_steps
+        if spec.eval_steps and state.global_step % spec.eval_steps == 0 and not last:
+            self._job.evaluate(self._trainer, self._evaluation)
+        if spec.sample_steps and (state.global_step % spec.sample_steps == 0 or last):
+            self._job.sample(self._trainer, self._tokenizer)
+
+
+def _seed_everything(seed: int) -> None:
+    random.seed(seed)
+    numpy.random.seed(seed)
+    torch.manual_seed(seed)

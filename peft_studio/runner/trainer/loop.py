@@ -1,0 +1,112 @@
+"""The training loop: ``transformers.Trainer`` with our checkpoints, our log and our loss.
+
+Trainer resumes exactly as it is (measured: every method, dropout and shuffling on); what it lacks is a checkpoint that a kill cannot tear, so
+only the saving is replaced. The fast path is a forward pass and a collator inside the same loop, so that both resume the same way.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+from transformers import Trainer, TrainerCallback, TrainingArguments
+
+from peft_studio.core.runs import events as ev
+from peft_studio.core.runs.checkpoints import checkpoint_path, prune, publish
+from peft_studio.core.spec import RunSpec
+from peft_studio.runner.trainer.monitor import Monitor
+
+
+class StudioTrainer(Trainer):
+    """Trainer that reports to a :class:`Monitor` and whose checkpoints appear whole or not at all."""
+
+    def __init__(self, *, checkpoints: Path, monitor: Monitor, keep_checkpoints: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._checkpoints = checkpoints
+        self._monitor = monitor
+        self._keep = keep_checkpoints
+
+    def compute_loss(
+        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        """The batch's loss; its real tokens are counted on the way."""
+        self._monitor.count_tokens(inputs)
+        return super().compute_loss(model, inputs, return_outputs=return_outputs, num_items_in_batch=num_items_in_batch)
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Numbers of a step go to the metrics file. Trainer's own history is not kept: it would grow in every checkpoint."""
+        if "loss" in logs:
+            self._monitor.log_step(self.state.global_step, logs)
+
+    def _get_output_dir(self, trial: Any) -> str:
+        return str(self._checkpoints / ".aside")
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        began = time.monotonic()
+        step = self.state.global_step
+        aside = Path(self._get_output_dir(trial)) / f"checkpoint-{step}"
+        if self.args.should_save:
+            shutil.rmtree(aside, ignore_errors=True)
+        super()._save_checkpoint(model, trial)
+        self.accelerator.wait_for_everyone()  # every rank has written its RNG state
+        if self.args.should_save:
+            final = checkpoint_path(self._checkpoints, step)
+            digest, size = publish(aside, final)
+            prune(self._checkpoints, keep=self._keep)
+            path = final.relative_to(self._checkpoints.parent).as_posix()
+            self._monitor.send(
+                ev.CheckpointSaved(
+                    step=step, path=path, size_bytes=size, sha256=digest, duration_s=time.monotonic() - began
+                )
+            )
+        self.accelerator.wait_for_everyone()
+
+
+class StopWhenAsked(TrainerCallback):
+    """Ends training after the current step, with a checkpoint, when the agent asks for it or is gone."""
+
+    def __init__(self, monitor: Monitor) -> None:
+        self._monitor = monitor
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:
+        """Trainer calls this after each optimizer step."""
+        if self._monitor.should_stop(everyone=args.world_size > 1):
+            control.should_save = True
+            control.should_training_stop = True
+        return control
+
+
+def build_arguments(spec: RunSpec, *, scratch: Path, device: str) -> TrainingArguments:
+    """Trainer's settings for a spec."""
+    return TrainingArguments(
+        output_dir=str(scratch),
+        per_device_train_batch_size=1 if spec.packing else spec.batch_size,
+        gradient_accumulation_steps=spec.gradient_accumulation_steps,
+        num_train_epochs=spec.epochs,
+        max_steps=spec.max_steps or -1,
+        learning_rate=spec.learning_rate,
+        lr_scheduler_type=spec.lr_scheduler,
+        warmup_steps=spec.warmup_ratio,  # below 1 it is a share of all steps
+        weight_decay=spec.weight_decay,
+        max_grad_norm=spec.max_grad_norm,
+        optim=spec.optimizer,
+        bf16=spec.precision == "bf16",
+        fp16=spec.precision == "fp16",
+        gradient_checkpointing=spec.gradient_checkpointing,
+        gradient_checkpointing_kwargs={"use_reentrant": False} if spec.gradient_checkpointing else None,
+        seed=spec.seed,
+        data_seed=spec.seed,
+        logging_steps=spec.logging_steps,
+        logging_nan_inf_filter=False,  # a NaN must be seen, not averaged away
+        save_strategy="steps",
+        save_steps=spec.save_steps,
+        eval_strategy="no",  # evaluated by our own loop, which leaves the random state alone
+        report_to=[],
+        disable_tqdm=True,
+        remove_unused_columns=False,
+        dataloader_pin_memory=device == "cuda",
+        use_cpu=device == "cpu",
+        ddp_find_unused_parameters=False if spec.processes > 1 else None,
+    )

@@ -1,0 +1,54 @@
+"""One job of training from first phase to outcome. The trainer's outermost boundary: whatever goes wrong leaves as a typed failure."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import warnings
+from pathlib import Path
+
+from peft_studio.core.runs import events as ev
+from peft_studio.core.runs.folder import RunFolder
+from peft_studio.core.runs.metrics import MetricsWriter
+from peft_studio.runner.trainer.channel import Channel
+from peft_studio.runner.trainer.monitor import Monitor
+
+STOPPED_BEFORE_TRAINING = ev.Finished(state="stopped")
+
+
+def train_main(argv: list[str]) -> int:
+    """Train one run; events go to standard output. Exit status 0 when an outcome was sent, also a failed one."""
+    parser = argparse.ArgumentParser(prog="train")
+    parser.add_argument("run_folder", type=Path)
+    parser.add_argument("--from-step", type=int, default=0)
+    arguments = parser.parse_args(argv)
+    rank = int(os.environ.get("RANK", "0"))
+    channel = Channel(speaks=rank == 0)
+    if "RANK" not in os.environ:
+        channel.listen()  # under torchrun standard input belongs to torchrun
+    _quieten()
+    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s", level=logging.WARNING)
+    folder = RunFolder(arguments.run_folder.resolve())
+    monitor = Monitor(channel, MetricsWriter(folder.metrics) if rank == 0 else None)
+    spec = None
+    try:
+        spec = folder.load_spec()
+        # Imported here, so that a broken installation is a failure of the run, with its trace, and not a silent death.
+        from peft_studio.runner.trainer.job import Job
+
+        outcome = Job(folder, spec, monitor, from_step=arguments.from_step).run()
+    except Exception as error:  # noqa: BLE001  the boundary: everything becomes a typed failure
+        from peft_studio.runner.trainer.problems import explain_failure
+
+        outcome = ev.Finished(state="failed", failure=explain_failure(error, spec, step=monitor.step or None))
+    channel.send(outcome)
+    return 0
+
+
+def _quieten() -> None:
+    """Keep libraries' progress bars and notes to their own developers out of the run's log; warnings of substance stay."""
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    warnings.filterwarnings("ignore", category=DeprecationWarning)
+    os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
+    os.environ["TQDM_DISABLE"] = "1"

@@ -1,0 +1,66 @@
+"""From an exception to a typed failure: what a person needs to know, and how to go on."""
+
+from __future__ import annotations
+
+import errno
+import traceback
+
+import torch
+
+from peft_studio.core.errors import DataError, ModelError, StudioError
+from peft_studio.core.runs.events import Failure
+from peft_studio.core.runs.failures import HINTS, build_failure
+from peft_studio.core.spec import RunSpec
+
+_NO_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory", "bad_alloc")
+_NO_DISK = ("no space left", "disk quota exceeded", "file write failed", "iostream error")
+
+# core/models/failure.py → ours
+_MODEL_CODES = {
+    "gated": "model_gated",
+    "untrusted": "model_untrusted",
+    "unsupported": "not_supported_here",
+    "no-memory": "out_of_memory",
+    "disk-full": "disk_full",
+}
+
+
+class TrainingStopped(Exception):
+    """Training ended on purpose because going on would spoil the adapter. ``code`` is the failure's."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def explain_failure(error: BaseException, spec: RunSpec | None, *, step: int | None) -> Failure:
+    """The failure that this exception means."""
+    code, message = _classify(error)
+    trace = "".join(traceback.format_exception(error))
+    hint = error.hint if isinstance(error, StudioError) else ""
+    return build_failure(code, message, spec=spec, trace=trace, step=step, hint=hint)
+
+
+def _classify(error: BaseException) -> tuple[str, str]:
+    text = str(error)
+    lowered = text.lower()
+    where = f"{type(error).__name__}: {text.splitlines()[0] if text else ''}"
+    if isinstance(error, TrainingStopped):
+        return error.code, text
+    if isinstance(error, StudioError):
+        return _studio_code(error), error.message
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or any(words in lowered for words in _NO_MEMORY):
+        return "out_of_memory", f"There was not enough memory for this step. {where}"
+    no_disk = isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}
+    if no_disk or any(words in lowered for words in _NO_DISK):
+        return "disk_full", f"The disk is full: a file of the run could not be written. {where}"
+    return "unexpected", where
+
+
+def _studio_code(error: StudioError) -> str:
+    code = str(getattr(error, "code", ""))
+    if code in HINTS:
+        return code
+    if isinstance(error, ModelError):
+        return _MODEL_CODES.get(code, "model_missing")
+    return "data_changed" if isinstance(error, DataError) else "unexpected"

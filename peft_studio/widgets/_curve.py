@@ -1,0 +1,133 @@
+"""Training numbers for a chart, in bounded memory: a million steps become at most a thousand buckets.
+
+A bucket joins the same number of neighbouring rows; when there are too many, pairs join and each holds twice as many.
+Lowest and highest loss are kept, so a spike never disappears, and the mean, so that smoothing stays right. Knows
+nothing of runs or of the browser.
+
+A chunk on the wire is one block of little-endian float64, a column after the other (see ``COLUMNS``), each as long as
+the chunk.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from array import array
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+
+from peft_studio.core.runs.metrics import Row
+
+MAX_BUCKETS = 1000  # drawn as a lowest and a highest point each: at most 2,000 points
+
+COLUMNS = ("step", "time_s", "tokens", "low", "high", "mean", "count", "learning_rate", "grad_norm")
+
+
+@dataclass(slots=True)
+class Bucket:
+    """Neighbouring rows joined.
+
+    ``count`` is the number of rows; ``low``, ``high`` and ``mean`` are of those whose loss is a number, NaN when none
+    is. ``grad_norm`` is the highest. The others are of the last row.
+    """
+
+    step: float
+    time_s: float
+    tokens: float
+    low: float
+    high: float
+    mean: float
+    count: float
+    learning_rate: float
+    grad_norm: float
+
+    def join(self, later: Bucket) -> None:
+        """Take in the bucket that follows this one."""
+        if math.isnan(self.mean):
+            self.low, self.high, self.mean = later.low, later.high, later.mean
+        elif not math.isnan(later.mean):
+            self.low, self.high = min(self.low, later.low), max(self.high, later.high)
+            self.mean += (later.mean - self.mean) * later.count / (self.count + later.count)
+        self.count += later.count
+        self.step, self.time_s = later.step, later.time_s
+        self.tokens = later.tokens if not math.isnan(later.tokens) else self.tokens
+        self.learning_rate = later.learning_rate if not math.isnan(later.learning_rate) else self.learning_rate
+        self.grad_norm = _highest(self.grad_norm, later.grad_norm)
+
+
+assert tuple(f.name for f in fields(Bucket)) == COLUMNS
+
+
+class Curve:
+    """Rows added one by one, read as buckets.
+
+    ``generation`` changes whenever buckets that were read before are no longer true.
+    """
+
+    def __init__(self) -> None:
+        self.buckets: list[Bucket] = []
+        self.generation = 0
+        self.first_loss = math.nan
+        self.first_at = math.nan
+        self.last_step = 0
+        self._rows_a_bucket = 1
+
+    def add(self, rows: Iterable[Row]) -> None:
+        """Take in new training rows, in the order of their steps. Rows without a loss are passed over."""
+        for row in rows:
+            if "loss" in row.values:
+                self.first_at = row.at if math.isnan(self.first_at) else self.first_at
+                self._add(_bucket_of(row, time_s=row.values.get("time_s", row.at - self.first_at)))
+
+    def _add(self, new: Bucket) -> None:
+        if math.isnan(self.first_loss):
+            self.first_loss = new.mean
+        self.last_step = int(new.step)
+        last = self.buckets[-1] if self.buckets else None
+        if last is not None and (last.count < self._rows_a_bucket or last.step == new.step):
+            last.join(new)
+            return
+        self.buckets.append(new)
+        if len(self.buckets) > MAX_BUCKETS:
+            self._join_pairs()
+
+    def _join_pairs(self) -> None:
+        pairs = []
+        for left, right in zip(self.buckets[::2], self.buckets[1::2], strict=False):
+            left.join(right)
+            pairs.append(left)
+        if len(self.buckets) % 2:
+            pairs.append(self.buckets[-1])
+        self.buckets = pairs
+        self._rows_a_bucket *= 2
+        self.generation += 1
+
+    def clear(self) -> None:
+        """Forget everything: a resume went back, and joined rows cannot be taken apart."""
+        self.buckets = []
+        self.generation += 1
+        self.first_loss = self.first_at = math.nan
+        self.last_step = 0
+        self._rows_a_bucket = 1
+
+    def encode(self, start: int = 0) -> bytes:
+        """The buckets from ``start`` on, as a chunk (see the module's docstring)."""
+        chosen = self.buckets[start:]
+        block = array("d", (getattr(bucket, name) for name in COLUMNS for bucket in chosen))
+        if sys.byteorder == "big":
+            block.byteswap()
+        return block.tobytes()
+
+
+def _bucket_of(row: Row, *, time_s: float) -> Bucket:
+    loss, tokens, rate, norm = (
+        row.values.get(name, math.nan) for name in ("loss", "tokens", "learning_rate", "grad_norm")
+    )
+    loss = loss if math.isfinite(loss) else math.nan
+    return Bucket(row.step, time_s, tokens, loss, loss, loss, 1.0, rate, norm)
+
+
+def _highest(one: float, other: float) -> float:
+    if math.isnan(one):
+        return other
+    return one if math.isnan(other) else max(one, other)

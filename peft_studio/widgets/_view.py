@@ -1,0 +1,241 @@
+"""The only serialiser to the browser: a run's state, rows and log as plain JSON, in named sections.
+
+A section is sent when it differs from what was sent last. All text is cleaned here (see ``_text``); numbers keep
+their units in their names and stay numbers, for the browser to format. What is not known is None, never 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from peft_studio.core.runs import events as ev
+from peft_studio.core.runs.folder import RunFolder
+from peft_studio.core.runs.metrics import Row
+from peft_studio.core.runs.state import PhaseTime, RunState, Standing
+from peft_studio.core.spec import RunSpec
+from peft_studio.widgets._curve import Curve
+from peft_studio.widgets._pace import Pace
+from peft_studio.widgets._text import plain, tail
+
+LOG_LINES = 200
+_NAME, _ANSWER, _TRACE = 300, 4000, 12_000  # characters
+_NEWEST = 20  # samples, warnings, files: what a person looks at; the rest is in the run's folder
+
+Section = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What is known of a run at one moment. ``now`` in seconds since 1970."""
+
+    folder: RunFolder
+    spec: RunSpec
+    state: RunState
+    standing: Standing
+    curve: Curve
+    pace: Pace
+    system: SystemUse
+    now: float
+
+    @property
+    def live(self) -> bool:
+        return not self.state.is_terminal and self.standing.state != "lost"
+
+
+def build_sections(seen: Seen) -> dict[str, Any]:
+    """All sections of the Run panel but the log and the curve, which are streams."""
+    state = seen.state
+    return {
+        "head": _head(seen),
+        "facts": _facts(seen.spec, state),
+        "phases": _phases(state.phases, now=seen.now if seen.live else state.last_at),
+        "progress": _progress(seen),
+        "numbers": _numbers(seen),
+        "evaluations": [[e.step, _number(e.loss)] for e in state.evaluations],
+        "warnings": [_warning(w) for w in state.warnings[-_NEWEST:]],
+        "samples": [_sample(s) for s in state.samples[-_NEWEST:]],
+        "files": _files(seen),
+        "failure": _failure(seen.folder.id, state.failure) if state.failure else None,
+        "code": show_code(seen.folder.id),
+    }
+
+
+class SystemUse:
+    """The last system row and the peaks seen so far."""
+
+    def __init__(self) -> None:
+        self.last: dict[str, float] = {}
+        self.peaks: dict[str, float] = {}
+
+    def add(self, rows: Iterable[Row]) -> None:
+        """Take in new rows of the run's system file."""
+        for row in rows:
+            self.last.update(row.values)
+            for name in ("rss_bytes", "gpu_memory_bytes"):
+                if name in row.values:
+                    self.peaks[name] = max(self.peaks.get(name, 0.0), row.values[name])
+
+
+def log_line(event: ev.Logged) -> Section:
+    """One line of the log."""
+    return {"seq": event.seq, "at": event.at, "level": event.level, "text": plain(event.text)}
+
+
+def _head(seen: Seen) -> Section:
+    state, standing, live = seen.state, seen.standing, seen.live
+    asked = state.stop_requested if live else None
+    return {
+        "id": seen.folder.id,
+        "name": plain(state.name, limit=_NAME),
+        "state": standing.state,
+        "detail": plain(state.detail, limit=_NAME),
+        "live": live,
+        "stale": standing.stale,
+        "heard_s": standing.heard_s,
+        "job": state.job,
+        "resumed_from_step": state.from_step or None,
+        "ended_at": state.last_at if not live else None,
+        "stopping": None if asked is None else ("save" if asked.save else "stop"),
+    }
+
+
+def _facts(spec: RunSpec, state: RunState) -> Section:
+    plan = state.plan
+    return {
+        "model": plain(Path(spec.model).name if Path(spec.model).is_absolute() else spec.model, limit=_NAME),
+        "method": spec.method,
+        "rank": spec.rank,
+        "quantization": spec.quantization,
+        "data": plain(Path(spec.data.origin).name or spec.data.origin, limit=_NAME),
+        "rows": plan.train_rows if plan else spec.data.rows,
+        "device": plain(plan.device, limit=_NAME) if plan else None,
+        "precision": plan.precision if plan else None,
+        "loop": plan.loop if plan else None,
+        "loop_reason": plain(plan.loop_reason, limit=_NAME) if plan else None,
+        "trainable_parameters": plan.trainable_parameters if plan else None,
+        "total_parameters": plan.total_parameters if plan else None,
+    }
+
+
+def _phases(times: tuple[PhaseTime, ...], *, now: float) -> list[Section]:
+    """Every phase in order with its seconds; evaluations in the middle of training add up."""
+    names = list(ev.PHASES)
+    entered = [time for time in times if time.phase in names]
+    current = names.index(entered[-1].phase) if entered else 0
+    steps = []
+    for index, name in enumerate(names):
+        spent = [(time.ended_at or now) - time.began_at for time in entered if time.phase == name]
+        place = "done" if index < current else "now" if index == current else "todo"
+        # Whole seconds while it lasts, so that the section changes, and is sent, once a second.
+        seconds = round(max(0.0, sum(spent)), None if place == "now" else 1) if spent else None
+        steps.append({"phase": name, "place": place, "seconds": seconds})
+    return steps
+
+
+def _progress(seen: Seen) -> Section:
+    plan = seen.state.plan
+    total = plan.total_steps if plan else seen.spec.max_steps
+    step = max(seen.curve.last_step, seen.state.from_step)
+    left = seen.pace.left(total - step) if seen.live and total and seen.state.state == "training" else None
+    return {
+        "step": step,
+        "total": total,
+        "epoch": step / plan.steps_per_epoch if plan and plan.steps_per_epoch else None,
+        "epochs": total / plan.steps_per_epoch if plan and total and plan.steps_per_epoch else None,
+        "steps_per_epoch": plan.steps_per_epoch if plan else None,
+        "left_s": [left.value_s, left.low_s, left.high_s] if left else None,
+    }
+
+
+def _numbers(seen: Seen) -> Section:
+    state, curve, system = seen.state, seen.curve, seen.system
+    gpu = "gpu_memory_bytes" in system.last
+    name = "gpu_memory_bytes" if gpu else "rss_bytes"
+    used, free = system.last.get(name), None if gpu else system.last.get("memory_free_bytes")
+    return {
+        "loss": _number(curve.buckets[-1].mean) if curve.buckets else None,
+        "first_loss": _number(curve.first_loss),
+        "eval_loss": _number(state.evaluations[-1].loss) if state.evaluations else None,
+        "tokens_per_s": seen.pace.tokens_per_s(),
+        "tokens": _number(curve.buckets[-1].tokens) if curve.buckets else None,
+        "memory_of": "gpu" if gpu else "process",
+        "memory_bytes": used if seen.live else None,
+        "memory_total_bytes": used + free if used is not None and free is not None else None,
+        "memory_peak_bytes": system.peaks.get(name),
+        "cpu_percent": system.last.get("cpu_percent") if seen.live else None,
+    }
+
+
+def _number(value: float) -> float | None:
+    """A number that JSON has, or None."""
+    return value if value - value == 0 else None
+
+
+def _warning(event: ev.Warned) -> Section:
+    return {
+        "seq": event.seq,
+        "code": event.code,
+        "step": event.step,
+        "message": plain(event.message),
+        "hint": plain(event.hint),
+        "changes": _changes(event.changes),
+    }
+
+
+def _sample(event: ev.Sampled) -> Section:
+    return {"step": event.step, "prompt": plain(event.prompt, limit=_ANSWER), "text": plain(event.text, limit=_ANSWER)}
+
+
+def _files(seen: Seen) -> list[Section]:
+    """Adapter first, then the checkpoints that are kept, newest first."""
+    saved: list[ev.CheckpointSaved | ev.AdapterSaved] = list(seen.state.checkpoints[-seen.spec.keep_checkpoints :])
+    if seen.state.adapter:
+        saved.append(seen.state.adapter)
+    return [
+        {
+            "name": plain(Path(one.path).name, limit=_NAME),
+            "step": one.step,
+            "size_bytes": one.size_bytes,
+            "at": one.at,
+            "path": plain(str(seen.folder.path / one.path)),
+        }
+        for one in reversed(saved)
+    ]
+
+
+def _failure(run_id: str, failure: ev.Failure) -> Section:
+    return {
+        "code": failure.code,
+        "message": plain(failure.message),
+        "hint": plain(failure.hint),
+        "step": failure.step,
+        "trace": tail(failure.trace, limit=_TRACE),
+        "suggestions": [
+            {
+                "title": plain(s.title),
+                "why": plain(s.why),
+                "changes": _changes(s.changes),
+                "code": retry_code(run_id, s.changes),
+            }
+            for s in failure.suggestions
+        ],
+    }
+
+
+def _changes(changes: dict[str, Any]) -> list[list[str]]:
+    """Fields of the spec and their new values, as Python would write them."""
+    return [[plain(name, limit=_NAME), plain(repr(value), limit=_NAME)] for name, value in changes.items()]
+
+
+def show_code(run_id: str) -> str:
+    """The Python that shows the same panel."""
+    return f"from peft_studio import studio\n\nstudio.run({run_id!r}).show()"
+
+
+def retry_code(run_id: str, changes: dict[str, Any]) -> str:
+    """The Python that starts the run again with these fields changed."""
+    fields = ", ".join(f"{name}={value!r}" for name, value in changes.items())
+    return f"studio.launch(studio.run({run_id!r}).spec.replace({fields}))"

@@ -1,0 +1,149 @@
+// The only code that touches the widget model. It speaks the protocol of widgets/_panel.py: numbered updates in, commands out.
+// Knows nothing of runs: it keeps named sections, and hands streams to whoever registered for them.
+
+export interface Model {
+  on(event: "msg:custom", listener: (message: unknown, buffers: DataView[]) => void): void;
+  off(event: "msg:custom", listener: (message: unknown, buffers: DataView[]) => void): void;
+  send(content: unknown): void;
+}
+
+export interface Problem {
+  message: string;
+  hint: string;
+}
+
+/** A command the kernel has not answered yet. `since` in milliseconds, as Date.now(). */
+export interface Pending {
+  id: number;
+  name: string;
+  since: number;
+}
+
+type Sections = Record<string, unknown>;
+type Stream = (value: never, buffers: DataView[], full: boolean) => void;
+
+interface Update {
+  kind: "update";
+  n: number;
+  full: boolean;
+  sections: Sections;
+  streams: Record<string, unknown>;
+}
+
+interface Reply {
+  kind: "reply";
+  id: number;
+  ok: boolean;
+  value: unknown;
+  problem: Problem | null;
+}
+
+const COMMAND_TIMEOUT_MS = 60_000;
+const PULL_AGAIN_MS = 2_000; // an answer to a pull that does not come in this time was lost, or waits for a busy kernel
+
+export class CommandError extends Error {
+  constructor(readonly problem: Problem) {
+    super(problem.message);
+  }
+}
+
+export class Bridge {
+  sections: Sections = {};
+  /** When the kernel last said anything, as Date.now(); 0 before it has. */
+  heardAt = 0;
+  pending: Pending[] = [];
+  /** What the views of this panel remember among themselves; the kernel never sees it. */
+  local: Record<string, unknown> = {};
+
+  private listeners = new Set<() => void>();
+  private streams: Record<string, Stream> = {};
+  private answers = new Map<number, (reply: Reply) => void>();
+  private seen = -1; // number of the last update taken in, -1 before the first full one
+  private pulledAt = 0;
+  private nextId = 1;
+  private drawing = 0;
+
+  constructor(private model: Model) {
+    model.on("msg:custom", this.receive);
+    this.pull();
+  }
+
+  /** Have a stream's additions handed over, in order and without gaps; `full` says that they replace what came before. */
+  onStream<T>(name: string, take: (value: T, buffers: DataView[], full: boolean) => void): void {
+    this.streams[name] = take as Stream;
+  }
+
+  /** Be told after changes, at most once a frame. Returns how to stop. */
+  subscribe(listener: () => void): () => void {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  }
+
+  /** Run a command in the kernel. Rejects with a CommandError that says what went wrong and what to do. */
+  command(name: string, args: Record<string, unknown> = {}): Promise<unknown> {
+    const id = this.nextId++;
+    return new Promise((resolve, reject) => {
+      const finish = (act: () => void): void => {
+        clearTimeout(timer);
+        this.answers.delete(id);
+        this.pending = this.pending.filter((one) => one.id !== id);
+        this.changed();
+        act();
+      };
+      const timer = setTimeout(() => finish(() => reject(new CommandError(NO_ANSWER))), COMMAND_TIMEOUT_MS);
+      this.answers.set(id, (reply) =>
+        finish(() => (reply.ok ? resolve(reply.value) : reject(new CommandError(reply.problem ?? NO_ANSWER)))),
+      );
+      this.pending = [...this.pending, { id, name, since: Date.now() }];
+      this.changed();
+      this.model.send({ kind: "command", id, name, args });
+    });
+  }
+
+  close(): void {
+    this.model.off("msg:custom", this.receive);
+    cancelAnimationFrame(this.drawing);
+    this.listeners.clear();
+  }
+
+  private pull(): void {
+    if (Date.now() - this.pulledAt < PULL_AGAIN_MS) return;
+    this.pulledAt = Date.now();
+    this.model.send({ kind: "command", id: 0, name: "pull", args: {} });
+  }
+
+  private receive = (message: unknown, buffers: DataView[]): void => {
+    const one = message as Update | Reply;
+    this.heardAt = Date.now();
+    if (one.kind === "reply") this.answers.get(one.id)?.(one);
+    if (one.kind === "update") this.update(one, buffers);
+    this.changed();
+  };
+
+  private update(update: Update, buffers: DataView[]): void {
+    const expected = update.full || update.n === this.seen + 1;
+    // Sections are whole in themselves and always welcome; additions to a stream only where they fit.
+    this.sections = { ...this.sections, ...update.sections };
+    if (!expected) return this.pull();
+    this.seen = update.n;
+    for (const [name, value] of Object.entries(update.streams)) this.streams[name]?.(value as never, buffers, update.full);
+  }
+
+  /** Have everything drawn again that listens. */
+  changed(): void {
+    if (this.drawing) return;
+    const tell = (): void => {
+      clearTimeout(late);
+      cancelAnimationFrame(this.drawing);
+      this.drawing = 0;
+      for (const listener of this.listeners) listener();
+    };
+    this.drawing = requestAnimationFrame(tell);
+    const late = setTimeout(tell, 250); // a hidden tab has no frames, and must still be right when it is read
+  }
+}
+
+const NO_ANSWER: Problem = {
+  message: "The kernel has not answered for a minute.",
+  hint: "If a cell is running, the click is carried out when it ends. If the kernel has ended, run the cell again.",
+};

@@ -1,0 +1,94 @@
+// The Run panel. Its twin is widgets/run.py.
+import { useEffect, useId, useRef, useState } from "preact/hooks";
+import type { Bridge } from "../bridge/bridge";
+import { useBridge, useCommands, useNow } from "../bridge/hooks";
+import { definePanel } from "../bridge/panel";
+import { type Chunk, Points } from "../bridge/points";
+import type { Line } from "../ui/log";
+import { Skeleton } from "../ui/skeleton";
+import "../ui/tokens.css";
+import "../ui/kit.css";
+import "./run/run.css";
+import { Head } from "./run/head";
+import { defaultSmoothing, smoothed } from "./run/lines";
+import { LossSection } from "./run/loss";
+import { FilesSection, Foot, LogSection, SampleSection } from "./run/more";
+import { FailureSection, Notices } from "./run/notices";
+import { FactsLine, ProgressSection, Tiles } from "./run/summary";
+import type { RunView } from "./run/view";
+
+const STALE_S = 6; // three missed heartbeats (core/runs/state.py)
+const KERNEL_SILENT_S = 15; // a live run's panel hears from its kernel every second
+const LOG_LINES = 200;
+
+/** What grows while the run goes on: the curve and the tail of the log. */
+class Streams {
+  readonly points = new Points();
+  lines: Line[] = [];
+
+  constructor(bridge: Bridge) {
+    bridge.onStream<Chunk>("curve", (chunk, [block]) => block && this.points.take(chunk, block));
+    bridge.onStream<Line[]>("log", (lines, _, full) => {
+      this.lines = (full ? lines : [...this.lines, ...lines]).slice(-LOG_LINES);
+    });
+  }
+}
+
+function RunPanel({ state: { points, lines } }: { state: Streams }) {
+  const bridge = useBridge();
+  const commands = useCommands();
+  const titleId = useId();
+  const [box, width] = useWidth();
+  const view = bridge.sections as unknown as RunView;
+  const live = Boolean(view.head?.live);
+  const now = useNow(live || bridge.pending.length > 0);
+  const ready = Boolean(view.head);
+  // What the kernel said, plus the time since it said so.
+  const sinceKernel = (now - bridge.heardAt) / 1000;
+  const heardFor = live && view.head.heard_s !== null ? view.head.heard_s + (sinceKernel > 2 ? sinceKernel : 0) : null;
+  const silent = heardFor !== null && (view.head.stale || heardFor > STALE_S + KERNEL_SILENT_S);
+  const weight = (bridge.local["smoothing"] as number | null | undefined) ?? defaultSmoothing(points);
+  const smooth = smoothed(points, weight);
+  return (
+    <section class="ps" ref={box} aria-labelledby={titleId} data-lm-suppress-shortcuts="true" data-jp-suppress-context-menu="true">
+      {!ready ? (
+        <Skeleton said="Reading the run" />
+      ) : (
+        <>
+          <Head view={view} silentFor={silent ? heardFor : null} titleId={titleId} commands={commands} />
+          <FactsLine facts={view.facts} heardFor={silent ? null : heardFor} />
+          <div class="ps-notices">
+            <Notices view={view} silentFor={silent ? heardFor : null} now={now} commands={commands} />
+          </div>
+          {view.failure && <FailureSection failure={view.failure} canRetry={view.can_retry} commands={commands} />}
+          <div class={silent ? "ps-stale" : ""}>
+            <ProgressSection view={view} />
+            <Tiles view={view} smoothed={smooth.findLast((value) => value !== null) ?? null} />
+            <LossSection view={view} points={points} width={width} />
+          </div>
+          <div class={view.samples.length ? "ps-halves" : ""}>
+            <SampleSection samples={view.samples} />
+            <FilesSection files={view.files} head={view.head} now={now} />
+          </div>
+          <LogSection lines={lines} />
+          <Foot view={view} />
+        </>
+      )}
+    </section>
+  );
+}
+
+/** The panel's own width: charts are drawn to it, and one number cannot come from a container query. */
+function useWidth() {
+  const box = useRef<HTMLElement>(null);
+  const [width, setWidth] = useState(640);
+  useEffect(() => {
+    if (!box.current) return;
+    const watch = new ResizeObserver(([entry]) => entry && setWidth(entry.contentRect.width));
+    watch.observe(box.current);
+    return () => watch.disconnect();
+  }, []);
+  return [box, width] as const;
+}
+
+export default definePanel((bridge) => new Streams(bridge), RunPanel);

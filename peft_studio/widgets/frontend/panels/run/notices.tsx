@@ -1,0 +1,160 @@
+// What needs a person: why the run failed and the ways on, silence, anomalies, clicks that wait or went wrong.
+import { useState } from "preact/hooks";
+import { useBridge, useLocal, type useCommands } from "../../bridge/hooks";
+import type { Problem } from "../../bridge/bridge";
+import { Button, CopyButton } from "../../ui/button";
+import * as format from "../../ui/format";
+import { Notice } from "../../ui/notice";
+import { Code } from "./head";
+import type { Change, Failure, RunView, Warning } from "./view";
+
+const SHOWN = 2; // more fold away
+const BUSY_AFTER_MS = 1_500;
+const VERBS: Record<string, string> = { stop: "Stopping", resume: "Resuming", retry: "Starting the run again" };
+
+export function Notices({ view, silentFor, now, commands }: { view: RunView; silentFor: number | null; now: number; commands: ReturnType<typeof useCommands> }) {
+  const bridge = useBridge();
+  const waiting = bridge.pending.find((one) => now - one.since > BUSY_AFTER_MS);
+  const problem = commands.problem ?? (bridge.sections["problem"] as Problem | null | undefined);
+  return (
+    <>
+      {problem && (
+        <Notice hue="error" urgent fact={problem.message} actions={commands.problem && <Button small kind="quiet" onPress={commands.dismiss}>Dismiss</Button>}>
+          {problem.hint && <p class="ps-s" dir="auto">{problem.hint}</p>}
+        </Notice>
+      )}
+      {waiting && (
+        <Notice hue="info" icon="clock" fact="Waiting for the kernel">
+          <p class="ps-s">
+            {VERBS[waiting.name] ?? "This"} begins when the running cell ends. Pressed {format.duration((now - waiting.since) / 1000)} ago.
+          </p>
+        </Notice>
+      )}
+      {silentFor !== null && <Silent view={view} silentFor={silentFor} />}
+      {view.head.state === "lost" && (
+        <Notice hue="warn" icon="lost" fact="The run's process is gone">
+          <p class="ps-s">
+            It ended without a word, as after a power cut or when the system ends it for lack of memory. The log and the checkpoints are kept.
+            Resume goes on from the newest one.
+          </p>
+        </Notice>
+      )}
+      <Warnings warnings={view.warnings} />
+    </>
+  );
+}
+
+function Silent({ view, silentFor }: { view: RunView; silentFor: number }) {
+  return (
+    <Notice hue="warn" icon="clock" fact={`The run has been silent for ${format.duration(silentFor)}`}>
+      <p class="ps-s">
+        It was {view.head.state} at step {format.count(view.progress.step)}. The numbers below are the last ones heard; the run may well go on.
+      </p>
+    </Notice>
+  );
+}
+
+function Warnings({ warnings }: { warnings: Warning[] }) {
+  const [dismissed, setDismissed] = useLocal<number[]>("dismissed", []);
+  const [all, setAll] = useState(false);
+  const open = warnings.filter((warning) => !dismissed.includes(warning.seq)).reverse();
+  return (
+    <>
+      {open.slice(0, all ? undefined : SHOWN).map((warning) => (
+        <Notice
+          key={warning.seq}
+          hue="warn"
+          fact={warning.message}
+          actions={
+            <Button small kind="quiet" onPress={() => setDismissed([...dismissed, warning.seq])}>
+              Dismiss
+            </Button>
+          }
+        >
+          <p class="ps-s" dir="auto">
+            {warning.hint} {warning.changes.length > 0 && <Changes changes={warning.changes} />}
+          </p>
+        </Notice>
+      ))}
+      {open.length > SHOWN && (
+        <p>
+          <Button small kind="quiet" expanded={all} onPress={() => setAll(!all)}>
+            {all ? "Fewer" : `${open.length - SHOWN} more`}
+          </Button>
+        </p>
+      )}
+    </>
+  );
+}
+
+function Changes({ changes }: { changes: Change[] }) {
+  return (
+    <>
+      {changes.map(([field, value]) => (
+        <code key={field} class="ps-change">
+          {field} = {value}
+        </code>
+      ))}
+    </>
+  );
+}
+
+export function FailureSection({ failure, canRetry, commands }: { failure: Failure; canRetry: boolean; commands: ReturnType<typeof useCommands> }) {
+  const [started, setStarted] = useState<{ id: string; code: string } | null>(null);
+  const retry = async (suggestion: number): Promise<void> => setStarted((await commands.run("retry", { suggestion })) as typeof started);
+  const lines = failure.trace.trimEnd().split("\n");
+  return (
+    <div class="ps-sec">
+      <Notice hue="error" fact={failure.message}>
+        {failure.hint && <p class="ps-s" dir="auto">{failure.hint}</p>}
+      </Notice>
+      {failure.suggestions.length > 0 && (
+        <table class="ps-table ps-ways">
+          <thead>
+            <tr>
+              <th>What would help</th>
+              <th>Then</th>
+              <th class="ps-hide-s">Changes</th>
+              <th aria-label="Do it" />
+            </tr>
+          </thead>
+          <tbody>
+            {failure.suggestions.map((way, index) => (
+              <tr key={way.title}>
+                <th scope="row">
+                  <bdi>{way.title}</bdi>
+                </th>
+                <td dir="auto">{way.why}</td>
+                <td class="ps-hide-s">
+                  <Changes changes={way.changes} />
+                </td>
+                <td class="ps-num">
+                  {canRetry ? (
+                    <Button small {...(index === 0 ? { kind: "primary" as const } : {})} onPress={() => void retry(index)}>
+                      Run again
+                    </Button>
+                  ) : (
+                    <CopyButton text={way.code} label="Copy code" />
+                  )}
+                </td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      )}
+      {started && (
+        <Notice hue="ok" fact={`Started ${started.id}`}>
+          <Code text={started.code} label="Python that shows the new run" />
+        </Notice>
+      )}
+      {failure.trace && (
+        <details class="ps-details" open>
+          <summary>Trace, {lines.length} lines</summary>
+          <pre class="ps-trace" tabIndex={0}>
+            {failure.trace.trimEnd()}
+          </pre>
+        </details>
+      )}
+    </div>
+  );
+}

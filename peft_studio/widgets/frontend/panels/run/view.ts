@@ -1,0 +1,107 @@
+// What the kernel says of a run: the twin of widgets/_view.py. Units are in the names; null is "not known".
+
+export interface Head {
+  id: string;
+  name: string;
+  state: string;
+  detail: string;
+  live: boolean;
+  stale: boolean;
+  heard_s: number | null;
+  job: number;
+  resumed_from_step: number | null;
+  ended_at: number | null;
+  stopping: "save" | "stop" | null;
+}
+
+export interface Facts {
+  model: string;
+  method: string;
+  rank: number;
+  quantization: string | null;
+  data: string;
+  rows: number;
+  device: string | null;
+  precision: string | null;
+  loop: string | null;
+  loop_reason: string | null;
+  trainable_parameters: number | null;
+  total_parameters: number | null;
+}
+
+export interface Phase {
+  phase: string;
+  place: "done" | "now" | "todo";
+  seconds: number | null;
+}
+
+export interface Progress {
+  step: number;
+  total: number | null;
+  epoch: number | null;
+  epochs: number | null;
+  steps_per_epoch: number | null;
+  left_s: [value: number, low: number, high: number] | null;
+}
+
+export interface Numbers {
+  loss: number | null;
+  first_loss: number | null;
+  eval_loss: number | null;
+  tokens_per_s: number | null;
+  tokens: number | null;
+  memory_of: "gpu" | "process";
+  memory_bytes: number | null;
+  memory_total_bytes: number | null;
+  memory_peak_bytes: number | null;
+  cpu_percent: number | null;
+}
+
+export type Change = [field: string, value: string];
+
+export interface Warning {
+  seq: number;
+  code: string;
+  step: number;
+  message: string;
+  hint: string;
+  changes: Change[];
+}
+
+export interface Sample {
+  step: number;
+  prompt: string;
+  text: string;
+}
+
+export interface File {
+  name: string;
+  step: number;
+  size_bytes: number;
+  at: number;
+  path: string;
+}
+
+export interface Failure {
+  code: string;
+  message: string;
+  hint: string;
+  step: number | null;
+  trace: string;
+  suggestions: { title: string; why: string; changes: Change[]; code: string }[];
+}
+
+export interface RunView {
+  head: Head;
+  facts: Facts;
+  phases: Phase[];
+  progress: Progress;
+  numbers: Numbers;
+  evaluations: [step: number, loss: number | null][];
+  warnings: Warning[];
+  samples: Sample[];
+  files: File[];
+  failure: Failure | null;
+  code: string;
+  can_retry: boolean;
+}

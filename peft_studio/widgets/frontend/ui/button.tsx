@@ -1,0 +1,64 @@
+// Buttons. A disabled one says why, stays in the tab order, and does nothing.
+import type { ComponentChildren } from "preact";
+import { useState } from "preact/hooks";
+import { Icon, type IconName } from "./icon";
+
+interface ButtonProps {
+  icon?: IconName;
+  kind?: "primary" | "danger" | "quiet";
+  small?: boolean;
+  /** Why it cannot be pressed now; undefined when it can. */
+  reason?: string | undefined;
+  expanded?: boolean;
+  autofocus?: boolean;
+  onPress: () => void;
+  children: ComponentChildren;
+}
+
+export function Button({ icon, kind, small, reason, expanded, autofocus, onPress, children }: ButtonProps) {
+  return (
+    <button
+      type="button"
+      class={`ps-btn${kind ? ` ps-${kind}-btn` : ""}${small ? " ps-small" : ""}`}
+      aria-disabled={reason !== undefined ? "true" : undefined}
+      aria-expanded={expanded}
+      title={reason}
+      autofocus={autofocus}
+      onClick={() => reason === undefined && onPress()}
+    >
+      {icon && <Icon name={icon} />}
+      {children}
+    </button>
+  );
+}
+
+/** An icon alone; `label` is its name for everyone who does not see it. */
+export function IconButton({ icon, label, expanded, reason, onPress }: { icon: IconName; label: string; expanded?: boolean; reason?: string | undefined; onPress: () => void }) {
+  return (
+    <button
+      type="button"
+      class="ps-btn ps-icon-btn"
+      aria-label={label}
+      aria-expanded={expanded}
+      aria-disabled={reason !== undefined ? "true" : undefined}
+      title={reason ?? label}
+      onClick={() => reason === undefined && onPress()}
+    >
+      <Icon name={icon} />
+    </button>
+  );
+}
+
+/** Copies a text and says so; where the page may not use the clipboard, it says how. */
+export function CopyButton({ text, label = "Copy", quiet }: { text: string; label?: string; quiet?: boolean }) {
+  const [said, setSaid] = useState("");
+  const copy = (): void => {
+    const copied = navigator.clipboard?.writeText(text) ?? Promise.reject(new Error("no clipboard"));
+    copied.then(() => setSaid("Copied"), () => setSaid("Select it and press Ctrl+C"));
+  };
+  return (
+    <Button icon="copy" small {...(quiet ? { kind: "quiet" as const } : {})} onPress={copy}>
+      <span role="status">{said || label}</span>
+    </Button>
+  );
+}

@@ -1,0 +1,52 @@
+// A question before something that cannot be taken back. Its title names the object, its facts say what happens, its button repeats the verb.
+// Focus starts on Cancel; Esc cancels. Native, so that it stands above the notebook and keeps the focus inside.
+import type { ComponentChildren } from "preact";
+import { useEffect, useId, useRef } from "preact/hooks";
+import { Button } from "./button";
+
+interface DialogProps {
+  title: string;
+  facts: [name: string, what: ComponentChildren][];
+  verb: string;
+  danger?: boolean;
+  onConfirm: () => void;
+  onClose: () => void;
+}
+
+export function Dialog({ title, facts, verb, danger, onConfirm, onClose }: DialogProps) {
+  const box = useRef<HTMLDialogElement>(null);
+  const id = useId();
+  useEffect(() => {
+    const before = document.activeElement;
+    box.current?.showModal();
+    box.current?.querySelector<HTMLButtonElement>("footer button")?.focus();
+    return () => {
+      if (before instanceof HTMLElement && before.isConnected) before.focus();
+    };
+  }, []);
+  const confirm = (): void => {
+    onClose();
+    onConfirm();
+  };
+  return (
+    <dialog class="ps-dialog" ref={box} aria-labelledby={id} onClose={onClose} onCancel={onClose}>
+      <h2 id={id} dir="auto">
+        {title}
+      </h2>
+      <dl>
+        {facts.map(([name, what]) => (
+          <div key={name}>
+            <dt>{name}</dt>
+            <dd dir="auto">{what}</dd>
+          </div>
+        ))}
+      </dl>
+      <footer>
+        <Button onPress={onClose}>Cancel</Button>
+        <Button kind={danger ? "danger" : "primary"} onPress={confirm}>
+          {verb}
+        </Button>
+      </footer>
+    </dialog>
+  );
+}

@@ -1,0 +1,39 @@
+// The tail of a log. It follows new lines until the reader scrolls up. Every line is text, whatever it holds.
+import { useEffect, useRef, useState } from "preact/hooks";
+import { clock, fullTime } from "./format";
+
+export interface Line {
+  seq: number;
+  at: number;
+  level: string;
+  text: string;
+}
+
+const SHORT: Record<string, string> = { warning: "warn" };
+
+export function LogView({ lines, label }: { lines: Line[]; label: string }) {
+  const box = useRef<HTMLDivElement>(null);
+  const [follows, setFollows] = useState(true);
+  useEffect(() => {
+    if (follows && box.current) box.current.scrollTop = box.current.scrollHeight;
+  }, [lines, follows]);
+  const onScroll = (): void => {
+    const at = box.current;
+    if (at) setFollows(at.scrollHeight - at.scrollTop - at.clientHeight < 24);
+  };
+  return (
+    <div class="ps-log" ref={box} role="log" aria-label={label} aria-live="off" tabIndex={0} onScroll={onScroll}>
+      <ol>
+        {lines.map((line) => (
+          <li key={line.seq} class={`ps-level-${line.level}`}>
+            <time title={fullTime(line.at)}>{clock(line.at)}</time>
+            <span class="ps-level">{SHORT[line.level] ?? line.level}</span>
+            <bdi class="ps-line" title={line.text}>
+              {line.text}
+            </bdi>
+          </li>
+        ))}
+      </ol>
+    </div>
+  );
+}

@@ -1,0 +1,176 @@
+"""The Run panel: one run's state, curve, log and files as they stand now, with stop and resume.
+
+A reader of the run's folder.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from peft_studio.core.errors import RunStateError
+from peft_studio.core.runs.events import Logged
+from peft_studio.core.runs.folder import RunFolder
+from peft_studio.core.runs.log import EventLogReader
+from peft_studio.core.runs.metrics import MetricsReader
+from peft_studio.core.runs.state import RunState, Standing
+from peft_studio.core.spec import RunSpec
+from peft_studio.widgets._curve import COLUMNS, Curve
+from peft_studio.widgets._pace import Pace
+from peft_studio.widgets._panel import Panel, built, command
+from peft_studio.widgets._snapshot import run_snapshot
+from peft_studio.widgets._view import LOG_LINES, Seen, SystemUse, build_sections, log_line, show_code
+
+_LIVE_S = 0.1  # at most 20 messages a second a panel reach Jupyter; 10 look as smooth
+_QUIET_S = 1.0  # an ended run can only be resumed; a second is soon enough to notice
+
+
+class ShownRun(Protocol):
+    """What the panel asks of a run."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def spec(self) -> RunSpec: ...
+
+    @property
+    def folder(self) -> RunFolder: ...
+
+    def read(self) -> tuple[RunState, Standing]:
+        """The state as the events say it, and how the run stands now."""
+
+    def stop(self, *, save: bool = True) -> Any:
+        """Ask the run to stop."""
+
+    def resume(self) -> Any:
+        """Go on from the newest whole checkpoint."""
+
+
+class RunPanel(Panel):
+    """``run.show()``.
+
+    ``retry`` starts the run's spec again with fields changed; with it, the ways out of a failure are buttons.
+    """
+
+    _esm = built("run.js")
+    _css = built("run.css")
+
+    def __init__(self, run: ShownRun, *, retry: Callable[[dict[str, Any]], ShownRun] | None = None) -> None:
+        self._run, self._retry = run, retry
+        self._source = _Source(run)
+        self._log_sent = 0  # number of the last line that was sent
+        self._curve_sent: tuple[int, int, float] = (-1, 0, 0.0)  # see _curve_mark
+        self._was_live = not self._source.state.is_terminal
+        super().__init__()
+
+    def __repr__(self) -> str:
+        # No id where there is a name: the output of a cell should read the same when the cell is run again.
+        return f"RunPanel({(self._source.state.name or self._run.id)!r})"
+
+    def sections(self) -> dict[str, Any]:
+        """The run as it stands now."""
+        source = self._source
+        source.read()
+        if self._was_live and source.state.is_terminal:
+            self.update_saved()
+        self._was_live = not source.state.is_terminal
+        self.interval_s = _QUIET_S if source.state.is_terminal else _LIVE_S
+        return {**source.build(), "can_retry": self._retry is not None}
+
+    def streams(self, *, full: bool) -> tuple[dict[str, Any], list[bytes]]:
+        """New lines of the log, and the curve's new buckets."""
+        found: dict[str, Any] = {}
+        blocks = []
+        lines = [line for line in self._source.log if full or line["seq"] > self._log_sent]
+        if lines or full:
+            found["log"] = lines
+            self._log_sent = lines[-1]["seq"] if lines else self._log_sent
+        curve, mark = self._source.curve, _curve_mark(self._source.curve)
+        if full or mark != self._curve_sent:
+            whole = mark[0] == self._curve_sent[0] and not full
+            start = max(0, self._curve_sent[1] - 1) if whole else 0  # the last bucket sent may have grown
+            found["curve"] = {"start": start, "columns": COLUMNS}
+            blocks.append(curve.encode(start))
+            self._curve_sent = mark
+        return found, blocks
+
+    def snapshot_html(self) -> str:
+        """The run as it stood when the notebook was saved."""
+        self._source.read()
+        return run_snapshot(self._source.build(), self._source.curve, at=time.time())
+
+    @command
+    def stop(self, save: bool = True) -> None:
+        """Ask the run to stop; with ``save``, to keep what it has learned."""
+        self._run.stop(save=save)
+
+    @command
+    def resume(self) -> None:
+        """Go on from the newest whole checkpoint."""
+        self._run.resume()
+
+    @command
+    def retry(self, suggestion: int) -> dict[str, str]:
+        """Start a new run with the changes of one of the failure's suggestions.
+
+        Returns its id and the Python that shows it.
+        """
+        failure = self._source.state.failure
+        if self._retry is None or failure is None or not 0 <= suggestion < len(failure.suggestions):
+            raise RunStateError("This run has no such way out.", hint="Copy the Python beside it and run it in a cell.")
+        again = self._retry(failure.suggestions[suggestion].changes)
+        return {"id": again.id, "code": show_code(again.id)}
+
+
+class _Source:
+    """What the panel reads: the folded state, the rows and the log, followed from where each was left."""
+
+    def __init__(self, run: ShownRun) -> None:
+        self._run = run
+        self._events = EventLogReader(run.folder.events)
+        self._rows, self._system_rows = MetricsReader(run.folder.metrics), MetricsReader(run.folder.system)
+        self.curve, self._pace, self._system = Curve(), Pace(), SystemUse()
+        self.log: deque[dict[str, Any]] = deque(maxlen=LOG_LINES)
+        self._reading = threading.Lock()
+        self._read_at = 0.0  # on the monotonic clock
+        self.state, self._standing = run.read()
+
+    def read(self) -> None:
+        """Take in what is new. May be called from any thread."""
+        with self._reading:
+            events = self._events.read()
+            self.log.extend(log_line(event) for event in events if isinstance(event, Logged))
+            # Folding reads the log again, and how a run stands changes by silence too: when there is news, and once a
+            # second.
+            if events or time.monotonic() - self._read_at >= _QUIET_S:
+                self.state, self._standing = self._run.read()
+                self._read_at = time.monotonic()
+            self._system.add(self._system_rows.read())
+            self._read_rows()
+
+    def _read_rows(self) -> None:
+        rows = self._rows.read()
+        if self._rows.rewound_to is not None and self.curve.last_step > self._rows.rewound_to:
+            # Joined rows cannot be taken apart: read the file again, which leaves out what the resume went back over.
+            self._rows = MetricsReader(self._run.folder.metrics)
+            self.curve.clear()
+            self._pace.clear()
+            rows = self._rows.read()
+        self.curve.add(rows)
+        self._pace.add(rows)
+
+    def build(self) -> dict[str, Any]:
+        """The sections of what has been read."""
+        run = self._run
+        return build_sections(
+            Seen(run.folder, run.spec, self.state, self._standing, self.curve, self._pace, self._system, time.time())
+        )
+
+
+def _curve_mark(curve: Curve) -> tuple[int, int, float]:
+    """Changes whenever there is something to send: the generation, the number of buckets, the rows in the last one."""
+    return curve.generation, len(curve.buckets), curve.buckets[-1].count if curve.buckets else 0.0

@@ -1,0 +1,107 @@
+"""House rules that a linter does not know."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = ROOT / "peft_studio"
+MODULES = sorted(path for path in PACKAGE.rglob("*.py") if "node_modules" not in path.parts)
+
+LONGEST_MODULE = 250
+LONGEST_FUNCTION = 45
+CORE_MAY_USE = {
+    "jinja2", "numpy", "pandas", "platformdirs", "plotly", "psutil", "pyarrow", "pydantic", "tokenizers",
+}  # fmt: skip
+# A broad except stands at three boundaries only: what a stranger's code or the whole outside may throw ends there.
+BOUNDARIES = {"runner/trainer/main.py", "widgets/_panel.py"}
+BASE_MAY_HAVE = 12  # direct dependencies
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).as_posix()
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_module_is_small_and_says_what_it_is(path: Path) -> None:
+    """Modules and functions stay small, modules open with a docstring, nothing is left to be written."""
+    text = path.read_text(encoding="utf-8")
+    tree = ast.parse(text)
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    too_long = [f.name for f in functions if (f.end_lineno or 0) - f.lineno + 1 > LONGEST_FUNCTION]
+
+    assert text.count("\n") <= LONGEST_MODULE
+    assert too_long == []
+    assert ast.get_docstring(tree)
+    assert "NotImplementedError" not in text
+    assert "TODO" not in text
+
+
+@pytest.mark.parametrize("path", [p for p in MODULES if name_of(p) not in BOUNDARIES], ids=name_of)
+def test_no_broad_except(path: Path) -> None:
+    """Errors are caught by name."""
+    caught = [
+        ast.unparse(node.type) if node.type else "everything"
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ExceptHandler)
+    ]
+
+    assert not {"everything", "Exception", "BaseException"} & set(caught)
+
+
+def test_core_uses_only_what_is_allowed() -> None:
+    """Core's third-party imports are an allow-list: a deny-list forgets."""
+    used = set()
+    for path in (PACKAGE / "core").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                used |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.level == 0:
+                used.add((node.module or "").split(".")[0])
+
+    assert used - set(sys.stdlib_module_names) - {"peft_studio"} <= CORE_MAY_USE
+
+
+def test_import_is_light() -> None:
+    """Importing the package and making the studio loads no torch, no pandas, no transformers."""
+    code = "import sys, peft_studio; peft_studio.studio; print(' '.join(sys.modules))"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+
+    assert not {"torch", "pandas", "transformers", "numpy", "plotly", "anywidget"} & set(loaded)
+
+
+def test_public_names_are_sorted_and_resolve() -> None:
+    """``__all__`` is complete and every name in it can be had."""
+    import peft_studio
+
+    assert peft_studio.__all__ == sorted(peft_studio.__all__)
+    assert all(getattr(peft_studio, name) is not None for name in peft_studio.__all__)
+
+
+def test_every_module_imports_without_torch() -> None:
+    """Every module outside the trainer imports on a machine that has no torch."""
+    names = [
+        "peft_studio." + name_of(path).removesuffix(".py").replace("/", ".").removesuffix(".__init__")
+        for path in MODULES
+        if "runner/trainer" not in name_of(path) and path.name not in {"__main__.py", "__init__.py"}
+    ]
+    block = "import sys; sys.modules['torch'] = sys.modules['transformers'] = None\n"
+    code = block + "\n".join(f"import {name}" for name in names)
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+
+    assert done.returncode == 0, done.stderr
+
+
+def test_base_install_is_small() -> None:
+    """The base install has at most a dozen direct dependencies, and none of them is torch."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+    assert len(project["dependencies"]) <= BASE_MAY_HAVE
+    assert not [line for line in project["dependencies"] if line.startswith("torch")]

@@ -1,0 +1,79 @@
+"""What the emulated hub holds: repositories at one commit, who may read them, and what was asked."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Repo:
+    """A repository at one commit. ``gated``: listed for everybody, files only for ``readers`` (tokens)."""
+
+    id: str
+    files: dict[str, bytes]
+    kind: str = "models"
+    gated: bool = False
+    private: bool = False
+    readers: frozenset[str] = frozenset()
+    branch: str = "main"
+
+    @property
+    def commit(self) -> str:
+        digest = hashlib.sha1(self.id.encode())  # noqa: S324  git's own hash
+        for path in sorted(self.files):
+            digest.update(path.encode() + self.files[path])
+        return digest.hexdigest()
+
+    def info(self) -> dict[str, object]:
+        """The body of ``/api/models/<id>``, as far as the client reads it."""
+        return {
+            "_id": self.commit[:24],
+            "id": self.id,
+            "sha": self.commit,
+            "private": self.private,
+            "gated": "auto" if self.gated else False,
+            "disabled": False,
+            "tags": [],
+            "downloads": 0,
+            "likes": 0,
+            "siblings": [{"rfilename": path} for path in sorted(self.files)],
+        }
+
+    def tree(self) -> list[dict[str, object]]:
+        """The body of ``/api/models/<id>/tree/<commit>?recursive=true``."""
+        entries = []
+        for path, content in sorted(self.files.items()):
+            entry: dict[str, object] = {"type": "file", "path": path, "size": len(content), "oid": blob_id(content)}
+            if is_large(path):
+                entry["lfs"] = {"oid": sha256(content), "size": len(content), "pointerSize": 134}
+            entries.append(entry)
+        return entries
+
+
+@dataclass
+class Hub:
+    """The whole hub. ``asked`` lists ``METHOD path`` of every request; ``unknown`` those that no route took."""
+
+    repos: list[Repo] = field(default_factory=list)
+    down: bool = False
+    asked: list[str] = field(default_factory=list)
+    unknown: list[str] = field(default_factory=list)
+    tokens_at_cdn: list[str] = field(default_factory=list)
+
+    def find(self, kind: str, repo_id: str) -> Repo | None:
+        return next((repo for repo in self.repos if (repo.kind, repo.id) == (kind, repo_id)), None)
+
+
+def is_large(path: str) -> bool:
+    """What the hub keeps in LFS and serves from another host."""
+    return path.endswith((".safetensors", ".bin", ".parquet"))
+
+
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def blob_id(content: bytes) -> str:
+    """git's own id of a file's content."""
+    return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()  # noqa: S324

@@ -1,0 +1,37 @@
+"""Runs the checks in order and stops at the first that fails. ``check`` is everything but the slow tests; ``all`` is everything.
+
+pytest runs last and prints the closing line.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+BIN = Path(sys.executable).parent
+
+QUICK = (
+    ("style", [str(BIN / "ruff"), "check", "-q", "."]),
+    ("layout", [str(BIN / "ruff"), "format", "-q", "--check", "."]),
+    ("types", [str(BIN / "mypy"), "--no-error-summary"]),
+    ("import contracts", [str(BIN / "lint-imports"), "--no-cache"]),
+)
+TESTS = {"check": ["-m", "not slow"], "all": []}
+
+
+def main(what: str) -> int:
+    """Run the checks; return the first status that is not 0."""
+    for name, command in QUICK:
+        print(f"— {name}", flush=True)
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        if done.returncode:
+            print(done.stdout, done.stderr, sep="\n")
+            return done.returncode
+    print("— tests", flush=True)
+    return subprocess.run([sys.executable, "-m", "pytest", *TESTS[what]], cwd=ROOT).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

@@ -1,0 +1,184 @@
+"""JupyterLab in a real browser: a server in a folder of its own, a page on it, and the few things a test does there.
+
+Nothing here sleeps: every step waits for a condition in the page.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from playwright.sync_api import Browser, Locator, Page, sync_playwright
+
+HERE = Path(__file__).parent
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+FLAGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+SETTINGS = {
+    "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False, "doNotDisturbMode": True},
+    "notebook-extension/tracker": {"windowingMode": "none"},
+    "docmanager-extension/plugin": {"autosave": False},
+}
+START_S = 90.0  # a cold start on two busy cores
+
+
+def find_browser() -> str | None:
+    """The Chromium of this machine; None where there is none."""
+    return next((path for name in BROWSERS if (path := shutil.which(name))), None)
+
+
+@contextmanager
+def open_lab(folder: Path, *, theme: str = "JupyterLab Light") -> Iterator[Lab]:
+    """A server on ``folder`` and a browser. Both end with the block."""
+    port = _free_port()
+    env = _environment(folder, theme)
+    arguments = [
+        sys.executable, "-m", "jupyterlab", "--no-browser", "--expose-app-in-browser", "--allow-root", f"--port={port}",
+        "--ServerApp.port_retries=0", "--IdentityProvider.token=", "--ServerApp.ip=127.0.0.1", f"--ServerApp.root_dir={folder}",
+        "--LabApp.extension_manager=readonly",
+    ]  # fmt: skip
+    with (folder / "server.log").open("w") as log:
+        server = subprocess.Popen(arguments, env=env, cwd=folder, stdout=log, stderr=subprocess.STDOUT)
+        try:
+            _wait_for_server(port, server, folder)
+            with sync_playwright() as play:
+                browser = play.chromium.launch(executable_path=find_browser(), args=FLAGS)
+                yield Lab(folder, f"http://127.0.0.1:{port}", browser)
+                browser.close()
+        finally:
+            server.terminate()
+            server.wait(30)
+
+
+class Lab:
+    """A running JupyterLab."""
+
+    def __init__(self, folder: Path, address: str, browser: Browser) -> None:
+        self.folder, self._address, self._browser = folder, address, browser
+
+    def open(self, cells: list[str], *, name: str = "test.ipynb", **page: Any) -> Notebook:
+        """A new notebook with these cells, opened, its kernel idle. Nothing has run."""
+        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code) for code in cells])
+        notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+        nbformat.write(notebook, self.folder / name)
+        opened = self._browser.new_page(**{"viewport": {"width": 1280, "height": 1000}, **page})
+        opened.set_default_timeout(60_000)
+        shown = Notebook(opened, f"{self._address}/lab/tree/{name}?reset")
+        shown.load()
+        return shown
+
+
+class Notebook:
+    """One open notebook."""
+
+    def __init__(self, page: Page, address: str) -> None:
+        self.page, self._address = page, address
+        self.errors: list[str] = []
+        self.dialogs: list[str] = []
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on("dialog", lambda dialog: (self.dialogs.append(dialog.message), dialog.dismiss()))
+
+    def load(self) -> None:
+        """Load or load again, and wait until cells can run."""
+        self.page.goto(self._address)
+        self.page.wait_for_function(
+            "() => window.jupyterapp?.shell.currentWidget?.context?.isReady"
+            " && window.jupyterapp.shell.currentWidget.sessionContext?.session?.kernel?.connectionStatus === 'connected'"
+            " && window.jupyterapp.shell.currentWidget.content.widgets.length > 0"
+        )
+
+    def start(self, cell: int) -> None:
+        """Run a cell without waiting for it."""
+        self.page.evaluate(
+            "async at => { const app = window.jupyterapp; const panel = app.shell.currentWidget;"
+            " panel.content.activeCellIndex = at; panel.content.deselectAll(); void app.commands.execute('notebook:run-cell'); }",
+            cell,
+        )
+
+    def run(self, cell: int) -> None:
+        """Run a cell and wait until it has its number."""
+        self.start(cell)
+        self.wait_for_cell(cell)
+
+    def wait_for_cell(self, cell: int) -> None:
+        """Wait until a cell has run."""
+        self.page.wait_for_function(
+            "at => /\\[\\d+\\]/.test(document.querySelectorAll('.jp-Notebook .jp-Cell .jp-InputPrompt')[at]?.textContent ?? '')",
+            arg=cell,
+        )
+
+    def panel(self, at: int = 0) -> Locator:
+        """One of the panels on the page."""
+        return self.page.locator("section.ps").nth(at)
+
+    def set_theme(self, name: str) -> None:
+        """Switch JupyterLab's theme and wait until the page wears it."""
+        self.page.evaluate("name => window.jupyterapp.commands.execute('apputils:change-theme', { theme: name })", name)
+        light = "false" if "Dark" in name else "true"
+        self.page.wait_for_function("light => document.body.dataset.jpThemeLight === light", arg=light)
+
+    def save(self) -> dict[str, Any]:
+        """Save, and read back what was saved."""
+        self.page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
+        self.page.wait_for_function("() => !window.jupyterapp.shell.currentWidget.context.model.dirty")
+        name = self._address.split("/")[-1].split("?")[0]
+        content: dict[str, Any] = self.page.evaluate(
+            "async name => (await window.jupyterapp.serviceManager.contents.get(name)).content", name
+        )
+        return content
+
+
+def show_code(run_folder: Path, *, width: str = "") -> str:
+    """A cell that shows the panel of a run folder."""
+    lines = [
+        "from folder_run import FolderRun",
+        "from peft_studio.widgets import open_panel",
+        f"panel = open_panel('run', FolderRun({str(run_folder)!r}))",
+    ]
+    return "\n".join([*lines, f"panel.layout.width = {width!r}" if width else "", "panel"])
+
+
+def _environment(folder: Path, theme: str) -> dict[str, str]:
+    settings = folder / ".settings"
+    for name, values in {**SETTINGS, "apputils-extension/themes": {"theme": theme}}.items():
+        path = settings / "@jupyterlab" / f"{name}.jupyterlab-settings"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(values))
+    own = {"JUPYTERLAB_SETTINGS_DIR": ".settings", "JUPYTERLAB_WORKSPACES_DIR": ".workspaces", "JUPYTER_CONFIG_DIR": ".config",
+           "JUPYTER_RUNTIME_DIR": ".runtime", "JUPYTER_DATA_DIR": ".data", "IPYTHONDIR": ".ipython"}  # fmt: skip
+    return {**os.environ, **{name: str(folder / path) for name, path in own.items()}, "PYTHONPATH": str(HERE)}
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _wait_for_server(port: int, server: subprocess.Popen[bytes], folder: Path) -> None:
+    request = urllib.request.Request(f"http://127.0.0.1:{port}/api/status")
+    for _ in range(int(START_S / 0.25)):
+        try:
+            urllib.request.urlopen(request, timeout=5).close()
+            return
+        except OSError:
+            # Not listening yet; the wait below ends early when the server dies.
+            try:
+                server.wait(0.25)
+            except subprocess.TimeoutExpired:
+                continue
+            raise RuntimeError("JupyterLab ended:\n" + (folder / "server.log").read_text()[-3000:]) from None
+    raise RuntimeError("JupyterLab did not start:\n" + (folder / "server.log").read_text()[-3000:])
