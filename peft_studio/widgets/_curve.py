@@ -40,6 +40,7 @@ class Bucket:
     count: float
     learning_rate: float
     grad_norm: float
+    finite: float = 1.0  # rows whose loss is a number
 
     def join(self, later: Bucket) -> None:
         """Take in the bucket that follows this one."""
@@ -47,15 +48,16 @@ class Bucket:
             self.low, self.high, self.mean = later.low, later.high, later.mean
         elif not math.isnan(later.mean):
             self.low, self.high = min(self.low, later.low), max(self.high, later.high)
-            self.mean += (later.mean - self.mean) * later.count / (self.count + later.count)
+            self.mean += (later.mean - self.mean) * later.finite / (self.finite + later.finite)
         self.count += later.count
+        self.finite += later.finite
         self.step, self.time_s = later.step, later.time_s
         self.tokens = later.tokens if not math.isnan(later.tokens) else self.tokens
         self.learning_rate = later.learning_rate if not math.isnan(later.learning_rate) else self.learning_rate
         self.grad_norm = _highest(self.grad_norm, later.grad_norm)
 
 
-assert tuple(f.name for f in fields(Bucket)) == COLUMNS
+assert tuple(f.name for f in fields(Bucket))[: len(COLUMNS)] == COLUMNS
 
 
 class Curve:
@@ -124,7 +126,7 @@ def _bucket_of(row: Row, *, time_s: float) -> Bucket:
         row.values.get(name, math.nan) for name in ("loss", "tokens", "learning_rate", "grad_norm")
     )
     loss = loss if math.isfinite(loss) else math.nan
-    return Bucket(row.step, time_s, tokens, loss, loss, loss, 1.0, rate, norm)
+    return Bucket(row.step, time_s, tokens, loss, loss, loss, 1.0, rate, norm, float(not math.isnan(loss)))
 
 
 def _highest(one: float, other: float) -> float:

@@ -24,6 +24,12 @@ BOUNDARIES = {"runner/trainer/main.py", "widgets/_panel.py"}
 BASE_MAY_HAVE = 12  # direct dependencies
 
 
+def code_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Lines of a function without its docstring: an interface may be explained at length."""
+    lines = (function.end_lineno or 0) - function.lineno + 1
+    return lines - len((ast.get_docstring(function) or "").splitlines())
+
+
 def name_of(path: Path) -> str:
     return path.relative_to(PACKAGE).as_posix()
 
@@ -34,7 +40,7 @@ def test_module_is_small_and_says_what_it_is(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     tree = ast.parse(text)
     functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
-    too_long = [f.name for f in functions if (f.end_lineno or 0) - f.lineno + 1 > LONGEST_FUNCTION]
+    too_long = [f.name for f in functions if code_lines(f) > LONGEST_FUNCTION]
 
     assert text.count("\n") <= LONGEST_MODULE
     assert too_long == []

@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-
-from lab import open_lab, show_code
-from write_run import RunWriter, build_spec, clock_at
 
 from peft_studio.core.runs import events as ev
 from peft_studio.core.runs.failures import build_failure
 from peft_studio.core.system import try_lock
+from tests.ui.lab import open_lab, show_code
+from tests.ui.write_run import RunWriter, build_spec, clock_at
 
 WIDTHS = {"wide": "880px", "narrow": "320px"}
 THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
@@ -93,8 +93,6 @@ def write_states(home: Path, locks: ExitStack) -> dict[str, Path]:
         file = locks.enter_context(writer.folder.agent_lock.open("a+b"))
         if fill in LIVE:
             assert try_lock(file)
-        if fill is not stale:
-            writer.folder.heartbeat.touch()
         folders[fill.__name__] = path
     return folders
 
@@ -112,13 +110,33 @@ def _length(fill: Callable[[RunWriter, Callable[[float], None]], None]) -> float
         return spent
 
 
+@contextmanager
+def beating(folder: Path) -> Iterator[None]:
+    """The heartbeat of a live run, while the block lasts."""
+    ended = threading.Event()
+
+    def beat() -> None:
+        while not ended.wait(0.5):
+            (folder / "heartbeat").touch()
+
+    thread = threading.Thread(target=beat)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
 def main(out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     with ExitStack() as locks, tempfile.TemporaryDirectory() as folder:
         folders = write_states(Path(folder) / "home", locks)
+        for state in ("queued", "training"):
+            locks.enter_context(beating(folders[state]))
         with open_lab(Path(folder)) as lab:
             cells = [show_code(path, width=width) for path in folders.values() for width in WIDTHS.values()]
-            notebook = lab.open(cells, device_scale_factor=1)
+            notebook = lab.open(cells, viewport={"width": 1500, "height": 2700})
             for cell in range(len(cells)):
                 notebook.run(cell)
             for theme, name in THEMES.items():

@@ -32,8 +32,12 @@ def fetch_file(url: str, to: Path, *, token: str) -> Path:
             while size is None or file.tell() < size:
                 first = file.tell()
                 answer = client.get(url, headers={"Range": f"bytes={first}-{first + CHUNK_BYTES - 1}"})
-                if answer.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE and first == _total(answer):
-                    break  # the part was already whole
+                if answer.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
+                    if first == _total(answer):
+                        break  # the part was already whole
+                    file.truncate(0)  # of an older, longer file
+                    file.seek(0)
+                    continue
                 answer.raise_for_status()
                 size = _total(answer)
                 file.write(answer.content)

@@ -5,6 +5,7 @@ Knows adapters by name and path. The line to the process is ``process``; loading
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import threading
 from collections.abc import Generator, Mapping, Sequence
@@ -70,9 +71,10 @@ class Chat:
             base = read_base_shape(model_folder)
             for name, path in paths.items():
                 check_adapter(path, base, name=name)
-        process = ChatProcess(python)
-        chat = cls(process, {})
-        try:
+        with contextlib.ExitStack() as cleanup:
+            process = ChatProcess(python)
+            cleanup.callback(process.close)  # also on Ctrl-C: a process that nobody holds would keep its memory
+            chat = cls(process, {})
             chat._facts = chat._call(
                 "load",
                 folder=str(model_folder),
@@ -84,9 +86,7 @@ class Chat:
             )
             for name, path in paths.items():
                 chat.add(name, path)
-        except BaseException:
-            process.close()
-            raise
+            cleanup.pop_all()
         return chat
 
     def ask(self, prompt: Prompt, *, adapter: str | None = None, **options: Any) -> Reply:
@@ -97,11 +97,13 @@ class Chat:
         Raises:
             ChatError: No adapter of that name, a prompt that is too long, or the process is gone.
         """
-        for _ in (pieces := self.stream(prompt, adapter=adapter, **options)):
-            pass
-        pieces.close()
-        assert self.last is not None
-        return self.last
+        pieces = self.stream(prompt, adapter=adapter, **options)
+        while True:
+            try:
+                next(pieces)
+            except StopIteration as end:
+                reply: Reply = end.value
+                return reply
 
     def stream(
         self,
@@ -137,12 +139,12 @@ class Chat:
             exchange = self._process.exchange("ask", **request)
             try:
                 for line in exchange:
-                    if "done" in line:
-                        self.last = Reply(**line["done"])
-                    else:
+                    if "piece" in line:
                         yield line["piece"]
+                self.last = Reply(**line["done"])
             finally:
                 exchange.close()
+        return self.last
 
     def stop(self) -> None:
         """End the answer that is being written, from another thread; its reply says ``stopped``."""
@@ -210,7 +212,7 @@ class Chat:
         return done
 
 
-_Pieces = Generator[str, None, None]
+_Pieces = Generator[str, None, Reply]
 
 
 class _Turn:

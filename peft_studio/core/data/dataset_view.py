@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from peft_studio.core.data.dataset import Dataset
-from peft_studio.core.data.markup import block, escape, facts, finding_line, visible
+from peft_studio.core.markup import block, escape, facts, finding_line, visible
 
 
 def dataset_text(data: Dataset) -> str:

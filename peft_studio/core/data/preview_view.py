@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from itertools import groupby
 
-from peft_studio.core.data.markup import FAINT, LINE, MONO, block, escape, visible
 from peft_studio.core.data.preview import Piece, Preview, PreviewRow
+from peft_studio.core.markup import FAINT, LINE, MONO, block, escape, visible
 
 _LEGEND = "⟦learnt⟧ the loss is on these tokens; the others are read only."
 # A tint of the theme's own accent over whatever background there is, and an underline for those who do not see the

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from peft_studio.core.data.findings import Finding
-from peft_studio.core.data.markup import block, escape, facts, finding_line, visible
 from peft_studio.core.data.report import Report
 from peft_studio.core.data.token_checks import Lengths
+from peft_studio.core.markup import block, escape, facts, finding_line, visible
 
 _BARS = " ▁▂▃▄▅▆▇█"
 

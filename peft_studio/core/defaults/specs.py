@@ -7,6 +7,7 @@ from typing import Any, Self
 from peft_studio.core.defaults.default import Default
 from peft_studio.core.defaults.derive import derive_defaults, explain_spec
 from peft_studio.core.errors import SpecError, nearest
+from peft_studio.core.markup import block, table
 from peft_studio.core.spec import METHODS, Basis, RunSpec
 
 NOT_CHOSEN = frozenset({"basis", "chosen", "version"})  # bookkeeping of the spec itself
@@ -55,6 +56,10 @@ class Explanation(dict[str, Default]):
         return "\n".join(
             f"{name:<{name_width}}  {value:<{value_width}}  {why}  [{source}]" for name, value, why, source in rows
         )
+
+    def _repr_html_(self) -> str:
+        rows = [(name, _short(default.value), default.why, default.source) for name, default in self.items()]
+        return block([table(("field", "value", "why", "source"), rows)])
 
 
 def _short(value: Any) -> str:

@@ -30,7 +30,8 @@ _KINDS: dict[str, type[BaseModel]] = {}
 class Event(BaseModel):
     """One line of the log."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    # A loss may be NaN; plain JSON has no word for it and null would not be read back as a number.
+    model_config = ConfigDict(frozen=True, extra="ignore", ser_json_inf_nan="strings")
     type: str
     seq: int = Field(default=0, ge=0)
     at: float = Field(default=0.0, description="Seconds since 1970, UTC.")

@@ -6,6 +6,7 @@ metrics              numbers by step; system: numbers by time (core/runs/metrics
 checkpoints/         checkpoint-<step>/ with MANIFEST.json; .aside is unfinished
 adapter/             the result, in peft's own format
 agent.lock           locked while an agent lives
+trainer.lock         locked while a trainer of this run lives, also one whose agent is gone
 agent.json           how to reach the agent: address and token, readable by this user alone
 heartbeat            its modification time is when the agent was last alive
 """
@@ -55,6 +56,10 @@ class RunFolder:
     @property
     def agent_lock(self) -> Path:
         return self.path / "agent.lock"
+
+    @property
+    def trainer_lock(self) -> Path:
+        return self.path / "trainer.lock"
 
     @property
     def agent(self) -> Path:

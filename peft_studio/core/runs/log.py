@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from peft_studio.core.runs.append import append_whole
 from peft_studio.core.runs.events import Event, parse_event
 from peft_studio.core.system import open_private
 
@@ -30,7 +31,7 @@ class EventLogWriter:
     def append(self, event: Event, *, durable: bool = False) -> Event:
         """Write one event and return it with ``seq``, ``at`` and ``job`` filled in. ``durable`` also survives a power cut."""
         numbered = event.model_copy(update={"seq": self.last_seq + 1, "at": time.time(), "job": self.job})
-        os.write(self._fd, numbered.model_dump_json().encode() + b"\n")
+        append_whole(self._fd, numbered.model_dump_json().encode() + b"\n")
         self.last_seq += 1
         if durable:
             os.fsync(self._fd)

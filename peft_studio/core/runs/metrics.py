@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from zlib import crc32
 
+from peft_studio.core.runs.append import append_whole
 from peft_studio.core.system import open_private
 
 HEADER = b"PSMETRIC1\n"
@@ -50,7 +51,7 @@ class MetricsWriter:
         self._fd = open_private(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
         os.ftruncate(self._fd, whole)
         if whole == 0:
-            os.write(self._fd, HEADER)
+            append_whole(self._fd, HEADER)
         # A new writer declares its columns anew, so ids need not be recovered from the file.
         self._rows: dict[tuple[str, ...], tuple[struct.Struct, int]] = {}
 
@@ -61,7 +62,7 @@ class MetricsWriter:
             known = self._declare(tuple(values))
         layout, number = known
         record = layout.pack(2, number, step, time.time(), *values.values())
-        os.write(self._fd, record + _CRC.pack(crc32(record)))
+        append_whole(self._fd, record + _CRC.pack(crc32(record)))
 
     def rewind(self, step: int) -> None:
         """Say that training goes on from this step: rows of later steps are superseded."""
@@ -81,7 +82,7 @@ class MetricsWriter:
         return self._rows[names]
 
     def _append(self, record: bytes) -> None:
-        os.write(self._fd, record + _CRC.pack(crc32(record)))
+        append_whole(self._fd, record + _CRC.pack(crc32(record)))
 
 
 class MetricsReader:

@@ -105,6 +105,7 @@ def _(event: ev.JobStarted, state: RunState) -> RunState:
         checkpoints=tuple(c for c in state.checkpoints if c.step <= step),
         evaluations=tuple(e for e in state.evaluations if e.step <= step),
         samples=tuple(s for s in state.samples if s.step <= step),
+        warnings=tuple(w for w in state.warnings if w.step <= step),
     )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from peft_studio.core.errors import RunNotFound
+from peft_studio.core.errors import RunNotFound, SpecError
 from peft_studio.core.ids import is_run_id, new_run_id
 from peft_studio.core.runs import events as ev
 from peft_studio.core.runs.folder import RunFolder
@@ -85,9 +85,7 @@ class RunStore:
         state = state or fold(read_events(folder.events))
         row = build_row(folder, state, read_metrics(folder.metrics) if tail is None else tail)
         with self._index() as index:
-            marks = ", ".join("?" * len(COLUMNS))
-            insert = f"INSERT OR REPLACE INTO runs ({', '.join(COLUMNS)}) VALUES ({marks})"  # noqa: S608  names are ours
-            index.execute(insert, tuple(asdict(row).values()))
+            index.execute(_PUT, tuple(asdict(row).values()))
         return row
 
     def forget(self, run_id: str) -> None:
@@ -117,7 +115,7 @@ class RunStore:
         if text:
             where.append("(id || ' ' || name || ' ' || model || ' ' || method) LIKE ? ESCAPE '\\'")
             values.append("%" + text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%")
-        query = f"SELECT {', '.join(COLUMNS)} FROM runs WHERE {' AND '.join(where)} ORDER BY id DESC LIMIT ?"  # noqa: S608  column names are ours
+        query = f"SELECT {', '.join(COLUMNS)} FROM runs WHERE {' AND '.join(where)} ORDER BY created_at DESC, id DESC LIMIT ?"  # noqa: S608  column names are ours
         with self._index() as index:
             return [RunRow(*row) for row in index.execute(query, (*values, limit))]
 
@@ -126,23 +124,52 @@ class RunStore:
         with self._index() as index:
             known = dict(index.execute("SELECT id, state FROM runs"))
         there = {entry.name for entry in self.runs.iterdir() if is_run_id(entry.name)}
-        for run_id in known.keys() - there:
-            self.forget(run_id)
-        for run_id in sorted(run_id for run_id in there if known.get(run_id) not in TERMINAL):
-            folder = RunFolder(self.runs / run_id)
-            if folder.spec.exists() and not (run_id in known and is_locked(folder.agent_lock)):
-                self.refresh(folder)
+        unsure = (RunFolder(self.runs / run_id) for run_id in there if known.get(run_id) not in TERMINAL)
+        # Rows are built before the index is held: reading folders takes long, and agents want to write meanwhile.
+        rows = [row for folder in unsure if (row := _look(folder, listed=folder.id in known))]
+        if not rows and known.keys() <= there:
+            return
+        with self._index() as index:
+            index.execute("BEGIN IMMEDIATE")
+            index.executemany("DELETE FROM runs WHERE id = ?", [(run_id,) for run_id in known.keys() - there])
+            index.executemany(_PUT, [tuple(asdict(row).values()) for row in rows])
+            index.execute("COMMIT")
 
     @contextlib.contextmanager
     def _index(self) -> Iterator[sqlite3.Connection]:
         path = self.home / "index.sqlite"
-        index = sqlite3.connect(path, timeout=10, isolation_level=None)
         try:
-            index.execute("PRAGMA journal_mode=WAL")
-            index.execute(_SCHEMA)
+            index = _open_index(path)
+        except sqlite3.OperationalError:
+            raise  # locked, or no room: the file itself is sound
+        except sqlite3.DatabaseError:  # damaged, or no database: it is only an index
+            for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):
+                path.with_name(name).unlink(missing_ok=True)
+            index = _open_index(path)
+        with contextlib.closing(index):
             yield index
-        finally:
-            index.close()
+
+
+def _look(folder: RunFolder, *, listed: bool) -> RunRow | None:
+    """A run's row as its folder stands; None when its agent keeps it fresh, or when the folder cannot be read."""
+    if listed and is_locked(folder.agent_lock):
+        return None
+    try:
+        return build_row(folder, fold(read_events(folder.events)), read_metrics(folder.metrics))
+    except (OSError, ValueError, SpecError):  # being made or deleted, damaged, or of a newer version: not the others' fault
+        return None
+
+
+def _open_index(path: Path) -> sqlite3.Connection:
+    index = sqlite3.connect(path, timeout=10, isolation_level=None)
+    try:
+        index.execute("PRAGMA journal_mode=WAL")
+        index.execute("PRAGMA synchronous=NORMAL")  # rows that a power cut takes are built again
+        index.execute(_SCHEMA)
+    except sqlite3.Error:
+        index.close()
+        raise
+    return index
 
 
 def build_row(folder: RunFolder, state: RunState, rows: Sequence[Row]) -> RunRow:
@@ -157,6 +184,7 @@ def build_row(folder: RunFolder, state: RunState, rows: Sequence[Row]) -> RunRow
     )  # fmt: skip
 
 
+_PUT = f"INSERT OR REPLACE INTO runs ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608  names are ours
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS runs (
   id TEXT PRIMARY KEY, name TEXT, state TEXT, model TEXT, method TEXT, provider TEXT, created_at REAL, last_at REAL,

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from peft_studio.core.data import Dataset
 from peft_studio.core.defaults import ExplainedSpec
+from peft_studio.core.markup import block, finding_line
 from peft_studio.core.models import find_prepared, read_model_facts
 from peft_studio.core.services.prepare import missing_train_modules
 
@@ -47,6 +48,10 @@ class Check:
 
     def __repr__(self) -> str:
         return "\n".join(["Ready" if self.ready else "Not ready", *map(str, self.problems)])
+
+    def _repr_html_(self) -> str:
+        lines = "".join(finding_line(problem.severity, problem.message, problem.fix) for problem in self.problems)
+        return block([f"<b>{'Ready' if self.ready else 'Not ready'}</b>", f"<ul>{lines}</ul>" if lines else ""])
 
 
 def check_spec(spec: ExplainedSpec, data: Dataset, *, home: Path) -> Check:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from peft_studio.core.defaults import ExplainedSpec
+from peft_studio.core.markup import block, facts, table
 from peft_studio.core.runs.events import Failure
 
 
@@ -59,3 +60,11 @@ class RunFailure:
             changes = ", ".join(f"{key}={value!r}" for key, value in way.changes.items())
             lines.append(f"  suggestions[{number}] {way.title}: {changes}. {way.why}")
         return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        ways = [
+            (way.title, ", ".join(f"{key}={value}" for key, value in way.changes.items()), way.why)
+            for way in self._failure.suggestions
+        ]
+        parts = [facts([("failed", self.code), ("what", self.message), ("next", self.hint)])]
+        return block([*parts, table(("suggestion", "changes", "why"), ways)] if ways else parts)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from peft_studio.core.defaults import ExplainedSpec
 from peft_studio.core.errors import RunFailed, RunStateError
+from peft_studio.core.markup import block, facts
 from peft_studio.core.ports import Compute
 from peft_studio.core.runs import events as ev
 from peft_studio.core.runs.adapter import Adapter
@@ -20,7 +21,7 @@ from peft_studio.core.runs.log import EventLogReader, read_events
 from peft_studio.core.runs.metrics import merge_steps, read_metrics
 from peft_studio.core.runs.state import LIVE, RunState, Standing, fold
 from peft_studio.core.runs.store import RunStore
-from peft_studio.core.runs.watch import current_standing
+from peft_studio.core.runs.watch import STARTUP_S, current_standing
 from peft_studio.core.services.failure import RunFailure
 
 if TYPE_CHECKING:
@@ -46,6 +47,14 @@ class Run:
         rows = read_metrics(self.folder.metrics)
         progress = f", step {rows[-1].step} of {state.plan.total_steps}" if rows and state.plan else ""
         return f"Run({self.id}{name}: {standing.state}{progress}, {self.spec.method} on {self.spec.model})"
+
+    def _repr_html_(self) -> str:
+        state, standing = self.read()
+        rows = [("run", self.id), ("state", standing.state), ("model", self.spec.model), ("method", self.spec.method)]
+        if steps := read_metrics(self.folder.metrics):
+            rows.append(("step", f"{steps[-1].step} of {state.plan.total_steps if state.plan else '—'}"))
+            rows += [("loss", f"{row.values['loss']:.3f}") for row in steps[-1:] if "loss" in row.values]
+        return block([facts(rows)])
 
     @property
     def id(self) -> str:
@@ -163,8 +172,15 @@ class Run:
 
         Returns when the agent has agreed; ``run.wait()`` waits for the end. A run that has ended already is left as it is.
         """
-        if self.state in LIVE:
-            self._compute.stop_job(self.folder, save=save)
+        deadline = time.monotonic() + STARTUP_S
+        while self.state in LIVE:
+            try:
+                self._compute.stop_job(self.folder, save=save)
+                return
+            except RunStateError:  # launched a moment ago, or ending by itself at this moment
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(POLL_S)
 
     def resume(self, *, from_step: int | None = None) -> Run:
         """Go on from the newest checkpoint that verifies, or from that of ``from_step``; with none, from the start.

@@ -6,10 +6,10 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
-from html import escape
 from typing import TYPE_CHECKING
 
 from peft_studio.core.errors import StudioError
+from peft_studio.core.markup import block, table
 from peft_studio.core.runs.store import RunRow
 from peft_studio.core.services.run import Run
 
@@ -56,11 +56,7 @@ class RunList(Sequence[Run]):
         )
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th>{head}</th>" for head in HEADS)
-        body = "".join(
-            "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in _cells(row)) + "</tr>" for row in self.rows
-        )
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        return block([table(HEADS, map(_cells, self.rows))] if self.rows else ["No runs."])
 
 
 def _cells(row: RunRow) -> tuple[str, ...]:

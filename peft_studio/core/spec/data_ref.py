@@ -16,7 +16,7 @@ class DataRef(BaseModel):
         description="Recognised format: messages, sharegpt, alpaca, prompt-completion, text, tools, preference."
     )
     columns: dict[str, str] = Field(
-        default_factory=dict, description="Our column name → the column in the file, where mapped by hand."
+        default_factory=dict, description="Our column name → the column in the file."
     )
     rows: int = Field(ge=0, description="Rows in the source, before the split.")
     split: float = Field(default=0.0, ge=0.0, lt=1.0, description="Share of rows held out for evaluation.")

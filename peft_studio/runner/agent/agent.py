@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import os
 import platform
 import signal
@@ -47,6 +48,7 @@ class Agent:
     async def run(self) -> None:
         """Carry the job from start to its last event."""
         discard_after(self._folder.checkpoints, self._from_step)
+        self._folder.agent.unlink(missing_ok=True)  # a killed agent has left its address
         self._journal.append(ev.JobStarted(pid=os.getpid(), from_step=self._from_step))
         await self._server.start()
         beating = asyncio.create_task(self._beat())
@@ -55,7 +57,7 @@ class Agent:
             self._journal.append(ev.PhaseEntered(phase="queued"))
             if await self._turn_comes(slot):
                 self._journal.append(ev.Environment(facts=_environment()))
-                finished = await self._supervise()
+                finished = await self._supervise(slot)
             else:
                 finished = ev.Finished(state="stopped")
         finally:
@@ -69,14 +71,18 @@ class Agent:
         """Wait for the device; False when somebody stopped the run first."""
         waiting, stopped = asyncio.create_task(slot.wait()), asyncio.create_task(self._stopped.wait())
         await asyncio.wait({waiting, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        if waiting.done():
+            waiting.result()  # raises what the waiting raised: without the device nothing may start
         waiting.cancel()
         stopped.cancel()
         return not self._stopped.is_set()
 
-    async def _supervise(self) -> ev.Finished:
-        await self._trainer.start()
+    async def _supervise(self, slot: Slot) -> ev.Finished:
+        await self._trainer.start(keep_open=slot.fileno())
         assert self._trainer.pid
         self._vitals = Vitals(self._trainer.pid)
+        if request := self._journal.state.stop_requested:  # it came while the process was being made
+            self._stop_trainer(save=request.save)
         status = await self._trainer.run(on_event=self._take_event, on_line=self._take_line)
         return self._judge(status)
 
@@ -142,10 +148,14 @@ class Agent:
         self._journal.append(ev.StopRequested(save=save))
         self._stopped.set()
         if self._trainer.pid:
-            asyncio.get_running_loop().run_in_executor(
-                None, lambda: self._trainer.stop(save=False)
-            ) if not save else self._trainer.stop(save=True)
+            self._stop_trainer(save=save)
         return None
+
+    def _stop_trainer(self, *, save: bool) -> None:
+        if save:
+            self._trainer.stop(save=True)
+        else:  # waits for the process to end
+            asyncio.get_running_loop().run_in_executor(None, lambda: self._trainer.stop(save=False))
 
     async def _beat(self) -> None:
         """Signs of life and vitals, for as long as the agent runs."""
@@ -155,12 +165,14 @@ class Agent:
             now = time.monotonic()
             if now - beat_at >= HEARTBEAT_S:
                 beat_at = now
-                self._folder.heartbeat.touch()
+                with contextlib.suppress(OSError):
+                    self._folder.heartbeat.touch()
                 self._journal.index_if_due()
             if self._vitals and now - sampled_at >= SAMPLE_S:
                 sampled_at = now
                 figures = await asyncio.to_thread(self._vitals.sample)
-                system.log(0, **figures)
+                with contextlib.suppress(OSError):  # a full disk: the trainer meets it too, and says so
+                    system.log(0, **figures)
             await asyncio.sleep(0.5)
 
 

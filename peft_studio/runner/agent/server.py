@@ -41,6 +41,7 @@ from peft_studio.runner.agent.journal import Journal
 POLL_S = 0.2  # metrics are written by the trainer itself, so they are looked for
 MOST_BYTES = 8 * 2**20
 SHARED = ("spec.json", "events.jsonl", "metrics", "system", "checkpoints", "adapter")
+_SHARED = {(name,) for name in SHARED}
 
 
 class AgentServer:
@@ -107,8 +108,9 @@ class AgentServer:
         beat_at = 0.0
         while True:
             self._journal.changed.clear()
+            ended = self._journal.state.is_terminal  # asked first: what is appended while we send belongs to the next round
             for event in events.read():
-                await connection.send(json.dumps({"event": event.model_dump(mode="json")}))
+                await connection.send(f'{{"event": {event.model_dump_json()}}}')
             for number, tail in enumerate(tails):
                 while chunk := tail.read():
                     await connection.send(struct.pack("<BQ", number, tail.offset) + chunk)
@@ -116,7 +118,7 @@ class AgentServer:
             if time.monotonic() - beat_at >= HEARTBEAT_S / 2:
                 beat_at = time.monotonic()
                 await connection.send(json.dumps({"heartbeat": time.time()}))
-            if self._journal.state.is_terminal and events.read() == []:
+            if ended:
                 await connection.close()
                 return
             with contextlib.suppress(TimeoutError):
@@ -124,7 +126,8 @@ class AgentServer:
 
     def _request(self, connection: ServerConnection, request: Request) -> Response | None:
         given = request.headers.get("Authorization", "")
-        if not hmac.compare_digest(given.encode(), f"Bearer {self._token}".encode()):
+        # Bytes beyond ASCII arrive as surrogates, which plain encode() would refuse.
+        if not hmac.compare_digest(given.encode(errors="surrogateescape"), f"Bearer {self._token}".encode()):
             return connection.respond(HTTPStatus.UNAUTHORIZED, "This agent answers to the owner of the run only.\n")
         path = urlsplit(request.path).path
         if path == "/stream":
@@ -137,8 +140,8 @@ class AgentServer:
         if name == "":
             return _response(HTTPStatus.OK, json.dumps(self._listing()).encode(), "application/json")
         root = self._folder.path.resolve()
-        path = (root / name).resolve()
-        if not path.is_relative_to(root) or path.relative_to(root).parts[0] not in SHARED or not path.is_file():
+        path = root if "\0" in name else (root / name).resolve()
+        if not path.is_relative_to(root) or path.relative_to(root).parts[:1] not in _SHARED or not path.is_file():
             return connection.respond(HTTPStatus.NOT_FOUND, "No such file in this run.\n")
         size = path.stat().st_size
         span = re.fullmatch(r"bytes=(\d+)-(\d*)", range_header or "bytes=0-")

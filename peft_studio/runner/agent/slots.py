@@ -57,6 +57,11 @@ class Slot:
             self._waiting.close()
             self._waiting = None
 
+    def fileno(self) -> int:
+        """The descriptor of the device's locked file."""
+        assert self._held
+        return self._held.fileno()
+
     def leave(self) -> None:
         """Give up the place or the device."""
         self._leave_line()

@@ -34,10 +34,13 @@ class TrainerProcess:
     def pid(self) -> int | None:
         return self._process.pid if self._process else None
 
-    async def start(self) -> None:
-        """Start it in a process group of its own, so that ending it ends all that it started."""
+    async def start(self, *, keep_open: int) -> None:
+        """Start it in a process group of its own, so that ending it ends all that it started.
+
+        ``keep_open`` is the locked file of the device: with it inherited, a trainer whose agent was killed still has the device.
+        """
         pipe = asyncio.subprocess.PIPE
-        group: dict[str, Any] = {} if WINDOWS else {"start_new_session": True}
+        group: dict[str, Any] = {} if WINDOWS else {"start_new_session": True, "pass_fds": [keep_open]}
         environment = {
             **os.environ,
             "PYTHONUNBUFFERED": "1",

@@ -43,7 +43,6 @@ class ChatServer:
         threading.Thread(target=self._read, name="commands", daemon=True).start()
         threading.Thread(target=self._watch_parent, name="parent", daemon=True).start()
         while (request := self._commands.get()) is not None:
-            self._stop.clear()
             try:
                 done = self._do(request)
             except StudioError as exc:
@@ -103,6 +102,8 @@ class ChatServer:
             if request["command"] == "stop":
                 self._stop.set()
             else:
+                # Cleared here and not where the command starts: a stop may follow before that, and must not be lost.
+                self._stop.clear()
                 self._commands.put(request)
         self._leave()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from pathlib import Path
@@ -16,7 +17,7 @@ from peft_studio.core.runs import events as ev
 from peft_studio.core.runs.anomalies import AnomalyWatch
 from peft_studio.core.runs.checkpoints import checkpoint_path
 from peft_studio.core.runs.folder import RunFolder
-from peft_studio.core.runs.metrics import merge_steps, read_metrics
+from peft_studio.core.runs.metrics import read_metrics
 from peft_studio.core.spec import RunSpec
 from peft_studio.runner.trainer.evaluate import answer, measure_loss
 from peft_studio.runner.trainer.export import export_adapter
@@ -48,16 +49,16 @@ class Job:
         model_folder = self._model_folder()
         model = self._load(model_folder)
         self._enter("reading", self._spec.data.origin)
-        train, evaluation = load_rows(self._spec, model_folder, should_stop=self._monitor.should_stop)
-        if self._monitor.should_stop():
+        train, evaluation = load_rows(self._spec, model_folder, should_stop=self._may_leave)
+        if self._may_leave():
             return ev.Finished(state="stopped")
         tokenizer = load_tokenizer(model_folder)
         choice = choose_loop(model, self._spec, train)
         trainer = self._build_trainer(model, train, choice, pad_id=tokenizer.pad_token_id or 0)
         trainer.add_callback(_BetweenSteps(self, trainer, tokenizer, evaluation))
-        self._announce(model, trainer, train, evaluation, choice)
+        watch = self._announce(model, trainer, train, evaluation, choice)
         self._enter("training")
-        self._train(trainer)
+        self._train(trainer, watch)
         if self._monitor.orphaned:
             return ev.Finished(state="stopped")  # nobody listens; the checkpoint is what counts
         stopped = self._monitor.stopped and self._monitor.step < trainer.state.max_steps
@@ -105,6 +106,10 @@ class Job:
         """What is being trained."""
         return self._spec
 
+    def _may_leave(self) -> bool:
+        """Whether to end before training. With several processes only the loop itself can, where they can agree on it."""
+        return self._spec.processes == 1 and self._monitor.should_stop()
+
     def _enter(self, phase: str, detail: str = "") -> None:
         self._monitor.send(ev.PhaseEntered(phase=phase, detail=detail))
 
@@ -138,29 +143,26 @@ class Job:
 
     def _announce(
         self, model: Any, trainer: StudioTrainer, train: TokenRows, evaluation: TokenRows, choice: LoopChoice
-    ) -> None:
+    ) -> AnomalyWatch:
         spec, world = self._spec, trainer.args.world_size
         if world != spec.processes:
             raise RuntimeError(f"{spec.processes} training processes were asked for, {world} came up.")
         micro_batches = -(-len(trainer.train_dataset) // (trainer.args.per_device_train_batch_size * world))
         per_epoch = max(1, -(-micro_batches // spec.gradient_accumulation_steps))
-        total = spec.max_steps or max(1, int(per_epoch * spec.epochs + 0.999))
+        total = spec.max_steps or max(1, math.ceil(per_epoch * spec.epochs))
         trainable, everything = model.get_nb_trainable_parameters()
         self._monitor.send(ev.Planned(
             total_steps=total, steps_per_epoch=per_epoch, train_rows=len(train), eval_rows=len(evaluation),
             trainable_parameters=trainable, total_parameters=everything, device=self._device, precision=spec.precision,
             loop="fast" if choice.fast else "reference", loop_reason=choice.reason, processes=world,
         ))  # fmt: skip
-        self._monitor.watch = AnomalyWatch(
-            spec, total_steps=total, vocabulary=model.config.vocab_size, train_rows=len(train)
-        )
+        return AnomalyWatch(spec, total_steps=total, vocabulary=model.config.vocab_size, train_rows=len(train))
 
-    def _train(self, trainer: StudioTrainer) -> None:
+    def _train(self, trainer: StudioTrainer, watch: AnomalyWatch) -> None:
         step = self._from_step
-        done = merge_steps(read_metrics(self._folder.metrics)).get(step, {}) if step else {}
-        self._monitor.start(step=step, tokens=int(done.get("tokens", 0)), trained_s=done.get("time_s", 0.0))
-        checkpoint = str(checkpoint_path(self._folder.checkpoints, step)) if step else None
-        trainer.train(resume_from_checkpoint=checkpoint)
+        checkpoint = checkpoint_path(self._folder.checkpoints, step) if step else None
+        self._monitor.start(watch, step=step, checkpoint=checkpoint, past=read_metrics(self._folder.metrics))
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
 
 
 class _BetweenSteps(TrainerCallback):

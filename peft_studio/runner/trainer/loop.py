@@ -6,6 +6,7 @@ only the saving is replaced. The fast path is a forward pass and a collator insi
 
 from __future__ import annotations
 
+import importlib.util
 import shutil
 import time
 from pathlib import Path
@@ -38,7 +39,8 @@ class StudioTrainer(Trainer):
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Numbers of a step go to the metrics file. Trainer's own history is not kept: it would grow in every checkpoint."""
         if "loss" in logs:
-            self._monitor.log_step(self.state.global_step, logs)
+            step = self.state.global_step
+            self._monitor.log_step(step, logs, last=step >= self.state.max_steps)
 
     def _get_output_dir(self, trial: Any) -> str:
         return str(self._checkpoints / ".aside")
@@ -49,9 +51,15 @@ class StudioTrainer(Trainer):
         aside = Path(self._get_output_dir(trial)) / f"checkpoint-{step}"
         if self.args.should_save:
             shutil.rmtree(aside, ignore_errors=True)
-        super()._save_checkpoint(model, trial)
+        self.accelerator.wait_for_everyone()  # or rank 0 would remove what another has already written
+        try:
+            super()._save_checkpoint(model, trial)
+        except BaseException:
+            shutil.rmtree(aside, ignore_errors=True)  # a full disk is what this usually is: make room for saying so
+            raise
         self.accelerator.wait_for_everyone()  # every rank has written its RNG state
         if self.args.should_save:
+            self._monitor.save_progress(aside)
             final = checkpoint_path(self._checkpoints, step)
             digest, size = publish(aside, final)
             prune(self._checkpoints, keep=self._keep)
@@ -98,7 +106,7 @@ def build_arguments(spec: RunSpec, *, scratch: Path, device: str) -> TrainingArg
         gradient_checkpointing_kwargs={"use_reentrant": False} if spec.gradient_checkpointing else None,
         seed=spec.seed,
         data_seed=spec.seed,
-        logging_steps=spec.logging_steps,
+        logging_steps=1,  # every step is watched; how many become rows is the monitor's choice
         logging_nan_inf_filter=False,  # a NaN must be seen, not averaged away
         save_strategy="steps",
         save_steps=spec.save_steps,
@@ -107,6 +115,7 @@ def build_arguments(spec: RunSpec, *, scratch: Path, device: str) -> TrainingArg
         disable_tqdm=True,
         remove_unused_columns=False,
         dataloader_pin_memory=device == "cuda",
+        use_liger_kernel=device == "cuda" and importlib.util.find_spec("liger_kernel") is not None,
         use_cpu=device == "cpu",
         ddp_find_unused_parameters=False if spec.processes > 1 else None,
     )

@@ -5,16 +5,20 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import sys
+import time
 import warnings
 from pathlib import Path
+from typing import IO
 
 from peft_studio.core.runs import events as ev
 from peft_studio.core.runs.folder import RunFolder
 from peft_studio.core.runs.metrics import MetricsWriter
+from peft_studio.core.system import try_lock
 from peft_studio.runner.trainer.channel import Channel
 from peft_studio.runner.trainer.monitor import Monitor
 
-STOPPED_BEFORE_TRAINING = ev.Finished(state="stopped")
+LOCK_POLL_S = 0.1
 
 
 def train_main(argv: list[str]) -> int:
@@ -25,14 +29,19 @@ def train_main(argv: list[str]) -> int:
     arguments = parser.parse_args(argv)
     rank = int(os.environ.get("RANK", "0"))
     channel = Channel(speaks=rank == 0)
-    if "RANK" not in os.environ:
-        channel.listen()  # under torchrun standard input belongs to torchrun
+    if rank == 0:
+        channel.listen()  # torchrun hands its standard input down, so this is the agent's line there too
     _quieten()
     logging.basicConfig(format="%(levelname)s %(name)s: %(message)s", level=logging.WARNING)
     folder = RunFolder(arguments.run_folder.resolve())
-    monitor = Monitor(channel, MetricsWriter(folder.metrics) if rank == 0 else None)
-    spec = None
+    monitor, spec = Monitor(channel), None
     try:
+        if rank == 0:
+            alone = wait_until_alone(folder, channel)
+            if alone is None:
+                channel.send(ev.Finished(state="stopped"))
+                return 0
+            monitor.metrics = MetricsWriter(folder.metrics)
         spec = folder.load_spec()
         # Imported here, so that a broken installation is a failure of the run, with its trace, and not a silent death.
         from peft_studio.runner.trainer.job import Job
@@ -42,8 +51,26 @@ def train_main(argv: list[str]) -> int:
         from peft_studio.runner.trainer.problems import explain_failure
 
         outcome = ev.Finished(state="failed", failure=explain_failure(error, spec, step=monitor.step or None))
+    if rank and outcome.failure:  # only rank 0 speaks; a status other than 0 makes torchrun end the others too
+        print(outcome.failure.trace, file=sys.stderr)
+        return 1
     channel.send(outcome)
     return 0
+
+
+def wait_until_alone(folder: RunFolder, channel: Channel) -> IO[bytes] | None:
+    """Hold the run's trainer lock, waiting for the trainer of a lost job: it ends by itself after its current step.
+
+    Returns:
+        The lock, held while it is open; None when a stop was asked for, or the agent went, meanwhile.
+    """
+    lock = folder.trainer_lock.open("a+b")
+    while not try_lock(lock):
+        if channel.stop_requested.is_set() or channel.orphaned.is_set():
+            lock.close()
+            return None
+        time.sleep(LOCK_POLL_S)
+    return lock
 
 
 def _quieten() -> None:

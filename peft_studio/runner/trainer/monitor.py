@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import time
+from collections.abc import Iterable
+from math import isfinite
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from peft_studio.core.runs.anomalies import AnomalyWatch
 from peft_studio.core.runs.events import Event
-from peft_studio.core.runs.metrics import MetricsWriter
+from peft_studio.core.runs.metrics import MetricsWriter, Row
 from peft_studio.runner.trainer.channel import Channel
 from peft_studio.runner.trainer.problems import TrainingStopped
 
+PROGRESS = "progress.json"  # in a checkpoint: what the run had done by then
 FAILURE_WORDS = {
     "loss_not_finite": "The loss became {loss} at step {step}.",
     "loss_exploded": "The loss rose to {loss:.1f} and stayed there; step {step}.",
@@ -22,21 +27,36 @@ FAILURE_WORDS = {
 class Monitor:
     """One per trainer process. Ranks other than 0 have neither metrics nor a speaking channel."""
 
-    def __init__(self, channel: Channel, metrics: MetricsWriter | None) -> None:
+    def __init__(self, channel: Channel) -> None:
         self._channel = channel
-        self._metrics = metrics
+        self.metrics: MetricsWriter | None = None
         self.watch: AnomalyWatch | None = None
-        self._tokens = 0
+        self._tokens = 0  # of this rank, since the last logged step
+        self._all_tokens = 0  # of all ranks, since the run began
         self._trained_s = 0.0
         self._step_began = 0.0
         self.step = 0
 
-    def start(self, *, step: int, tokens: int, trained_s: float) -> None:
-        """Training begins at this step, with what earlier jobs of the run have already done."""
-        self.step, self._tokens, self._trained_s = step, tokens, trained_s
-        if self._metrics and step:
-            self._metrics.rewind(step)
+    def start(self, watch: AnomalyWatch, *, step: int, checkpoint: Path | None, past: Iterable[Row]) -> None:
+        """Training begins after this step; ``checkpoint`` and the ``past`` rows hold what earlier jobs of the run have done."""
+        self.watch, self.step = watch, step
+        if checkpoint:
+            done = json.loads((checkpoint / PROGRESS).read_text(encoding="utf-8"))
+            self._all_tokens, self._trained_s = done["tokens"], done["trained_s"]
+        for row in past:  # what was said about them was said then
+            if row.step <= step and "loss" in row.values:
+                watch.failure_code(row.values["loss"])
+                watch.see_step(row.step, loss=row.values["loss"], grad_norm=row.values["grad_norm"])
+            elif row.step <= step and "eval_loss" in row.values:
+                watch.see_evaluation(row.step, eval_loss=row.values["eval_loss"])
+        if self.metrics:
+            self.metrics.rewind(step)  # also to 0: a job that died before its first checkpoint has left rows
         self._step_began = time.perf_counter()
+
+    def save_progress(self, checkpoint: Path) -> None:
+        """Put into a checkpoint what :meth:`start` needs to go on from it."""
+        done = {"tokens": self._all_tokens, "trained_s": self._trained_s}
+        (checkpoint / PROGRESS).write_text(json.dumps(done), encoding="utf-8")
 
     def send(self, event: Event) -> None:
         """Hand an event to the agent."""
@@ -50,32 +70,37 @@ class Monitor:
         else:
             self._tokens += int(inputs["attention_mask"].sum())
 
-    def log_step(self, step: int, logs: dict[str, float]) -> None:
-        """Write a step's numbers, warn where a rule speaks.
+    def log_step(self, step: int, logs: dict[str, float], *, last: bool) -> None:
+        """Take a step's numbers, write them where ``logging_steps`` says, warn where a rule speaks.
 
         Raises:
-            TrainingStopped: The loss is NaN, infinite or has exploded; going on would spoil the adapter.
+            TrainingStopped: Loss or gradient is NaN or infinite, or the loss has exploded; going on would spoil the adapter.
         """
+        assert self.watch
         self.step = step
         now = time.perf_counter()
         self._trained_s += now - self._step_began
         self._step_began = now
-        if self._metrics is None or self.watch is None:
-            return
-        loss, norm = logs["loss"], logs.get("grad_norm")
-        self._metrics.log(
-            step, loss=loss, grad_norm=norm if norm is not None else float("nan"), learning_rate=logs["learning_rate"],
-            tokens=float(self._tokens), time_s=self._trained_s,
-        )  # fmt: skip
+        self._all_tokens += _sum_over_ranks(self._tokens)
+        self._tokens = 0
+        loss, norm, spec = logs["loss"], logs.get("grad_norm"), self.watch.spec
+        if self.metrics and (last or step % spec.logging_steps == 0):
+            self.metrics.log(
+                step, loss=loss, grad_norm=norm if norm is not None else float("nan"), learning_rate=logs["learning_rate"],
+                tokens=float(self._all_tokens), time_s=self._trained_s,
+            )  # fmt: skip
         if code := self.watch.failure_code(loss):
             raise TrainingStopped(code, FAILURE_WORDS[code].format(loss=loss, step=step))
+        # Under loss scaling (fp16) such a step is skipped and no harm done; else it has just gone into the weights.
+        if norm is not None and not isfinite(norm) and spec.precision != "fp16":
+            raise TrainingStopped("loss_not_finite", f"The gradient became {norm} at step {step}, the loss was {loss:.3g}.")
         for warning in self.watch.see_step(step, loss=loss, grad_norm=norm):
             self.send(warning)
 
     def log_evaluation(self, step: int, eval_loss: float) -> None:
         """Write an evaluation's loss at its step."""
-        if self._metrics and self.watch:
-            self._metrics.log(step, eval_loss=eval_loss)
+        if self.metrics and self.watch:
+            self.metrics.log(step, eval_loss=eval_loss)
             for warning in self.watch.see_evaluation(step, eval_loss=eval_loss):
                 self.send(warning)
 
@@ -101,3 +126,11 @@ class Monitor:
         flag = torch.tensor(int(stop))
         torch.distributed.all_reduce(flag, op=torch.distributed.ReduceOp.MAX)
         return bool(flag)
+
+
+def _sum_over_ranks(count: int) -> int:
+    if not torch.distributed.is_initialized():
+        return count
+    total = torch.tensor(count)
+    torch.distributed.all_reduce(total)
+    return int(total)

@@ -14,7 +14,7 @@ from transformers.generation.streamers import BaseStreamer
 _HALF_CHARACTER = "\ufffd"  # what a tokenizer gives for bytes that do not make a character yet
 
 
-class Pieces(BaseStreamer):  # type: ignore[misc]  # transformers is untyped here
+class Pieces(BaseStreamer):
     """Receives token ids from ``generate`` and hands on text. The pieces together are ``text``, to the character."""
 
     def __init__(self, tokenizer: Any, on_piece: Callable[[str], None]) -> None:
@@ -65,7 +65,7 @@ class Pieces(BaseStreamer):  # type: ignore[misc]  # transformers is untyped her
         return text
 
 
-class StopWhenSet(StoppingCriteria):  # type: ignore[misc]
+class StopWhenSet(StoppingCriteria):
     """Ends generation after the token in which the event was set."""
 
     def __init__(self, event: threading.Event) -> None:

@@ -25,7 +25,8 @@ export interface ChartProps {
   log?: boolean;
   height: number;
   formatX: (value: number) => string;
-  formatY: (value: number) => string;
+  /** `increment` is the distance of two ticks, which says how many decimals tell them apart. */
+  formatY: (value: number, increment: number) => string;
   /** Steps to mark: a soft band each. */
   bands?: number[];
   /** Thin lines with a word. */
@@ -40,19 +41,24 @@ type Drawn = { props: ChartProps; plot: uPlot; colors: (css: string, opacity?: n
 export function Chart(props: ChartProps) {
   const box = useRef<HTMLDivElement>(null);
   const drawn = useRef<Drawn | null>(null);
+  const latest = useRef(props);
+  latest.current = props;
   const theme = useTheme();
   const shape = props.series.map((one) => [one.color, one.dash, one.points]).join() + props.log + props.group + theme;
   useEffect(() => {
     const element = box.current;
     if (!element) return;
-    const self: Drawn = { props, colors: colorsOf(element), plot: null as never };
-    self.plot = new uPlot(optionsFor(self, element), data(props), element);
-    drawn.current = self;
-    const watch = new ResizeObserver(() => self.plot.setSize({ width: element.clientWidth, height: self.props.height }));
+    // A notebook attaches a cell's output after it is drawn: before there is a size there are no fonts and colours to ask for.
+    const watch = new ResizeObserver(() => {
+      const self = drawn.current;
+      if (!element.clientWidth) return;
+      if (self) self.plot.setSize({ width: element.clientWidth, height: self.props.height });
+      else drawn.current = newPlot(latest.current, element);
+    });
     watch.observe(element);
     return () => {
       watch.disconnect();
-      self.plot.destroy();
+      drawn.current?.plot.destroy();
       drawn.current = null;
     };
   }, [shape]);
@@ -84,6 +90,12 @@ export function Chart(props: ChartProps) {
   );
 }
 
+function newPlot(props: ChartProps, element: HTMLElement): Drawn {
+  const self: Drawn = { props, colors: colorsOf(element), plot: null as never };
+  self.plot = new uPlot(optionsFor(self, element), data(props), element);
+  return self;
+}
+
 const data = (props: ChartProps): uPlot.AlignedData => [props.x, ...props.series.map((one) => one.values)] as uPlot.AlignedData;
 
 function optionsFor(self: Drawn, element: HTMLElement): uPlot.Options {
@@ -113,8 +125,9 @@ function optionsFor(self: Drawn, element: HTMLElement): uPlot.Options {
         gap: 6,
         space: 40,
         grid: { stroke: colors("var(--ps-grid)"), width: 1 },
-        // On a log axis uPlot asks for every minor split; null ones stay unlabelled.
-        values: (_, at) => at.map((value) => (value == null ? "" : self.props.formatY(value))),
+        // On a log axis minor ticks are null and stay unlabelled, and each has its own distance to the next.
+        values: (_, at, __, ___, increment) =>
+          at.map((value) => (value == null ? "" : self.props.formatY(value, self.props.log ? value : increment))),
       },
     ],
     series: [{}, ...self.props.series.map((one) => lineOf(one, colors))],
@@ -128,7 +141,9 @@ function optionsFor(self: Drawn, element: HTMLElement): uPlot.Options {
 
 function lineOf(one: Series, colors: Drawn["colors"]): uPlot.Series {
   const stroke = colors(one.color, one.opacity);
-  const points = one.points ? { show: true, size: 8, width: 2, stroke: colors("var(--ps-surface)"), fill: stroke } : { show: false };
+  const points = one.points
+    ? { show: true, size: 8, width: 2, stroke: colors("var(--ps-surface)"), fill: stroke }
+    : { show: (plot: uPlot) => plot.data[0].length < 2, size: 4 }; // one value alone makes no line
   return { stroke, width: one.width ?? 1.75, points, ...(one.dash ? { dash: one.dash } : {}) };
 }
 

@@ -33,6 +33,11 @@ export function loss(value: Maybe): string {
   return value !== 0 && Math.abs(value) < 0.001 ? value.toExponential(1) : value.toFixed(3);
 }
 
+/** A tick's label, with as many decimals as tell it from its neighbour. */
+export function tick(value: number, increment: number): string {
+  return value === 0 ? "0" : count(value, Math.min(6, Math.max(0, Math.ceil(-Math.log10(increment) - 1e-9))));
+}
+
 /** Learning rate: `2e-4`. */
 export function exponent(value: Maybe): string {
   if (!known(value)) return UNKNOWN;

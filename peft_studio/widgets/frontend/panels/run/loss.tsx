@@ -1,4 +1,5 @@
 // The curve: raw and smoothed training loss with evaluations, learning rate and gradient norm under it, one crosshair for all.
+import type { ComponentChildren } from "preact";
 import { useId, useMemo, useState } from "preact/hooks";
 import { useLocal } from "../../bridge/hooks";
 import type { Points } from "../../bridge/points";
@@ -41,9 +42,6 @@ export function LossSection({ view, points, width }: { view: RunView; points: Po
           <input type="checkbox" checked={log} onChange={() => setLog(!log)} />
           Log axis
         </label>
-        <Button small kind="quiet" expanded={table} onPress={() => setTable(!table)}>
-          Table
-        </Button>
       </header>
       {empty ? (
         <p class="ps-chart-empty" style={{ height: `${heightFor(width)}px` }}>
@@ -51,13 +49,17 @@ export function LossSection({ view, points, width }: { view: RunView; points: Po
         </p>
       ) : (
         <>
-          <Legend lines={lines} smooth={smooth} points={points} cursor={cursor} axis={axis} />
+          <Legend lines={lines} smooth={smooth} points={points} cursor={cursor} axis={axis}>
+            <Button small kind="quiet" expanded={table} onPress={() => setTable(!table)}>
+              Table
+            </Button>
+          </Legend>
           <Chart
             {...shared}
             label={sentence(view, points, smooth)}
             height={heightFor(width)}
             log={log}
-            formatY={(value) => format.count(value, value < 0.1 ? 3 : value < 10 ? 1 : 0)}
+            formatY={format.tick}
             bands={axis === "step" ? view.warnings.map((warning) => warning.step) : []}
             marks={axis === "step" && width >= 420 ? epochMarks(view) : []}
             series={[
@@ -67,8 +69,8 @@ export function LossSection({ view, points, width }: { view: RunView; points: Po
             ]}
           />
           <div class="ps-pair">
-            <SmallChart {...shared} name="Learning rate" values={lines.learningRate} color="var(--ps-s3)" formatY={format.exponent} />
-            <SmallChart {...shared} name="Gradient norm" values={lines.gradNorm} color="var(--ps-s4)" formatY={(value) => format.rate(value)} />
+            <SmallChart {...shared} name="Learning rate" values={lines.learningRate} color="var(--ps-s3)" now={format.exponent} formatY={format.exponent} />
+            <SmallChart {...shared} name="Gradient norm" values={lines.gradNorm} color="var(--ps-s4)" now={format.rate} formatY={format.tick} />
           </div>
           {table && <LossTable points={points} smooth={smooth} evaluations={view.evaluations} />}
         </>
@@ -91,12 +93,22 @@ function AxisSwitch({ axis, setAxis, points, name }: { axis: Axis; setAxis: (axi
   );
 }
 
-function Legend({ lines, smooth, points, cursor, axis }: { lines: Lines; smooth: (number | null)[]; points: Points; cursor: number | null; axis: Axis }) {
+interface LegendProps {
+  lines: Lines;
+  smooth: (number | null)[];
+  points: Points;
+  cursor: number | null;
+  axis: Axis;
+  children: ComponentChildren;
+}
+
+/** Names of the lines with their values at the crosshair, or now. */
+function Legend({ lines, smooth, points, cursor, axis, children }: LegendProps) {
   const bucket = cursor === null ? points.length - 1 : (lines.bucket[cursor] ?? -1);
   const before = lines.evaluation.slice(0, cursor === null ? undefined : cursor + 1).filter((value) => value != null);
   const at = cursor === null ? null : lines.x[cursor];
   return (
-    <p class="ps-legend">
+    <div class="ps-legend">
       <span>
         <Swatch color="var(--ps-s1)" />
         Train <b>{format.loss(bucket < 0 ? null : smooth[bucket])}</b>
@@ -112,21 +124,22 @@ function Legend({ lines, smooth, points, cursor, axis }: { lines: Lines; smooth:
         </span>
       )}
       <span class="ps-muted">{at == null ? "now" : axis === "step" ? `at step ${format.count(at)}` : `at ${FORMAT_X[axis](at)}`}</span>
-    </p>
+      <span class="ps-end">{children}</span>
+    </div>
   );
 }
 
-type SmallProps = { x: number[]; formatX: (value: number) => string; group: string; onCursor: (index: number | null) => void; xEnd: number | null; name: string; values: Lines["raw"]; color: string; formatY: (value: number) => string };
+type SmallProps = { x: number[]; formatX: (value: number) => string; group: string; onCursor: (index: number | null) => void; xEnd: number | null; name: string; values: Lines["raw"]; color: string; formatY: (value: number, increment: number) => string; now: (value: number) => string };
 
-function SmallChart({ name, values, color, ...shared }: SmallProps) {
+function SmallChart({ name, values, color, now, ...shared }: SmallProps) {
   const last = values.findLast((value) => value != null);
   if (last == null) return null;
   return (
     <figure>
       <figcaption class="ps-xs ps-muted">
-        {name} · {shared.formatY(last)} now
+        {name} · {now(last)} now
       </figcaption>
-      <Chart {...shared} label={`${name}, ${shared.formatY(last)} now`} height={84} series={[{ values, color }]} />
+      <Chart {...shared} label={`${name}, ${now(last)} now`} height={84} series={[{ values, color }]} />
     </figure>
   );
 }

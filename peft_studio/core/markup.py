@@ -55,3 +55,13 @@ def finding_line(severity: str, message: str, fix: str) -> str:
     mark = f'<b style="color:{SEVERITY[severity]}">{escape(severity)}</b>'
     tail = f'<br><span style="color:{FAINT}">→ {escape(fix)}</span>' if fix else ""
     return f'<li style="margin:.25em 0">{mark} {escape(message)}{tail}</li>'
+
+
+def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table of plain text, one line between rows."""
+    cell = f"text-align:left;vertical-align:top;padding:.15em 1.2em .15em 0;border-bottom:1px solid {LINE}"
+    head = "".join(f'<th style="{cell};font-weight:normal;color:{FAINT}">{escape(text)}</th>' for text in heads)
+    body = "".join(
+        "<tr>" + "".join(f'<td style="{cell}">{escape(text)}</td>' for text in row) + "</tr>" for row in rows
+    )
+    return f'<table style="border-collapse:collapse;margin:.3em 0"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from peft_studio.core.data.markup import escape, facts, finding_line, visible
+from peft_studio.core.markup import escape, facts, finding_line, visible
 
 
 def test_text_stays_readable_and_harmless() -> None:

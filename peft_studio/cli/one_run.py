@@ -1,0 +1,42 @@
+"""``attach``, ``stop`` and ``resume``: one run, found by its id, whoever started it."""
+
+from __future__ import annotations
+
+import argparse
+
+from peft_studio._studio import Studio
+from peft_studio.cli import progress
+from peft_studio.cli.choose import find_run
+from peft_studio.cli.follow import Follower
+from peft_studio.cli.terminal import Terminal
+from peft_studio.cli.watch import DONE, FAILED, follow, is_live, say_detached, say_result
+from peft_studio.core.services.run import Run
+
+
+def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
+    """One of the three commands."""
+    chosen = find_run(Studio(home=arguments.home), arguments.run)
+    if arguments.command == "stop":
+        return _stop(chosen, terminal, save=arguments.save)
+    if arguments.command == "resume":
+        chosen.resume(from_step=arguments.from_step)
+        if arguments.detach:
+            say_detached(chosen.id, terminal)
+            return DONE
+    return follow(chosen, terminal)
+
+
+def _stop(chosen: Run, terminal: Terminal, *, save: bool) -> int:
+    """Ask for the end and wait for it. A run that has ended already, or is lost, is left as it is."""
+    state = chosen.state
+    if is_live(state):
+        chosen.stop(save=save)
+        kept = "ends after this step and keeps what it has learned" if save else "ends now; its checkpoints stay"
+        terminal.say(f"{chosen.id} {kept}. Ctrl-C: do not wait for the end.")
+        status = follow(chosen, terminal)
+        return FAILED if status == FAILED else DONE
+    terminal.say(f"{chosen.id} is not under way; there is nothing to stop.")
+    seen = Follower(chosen.folder).look()
+    terminal.say(progress.title(seen), "bold")
+    say_result(chosen, seen, terminal)
+    return DONE

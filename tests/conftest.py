@@ -1,0 +1,80 @@
+"""What tests of runs share: a tiny model, rows for it, and studios whose processes are gone when the test is."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from peft_studio import Studio
+from tests.tiny import write_model, write_rows
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a random model that trains in seconds; see ``tests/tiny.py``."""
+    return write_model(tmp_path_factory.mktemp("base") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def tiny_rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A JSONL file of 44 prompts and completions: eleven micro-batches of 4, which no accumulation divides."""
+    return write_rows(tmp_path_factory.mktemp("rows") / "orders.jsonl", 44)
+
+
+@pytest.fixture
+def studio(tmp_path: Path) -> Iterator[Studio]:
+    """A studio in a home of its own, with a space in its name. Agents and trainers of that home are ended after the test."""
+    home = tmp_path / "my home"
+    yield Studio(home=home)
+    end_processes_of(home)
+
+
+@pytest.fixture
+def make_spec(studio: Studio, tiny_model: Path, tiny_rows: Path) -> Callable[..., Any]:
+    """Build a spec for the tiny model: 6 steps, a checkpoint every 2, dropout and shuffling on."""
+
+    def _make(**fields: Any) -> Any:
+        known = {
+            "model": str(tiny_model), "data": str(tiny_rows), "method": "lora", "rank": 4, "max_steps": 6, "save_steps": 2,
+            "batch_size": 4, "gradient_accumulation_steps": 2, "max_length": 128, "learning_rate": 3e-3, "precision": "fp32",
+        }  # fmt: skip
+        return studio.spec(**{**known, **fields})
+
+    return _make
+
+
+def processes_of(home: Path) -> list[psutil.Process]:
+    """Every process whose command line names this home."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if any(str(home) in part for part in process.cmdline()):
+                found.append(process)
+        except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
+            continue
+    return found
+
+
+def end_processes_of(home: Path) -> None:
+    """End what still works for this home."""
+    left = processes_of(home)
+    for process in left:
+        try:
+            process.kill()
+        except psutil.NoSuchProcess:
+            continue
+    psutil.wait_procs(left, timeout=10)
+
+
+def wait_for(condition: Callable[[], Any], what: str, *, timeout_s: float = 120.0) -> Any:
+    """The first true answer of ``condition``; fails the test when there is none in time."""
+    deadline = time.monotonic() + timeout_s
+    while not (answer := condition()):
+        assert time.monotonic() < deadline, f"waited {timeout_s:g} s for {what}"
+        time.sleep(0.02)
+    return answer

@@ -1,0 +1,134 @@
+"""The base panel: updates, commands, fallbacks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from peft_studio.core.errors import RunStateError
+from peft_studio.widgets._panel import WIDGET_VIEW, Panel, command
+from tests.unit.widgets.browser import Browser
+
+OpenBrowser = Callable[[Callable[[], Any]], Browser]
+
+
+class Counter(Panel):
+    """A panel small enough to see through."""
+
+    interval_s = 0.01
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.problem: Exception | None = None
+        super().__init__()
+
+    def __repr__(self) -> str:
+        return "Counter()"
+
+    def sections(self) -> dict[str, Any]:
+        if self.problem:
+            raise self.problem
+        return {"count": self.count, "name": "counter"}
+
+    def snapshot_html(self) -> str:
+        return f"<p>{self.count}</p>"
+
+    @command
+    def add(self, by: int) -> int:
+        """Count on."""
+        self.count += by
+        return self.count
+
+    @command
+    def refuse(self) -> None:
+        """Say no."""
+        raise RunStateError("The run is completed.", hint="Launch a new one.")
+
+    @command
+    def break_down(self) -> None:
+        """Go wrong in a way nobody thought of."""
+        raise ZeroDivisionError("surprise")
+
+    def not_a_command(self) -> None:
+        self.count = -1
+
+
+def test_changes_reach_the_page_without_being_asked_for(open_browser: OpenBrowser) -> None:
+    """State that changes is sent; what stays the same is not sent again."""
+    browser = open_browser(Counter)
+    browser.wait(lambda: browser.sections.get("count") == 0)
+    browser.panel.count = 5
+
+    browser.wait(lambda: browser.sections["count"] == 5)
+    assert browser.sections["name"] == "counter"
+
+
+def test_a_command_answers_with_its_value(open_browser: OpenBrowser) -> None:
+    """The reply carries the id and the value."""
+    browser = open_browser(Counter)
+
+    assert browser.command("add", by=3) == {"kind": "reply", "id": 1, "ok": True, "value": 3, "problem": None}
+
+
+def test_a_refusal_says_what_and_what_next(open_browser: OpenBrowser) -> None:
+    """A StudioError arrives as message and hint."""
+    reply = open_browser(Counter).command("refuse")
+
+    assert reply["ok"] is False
+    assert reply["problem"] == {"message": "The run is completed.", "hint": "Launch a new one."}
+
+
+def test_an_unexpected_error_is_shown_and_the_panel_lives_on(open_browser: OpenBrowser) -> None:
+    """Nothing that goes wrong in a callback vanishes, and nothing else stops because of it."""
+    browser = open_browser(Counter)
+
+    assert browser.command("break_down")["problem"]["message"] == "ZeroDivisionError: surprise"
+    assert browser.command("add", by=1)["value"] == 1
+
+
+def test_only_commands_can_be_called(open_browser: OpenBrowser) -> None:
+    """A method that is no command, or wrong arguments, change nothing."""
+    browser = open_browser(Counter)
+
+    for name in ("not_a_command", "close", "__init__", "nothing_such"):
+        assert browser.command(name)["ok"] is False
+    assert "by" in browser.command("add")["problem"]["message"]
+    assert browser.panel.count == 0
+
+
+def test_a_problem_while_refreshing_is_shown_until_it_is_over(open_browser: OpenBrowser) -> None:
+    """The panel says what is wrong, keeps trying, and takes the words back."""
+    browser = open_browser(Counter)
+    browser.panel.problem = OSError("disk gone")
+    browser.wait(lambda: (browser.sections.get("problem") or {}).get("message") == "OSError: disk gone")
+    browser.panel.problem = None
+
+    browser.wait(lambda: browser.sections["problem"] is None)
+
+
+def test_pull_sends_everything(open_browser: OpenBrowser) -> None:
+    """A page that was loaded again gets all sections, though none has changed."""
+    browser = open_browser(Counter)
+    browser.wait(lambda: "count" in browser.sections)
+    browser.sections.clear()
+    browser.command("pull")
+
+    assert {"count", "name"} <= set(browser.sections)
+
+
+def test_bundle_has_every_form_and_no_address(open_browser: OpenBrowser) -> None:
+    """A saved notebook has text and a picture; the text is the same each time."""
+    panel = open_browser(Counter).panel
+    bundle = panel._repr_mimebundle_()
+
+    assert bundle["text/plain"] == "Counter()"
+    assert bundle["text/html"] == "<p>0</p>"
+    assert bundle[WIDGET_VIEW]["model_id"] == panel.model_id
+
+
+def test_clicks_may_come_on_the_thread_the_page_chose(open_browser: OpenBrowser) -> None:
+    """Where ipykernel would send a widget's clicks to the thread that runs cells, the panel's comm says otherwise."""
+    panel = open_browser(Counter).panel
+    hook = getattr(panel.comm, "_reply_subshell_for", None)
+
+    assert hook is None or hook({}, "subshell-1") == "subshell-1"
