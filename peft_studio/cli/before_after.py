@@ -41,14 +41,18 @@ def compare(chat: Chat, held_out: Sequence[HeldOut], terminal: Terminal) -> list
 
 def _ask(chat: Chat, held_out: Sequence[HeldOut], terminal: Terminal, *, adapter: str | None) -> list[str]:
     who = "the tuned model" if adapter else "the base model"
-    if not terminal.live:
-        terminal.say(f"  asking {who} …")
-    answers = []
-    for number, asked in enumerate(held_out, start=1):
+
+    def tell(number: int) -> None:
         if terminal.live:
-            terminal.show([[(f"  asking {who}: {number} of {len(held_out)}", "muted")]])
-        answers.append(chat.ask(asked.prompt, adapter=adapter, max_new_tokens=MOST_TOKENS).text.strip())
-    return answers
+            terminal.show([[(f"  asking {who}: {number} of {len(held_out)} answered", "muted")]])
+
+    if terminal.live:
+        tell(0)
+    else:
+        terminal.say(f"  asking {who} …")
+    prompts = [one.prompt for one in held_out]
+    answers = chat.ask_many(prompts, adapter=adapter, max_new_tokens=MOST_TOKENS, on_answer=tell)
+    return [answer.strip() for answer in answers]
 
 
 def say_comparison(answered: Sequence[Answered], terminal: Terminal) -> None:

@@ -19,9 +19,12 @@ from peft_studio.core.ids import is_run_id
 from peft_studio.widgets._text import plain
 
 HELP = """\
-/adapter NAME   answer with that adapter       /base   answer with the bare base model
-/add NAME=PATH  bring in an adapter or a run   /list   adapters that are here
-/quit           leave (or Ctrl-D)              Ctrl-C ends an answer that is being written"""
+/adapter NAME   answer with that adapter
+/base           answer with the bare base model
+/add NAME=PATH  bring in an adapter: a folder or a run
+/list           adapters that are here
+/quit           leave; so do Ctrl-D and Ctrl-C, which first ends an answer
+Each question stands alone: what was said before is not sent again."""
 
 
 def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
@@ -76,7 +79,7 @@ class Session:
         while True:
             try:
                 text = input(f"\n{self.adapter or 'base'}> ").strip()
-            except EOFError:
+            except (EOFError, KeyboardInterrupt):
                 self._terminal.say()
                 return
             if text in {"/quit", "/exit"}:

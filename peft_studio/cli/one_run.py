@@ -9,7 +9,7 @@ from peft_studio.cli import progress
 from peft_studio.cli.choose import find_run
 from peft_studio.cli.follow import Follower
 from peft_studio.cli.terminal import Terminal
-from peft_studio.cli.watch import DONE, FAILED, follow, is_live, say_detached, say_result
+from peft_studio.cli.watch import DONE, FAILED, follow, is_live, say_result
 from peft_studio.core.services.run import Run
 
 
@@ -21,7 +21,7 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
     if arguments.command == "resume":
         chosen.resume(from_step=arguments.from_step)
         if arguments.detach:
-            say_detached(chosen.id, terminal)
+            terminal.say(chosen.id)
             return DONE
     return follow(chosen, terminal)
 

@@ -156,7 +156,9 @@ def _add_runs(commands: Any) -> None:
             )
         if name == "resume":
             one.add_argument("--from-step", metavar="N", type=int, help="a checkpoint's step; 0 begins again")
-            one.add_argument("--detach", action="store_true", help="return once the run is on its way")
+            one.add_argument(
+                "--detach", action="store_true", help="print the run's id once it is on its way, and return"
+            )
 
 
 def _count(text: str) -> int:

@@ -35,10 +35,11 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
     held_out = quickstart.prompts()
     terminal.say("PEFT Studio quickstart", "bold")
     terminal.say(
-        f"Fine-tunes SmolLM2 135M on {len(quickstart.rows())} orders in words → JSON, on this machine, and asks it {len(held_out)} orders\n"
-        "that are not among them, before and after. About three minutes on two CPU cores. No account, no network, no GPU.\n"
-        f"Everything stays in {studio.home}."
+        f"Fine-tunes SmolLM2 135M to turn orders in words into JSON: {len(quickstart.rows())} rows, on this machine. Then asks it "
+        f"{len(held_out)} orders that are not among them, before and after. About three minutes on two CPU cores; no account, "
+        "no network, no GPU."
     )
+    terminal.say(f"Everything stays in {studio.home}.")
     _head(terminal, 1, "The base model")
     folder = studio.prepare(quickstart.MODEL)
     terminal.say(f"  {quickstart.MODEL} stands in {folder}")

@@ -87,8 +87,12 @@ class Terminal:
 
     def complain(self, message: str, *, hint: str = "") -> None:
         """Say on standard error what went wrong and what to do."""
+        self.aside(f"peft-studio: {message}" + (f"\n  → {hint}" if hint else ""))
+
+    def aside(self, text: str) -> None:
+        """Say on standard error what is not the answer, so that a script that reads the answer is not disturbed."""
         self.out.flush()
-        print(f"peft-studio: {message}" + (f"\n  → {hint}" if hint else ""), file=sys.stderr, flush=True)
+        print(text, file=sys.stderr, flush=True)
 
     def paint(self, text: str, role: str) -> str:
         """The text in a role's colour, or as it is."""

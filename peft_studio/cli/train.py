@@ -6,7 +6,7 @@ import argparse
 
 from peft_studio._studio import Studio
 from peft_studio.cli.terminal import Terminal
-from peft_studio.cli.watch import DONE, follow, say_detached
+from peft_studio.cli.watch import DONE, follow
 from peft_studio.widgets._text import plain
 
 
@@ -15,14 +15,12 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
     studio = Studio(home=arguments.home)
     spec, notes = studio.load(arguments.spec)
     for note in notes:
-        terminal.say(f"Here: {plain(note)}", "muted")
+        terminal.aside(f"Here: {plain(note)}")
     problems = studio.check(spec).problems
     launched = studio.launch(spec)  # blocking problems come back from here, as an error
     for problem in problems:
-        terminal.say(f"{problem.severity.capitalize()}: {plain(problem.message)}", "warn")
-        terminal.say(f"  → {plain(problem.fix)}")
+        terminal.aside(f"{problem.severity.capitalize()}: {plain(problem.message)}\n  → {plain(problem.fix)}")
     if arguments.detach:
         terminal.say(launched.id)
-        say_detached(launched.id, terminal)
         return DONE
     return follow(launched, terminal)

@@ -66,7 +66,7 @@ class Panel(anywidget.AnyWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self._updates = threading.Lock()
+        self._updates = threading.RLock()  # over all that the panel reads and sends
         self._number = 0
         self._full_at = -KEYFRAME_S  # when everything was last sent, on the monotonic clock
         self._sent: dict[str, Any] = {}
@@ -164,7 +164,8 @@ class Panel(anywidget.AnyWidget):
     # -- where there is no browser, or no kernel --------------------------------------------------------------
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
-        html, problem = self._guard(self.snapshot_html)
+        with self._updates:
+            html, problem = self._guard(self.snapshot_html)
         bundle: dict[str, Any] = {"text/plain": repr(self)}
         if problem is None and html:
             bundle["text/html"] = html

@@ -44,6 +44,13 @@ class Seen:
     def live(self) -> bool:
         return not self.state.is_terminal and self.standing.state != "lost"
 
+    @property
+    def heard_at(self) -> float:
+        """Until when it is known that the run went on: now, unless it has ended or gone silent."""
+        if not self.live:
+            return self.state.last_at
+        return self.now - (self.standing.heard_s or 0.0) if self.standing.stale else self.now
+
 
 def build_sections(seen: Seen) -> dict[str, Any]:
     """All sections of the Run panel but the log and the curve, which are streams."""
@@ -51,7 +58,7 @@ def build_sections(seen: Seen) -> dict[str, Any]:
     return {
         "head": _head(seen),
         "facts": _facts(seen.spec, state),
-        "phases": _phases(state.phases, now=seen.now if seen.live else state.last_at),
+        "phases": _phases(state.phases, now=seen.heard_at),
         "progress": _progress(seen),
         "numbers": _numbers(seen),
         "evaluations": [[e.step, _number(e.loss)] for e in state.evaluations],
@@ -139,7 +146,8 @@ def _progress(seen: Seen) -> Section:
     plan = seen.state.plan
     total = plan.total_steps if plan else seen.spec.max_steps
     step = max(seen.curve.last_step, seen.state.from_step)
-    left = seen.pace.left(total - step) if seen.live and total and seen.state.state == "training" else None
+    going = seen.live and not seen.standing.stale and seen.state.state == "training"
+    left = seen.pace.left(total - step) if going and total else None
     return {
         "step": step,
         "total": total,

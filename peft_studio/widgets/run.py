@@ -5,7 +5,6 @@ A reader of the run's folder.
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import deque
 from collections.abc import Callable
@@ -15,8 +14,8 @@ from peft_studio.core.errors import RunStateError
 from peft_studio.core.runs.events import Logged
 from peft_studio.core.runs.folder import RunFolder
 from peft_studio.core.runs.log import EventLogReader
-from peft_studio.core.runs.metrics import MetricsReader
-from peft_studio.core.runs.state import RunState, Standing
+from peft_studio.core.runs.metrics import MetricsReader, Row
+from peft_studio.core.runs.state import LIVE, RunState, Standing
 from peft_studio.core.spec import RunSpec
 from peft_studio.widgets._curve import COLUMNS, Curve
 from peft_studio.widgets._pace import Pace
@@ -75,11 +74,11 @@ class RunPanel(Panel):
         """The run as it stands now."""
         source = self._source
         source.read()
-        if self._was_live and source.state.is_terminal:
+        self.interval_s = _LIVE_S if source.live else _QUIET_S
+        just_ended, self._was_live = self._was_live and source.state.is_terminal, not source.state.is_terminal
+        if just_ended:
             self.update_saved()
-        self._was_live = not source.state.is_terminal
-        self.interval_s = _QUIET_S if source.state.is_terminal else _LIVE_S
-        return {**source.build(), "can_retry": self._retry is not None}
+        return {**source.sections, "can_retry": self._retry is not None}
 
     def streams(self, *, full: bool) -> tuple[dict[str, Any], list[bytes]]:
         """New lines of the log, and the curve's new buckets."""
@@ -101,7 +100,7 @@ class RunPanel(Panel):
     def snapshot_html(self) -> str:
         """The run as it stood when the notebook was saved."""
         self._source.read()
-        return run_snapshot(self._source.build(), self._source.curve, at=time.time())
+        return run_snapshot(self._source.sections, self._source.curve, at=time.time())
 
     @command
     def stop(self, save: bool = True) -> None:
@@ -135,24 +134,43 @@ class _Source:
         self._rows, self._system_rows = MetricsReader(run.folder.metrics), MetricsReader(run.folder.system)
         self.curve, self._pace, self._system = Curve(), Pace(), SystemUse()
         self.log: deque[dict[str, Any]] = deque(maxlen=LOG_LINES)
-        self._reading = threading.Lock()
         self._read_at = 0.0  # on the monotonic clock
         self.state, self._standing = run.read()
+        self.sections: dict[str, Any] = {}
+
+    @property
+    def live(self) -> bool:
+        """Whether somebody may be writing this run now."""
+        return self._standing.state in LIVE
 
     def read(self) -> None:
-        """Take in what is new. May be called from any thread."""
-        with self._reading:
-            events = self._events.read()
-            self.log.extend(log_line(event) for event in events if isinstance(event, Logged))
-            # Folding reads the log again, and how a run stands changes by silence too: when there is news, and once a
-            # second.
-            if events or time.monotonic() - self._read_at >= _QUIET_S:
-                self.state, self._standing = self._run.read()
-                self._read_at = time.monotonic()
-            self._system.add(self._system_rows.read())
-            self._read_rows()
+        """Take in what is new and build the sections anew where that changes them."""
+        events = self._events.read()
+        self.log.extend(log_line(event) for event in events if isinstance(event, Logged))
+        # Folding reads the whole log: when there is news, and once a second, because silence changes how a run stands.
+        waited = not self.state.is_terminal and time.monotonic() - self._read_at >= _QUIET_S
+        due = bool(events) or waited or not self.sections
+        if due:
+            self.state, self._standing = self._run.read()
+            self._read_at = time.monotonic()
+        use, rows = self._system_rows.read(), self._read_rows()
+        self._system.add(use)
+        if due or use or rows:
+            now = time.time()
+            self.sections = build_sections(
+                Seen(
+                    self._run.folder,
+                    self._run.spec,
+                    self.state,
+                    self._standing,
+                    self.curve,
+                    self._pace,
+                    self._system,
+                    now,
+                )
+            )
 
-    def _read_rows(self) -> None:
+    def _read_rows(self) -> list[Row]:
         rows = self._rows.read()
         if self._rows.rewound_to is not None and self.curve.last_step > self._rows.rewound_to:
             # Joined rows cannot be taken apart: read the file again, which leaves out what the resume went back over.
@@ -162,13 +180,7 @@ class _Source:
             rows = self._rows.read()
         self.curve.add(rows)
         self._pace.add(rows)
-
-    def build(self) -> dict[str, Any]:
-        """The sections of what has been read."""
-        run = self._run
-        return build_sections(
-            Seen(run.folder, run.spec, self.state, self._standing, self.curve, self._pace, self._system, time.time())
-        )
+        return rows
 
 
 def _curve_mark(curve: Curve) -> tuple[int, int, float]:

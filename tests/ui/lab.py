@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -119,6 +120,22 @@ class Notebook:
             arg=cell,
         )
 
+    def wait_for_busy(self, cell: int) -> None:
+        """Wait until a cell is running."""
+        self.page.wait_for_function(
+            "at => document.querySelectorAll('.jp-Notebook .jp-Cell .jp-InputPrompt')[at]?.textContent.includes('[*]')",
+            arg=cell,
+        )
+
+    def restart_kernel(self) -> None:
+        """Restart the notebook's kernel."""
+        self.page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.restartKernel()")
+
+    def close(self) -> None:
+        """Shut down the kernel and close the page."""
+        self.page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")
+        self.page.close()
+
     def panel(self, at: int = 0) -> Locator:
         """One of the panels on the page."""
         return self.page.locator("section.ps").nth(at)
@@ -138,6 +155,56 @@ class Notebook:
             "async name => (await window.jupyterapp.serviceManager.contents.get(name)).content", name
         )
         return content
+
+    def saved_output(self, cell: int, *, containing: str) -> dict[str, str] | None:
+        """Save, and give the cell's output as saved, its HTML joined; None while the HTML does not contain the words."""
+        outputs = self.save()["cells"][cell]["outputs"]
+        data = {kind: "".join(text) for kind, text in outputs[0]["data"].items() if kind.startswith("text/")}
+        return data if containing in data.get("text/html", "") else None
+
+    def count_pixels(self, canvas: Locator, color: tuple[int, int, int]) -> int:
+        """How many pixels of a canvas have this colour and are opaque."""
+        count: int = canvas.evaluate(
+            "(canvas, [r, g, b]) => { const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);"
+            " let n = 0; for (let at = 0; at < data.length; at += 4)"
+            " if (data[at] === r && data[at + 1] === g && data[at + 2] === b && data[at + 3] > 250) n++; return n; }",
+            list(color),
+        )
+        return count
+
+    def lightness(self, element: Locator) -> float:
+        """Lightness of an element's background, 0 to 1."""
+        color: str = element.evaluate("element => getComputedStyle(element).backgroundColor")
+        red, green, blue = (float(part) for part in re.findall(r"[\d.]+", color)[:3])
+        return (red + green + blue) / 3 / 255
+
+    def resize(self, panel: Locator, *, width: int, font: str) -> None:
+        """Give a panel a width and JupyterLab a font size, and wait until the panel has been laid out with them."""
+        panel.evaluate(
+            "(panel, [width, font]) => { document.documentElement.style.setProperty('--jp-ui-font-size1', font);"
+            " panel.style.width = width + 'px'; }",
+            [width, font],
+        )
+        self.page.wait_for_function(
+            "([panel, width]) => panel.offsetWidth === width"
+            " && [...panel.querySelectorAll('.ps-chart')].every(one => !one.firstElementChild"
+            " || one.firstElementChild.offsetWidth <= one.clientWidth)",
+            arg=[panel.element_handle(), width],
+        )
+
+    def sticking_out(self, panel: Locator) -> list[str]:
+        """What lies outside the panel, or is a button whose words do not fit."""
+        found: list[str] = panel.evaluate(
+            """panel => { const edge = panel.getBoundingClientRect(); const out = [];
+            for (const one of panel.querySelectorAll('*')) {
+              const box = one.getBoundingClientRect();
+              if (box.width && box.right > edge.right + 1 && !one.closest('.ps-log, .ps-hidden, .u-over'))
+                out.push(one.className?.baseVal ?? one.className ?? one.tagName);
+              if (one.tagName === 'BUTTON' && one.scrollWidth > one.clientWidth + 1) out.push('cut: ' + one.textContent);
+            }
+            return out; }"""
+        )
+        return found
 
 
 def show_code(run_folder: Path, *, width: str = "") -> str:

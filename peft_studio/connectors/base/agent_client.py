@@ -20,6 +20,8 @@ CONNECT_S = 5.0
 ANSWER_S = 10.0
 SILENCE_S = 10.0  # the agent beats every second; silence for this long is a broken line
 RETRY_S = 0.25
+CLOSE_S = 0.5  # a caller that stops listening leaves messages unread; nobody is to wait for a polite end
+NOTHING = "after=999999999999&metrics=999999999999&system=999999999999"  # beyond any number: only answers are wanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,7 @@ class AgentClient:
                 hint="run.resume() continues it from its last checkpoint.",
             )
         try:
-            with self._connect(address, "/stream?after=999999999999") as line:
+            with self._connect(address, f"/stream?{NOTHING}") as line:
                 line.send(json.dumps({"command": name, **arguments}))
                 while True:
                     answer = json.loads(_text(line.recv(timeout=ANSWER_S)))
@@ -109,7 +111,8 @@ class AgentClient:
     def _connect(self, address: Address, path: str) -> ClientConnection:
         headers = {"Authorization": f"Bearer {address.token}"}
         return connect(
-            f"ws://{address.host}:{address.port}{path}", additional_headers=headers, open_timeout=CONNECT_S, max_size=None, proxy=None
+            f"ws://{address.host}:{address.port}{path}", additional_headers=headers, open_timeout=CONNECT_S, close_timeout=CLOSE_S,
+            max_size=None, proxy=None,
         )  # fmt: skip
 
 

@@ -19,6 +19,7 @@ from peft_studio.core.models import ModelFailure
 
 _KEPT_LINES = 20  # of standard error, for the message when it dies
 _CLOSE_S = 5.0
+_PARTIAL = frozenset({"piece", "answer"})  # lines that are not a command's last
 
 
 class ChatProcess:
@@ -65,14 +66,14 @@ class ChatProcess:
         try:
             while not finished:
                 line = self._receive(number)
-                finished = "piece" not in line
+                finished = not _PARTIAL & line.keys()
                 if "error" in line:
                     raise _build_error(line["error"])
                 yield line
         finally:
             if not finished and self.running:
                 self.interrupt()
-                while "piece" in self._receive(number):
+                while _PARTIAL & self._receive(number).keys():
                     pass
 
     def interrupt(self) -> None:

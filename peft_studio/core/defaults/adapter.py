@@ -49,7 +49,8 @@ def derive_adapter(method: str, basis: Basis, chosen: Mapping[str, Any]) -> dict
 
 def _alpha(method: str, rank: int) -> Default:
     if method == "rslora":
-        return Default(16.0, "Scale 16/√64 = 2, the same as LoRA's 32/16, so the same learning rate holds.", RSLORA)
+        why = f"Scale α/√{rank} = 2, the same as LoRA's 32/16, so the same learning rate holds."
+        return Default(2.0 * rank**0.5, why, RSLORA)
     if method == "pissa":
         return Default(float(rank), "PiSSA splits the weights exactly only with α = r.", PISSA)
     return Default(2.0 * rank, f"Twice the rank: effective scale 2 at rank {rank}.", f"{UNSLOTH}; TRL guide")

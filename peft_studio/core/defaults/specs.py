@@ -29,10 +29,14 @@ class ExplainedSpec(RunSpec):
                 choices = set(cls.model_fields) - NOT_CHOSEN
                 raise SpecError(f"A run spec has no field {name!r}.", hint=nearest(name, choices), fields=(name,))
         method = fields.get("method", "lora")
-        if method not in METHODS:
+        if not isinstance(method, str) or method not in METHODS:
             raise SpecError(f"There is no method {method!r}.", hint=nearest(str(method), METHODS), fields=("method",))
         chosen = {name: value for name, value in fields.items() if name not in GIVEN}
-        derived = {name: default.value for name, default in derive_defaults(basis, chosen).items()}
+        try:
+            derived = {name: default.value for name, default in derive_defaults(basis, chosen).items()}
+        except (TypeError, ValueError, ArithmeticError):  # computed from what was given, so that is what is wrong
+            cls.build(**{**fields, "basis": basis})
+            raise
         return cls.build(**{**derived, **fields, "basis": basis, "chosen": frozenset(chosen)})
 
     def replace(self, **changes: Any) -> Self:

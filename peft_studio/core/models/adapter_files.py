@@ -47,7 +47,7 @@ def read_adapter(folder: Path | str) -> AdapterShape:
 
 
 def read_base_shape(folder: Path | str) -> BaseShape:
-    """Name, module shapes and digest of a prepared base model. Raises ModelFailure, TornFile or OSError."""
+    """Name, module shapes and digest of a prepared base model. Raises ModelFailure."""
     path = Path(folder)
     modules: dict[str, tuple[int, ...]] = {}
     if not read_model_facts(path).quantized:  # a quantised file holds packed shapes, which say nothing here

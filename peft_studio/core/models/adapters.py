@@ -99,6 +99,9 @@ def _find_kind(config: Mapping[str, Any]) -> Mismatch | None:
             f"it was saved without conversion from its {init} start, so it would change the base under other adapters.",
             "Save it again with path_initial_model_for_weight_conversion; runs of PEFT Studio do this by themselves.",
         )
+    if config.get("megatron_config"):
+        why = "its config names a Python module to import (megatron_core), and an adapter is never code."
+        return Mismatch("code", why, "Save it again without megatron_config.")
     if config.get("bias", "none") != "none" or config.get("layer_replication"):
         return Mismatch(
             "changes-base",

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from peft_studio.core.models.failure import ModelFailure
+
 # Format: 8 bytes little-endian header length, a JSON header, then the tensors' bytes (safetensors README).
 _LENGTH_BYTES = 8
 _MAX_HEADER_BYTES = 100_000_000  # the limit of the safetensors library itself
@@ -101,8 +103,22 @@ def list_weight_files(folder: Path) -> list[Path]:
 
 
 def read_tensors(folder: Path) -> dict[str, Tensor]:
-    """The tensors of a whole base model, over all its files. Raises TornFile or OSError."""
-    return {name: tensor for path in list_weight_files(folder) for name, tensor in read_header(path).items()}
+    """The tensors of a whole base model, over all its files. Raises ModelFailure when one is torn or missing."""
+    return {name: tensor for _, header in _read_headers(folder) for name, tensor in header.items()}
+
+
+def _read_headers(folder: Path) -> list[tuple[Path, dict[str, Tensor]]]:
+    found = []
+    for path in list_weight_files(folder):
+        try:
+            found.append((path, read_header(path)))
+        except (TornFile, OSError) as exc:
+            raise ModelFailure(
+                f"{path} is not whole: {exc}.",
+                code="incomplete",
+                hint="Delete the folder and prepare the model again, or copy it again.",
+            ) from exc
+    return found
 
 
 def fingerprint_base(folder: Path | str) -> str:
@@ -112,11 +128,10 @@ def fingerprint_base(folder: Path | str) -> str:
     can be asked for before every launch; it is no proof against someone who forges a model.
 
     Raises:
-        TornFile: A weight file is cut short. OSError: One cannot be opened.
+        ModelFailure: A weight file is torn or missing.
     """
     parts: dict[str, bytes] = {}
-    for path in list_weight_files(Path(folder)):
-        header = read_header(path)
+    for path, header in _read_headers(Path(folder)):
         with path.open("rb") as file:
             parts.update({name: _sample(file, name, tensor) for name, tensor in header.items()})
     digest = hashlib.sha256()

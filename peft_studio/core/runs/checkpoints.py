@@ -43,12 +43,12 @@ def find_newest(checkpoints: Path, *, at_most: int | None = None) -> int | None:
 def verify(folder: Path) -> bool:
     """Whether every file of the manifest is there with its size and digest."""
     try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        return all(
+        files = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"]
+        return bool(files) and all(
             (folder / name).stat().st_size == entry["size_bytes"] and sha256_of(folder / name) == entry["sha256"]
-            for name, entry in manifest["files"].items()
+            for name, entry in files.items()
         )
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # the last three: JSON of another shape
         return False
 
 
@@ -58,7 +58,7 @@ def publish(aside: Path, folder: Path) -> tuple[str, int]:
     Returns:
         The digest of the manifest, which stands for the whole checkpoint, and the size in bytes of all its files.
     """
-    files = sorted(path for path in aside.rglob("*") if path.is_file())
+    files = sorted(path for path in aside.rglob("*") if path.is_file() and path != aside / MANIFEST)
     entries = {
         str(path.relative_to(aside)): {"size_bytes": path.stat().st_size, "sha256": sha256_of(path)} for path in files
     }

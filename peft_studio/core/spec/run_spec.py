@@ -50,7 +50,7 @@ class RemoteCode(BaseModel):
 class RunSpec(BaseModel):
     """A request for one run. Frozen: ``replace()`` makes a new one."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     version: int = Field(default=SPEC_VERSION, ge=SPEC_VERSION, le=SPEC_VERSION)
     name: str = Field(default="", max_length=200)

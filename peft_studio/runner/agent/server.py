@@ -39,7 +39,8 @@ from peft_studio.core.system import write_private
 from peft_studio.runner.agent.journal import Journal
 
 POLL_S = 0.2  # metrics are written by the trainer itself, so they are looked for
-MOST_BYTES = 8 * 2**20
+MOST_BYTES = 8 * 2**20  # of a file, in one answer
+CHUNK_BYTES = 2**16  # of a metrics file, in one message: a line that breaks often must still get on
 SHARED = ("spec.json", "events.jsonl", "metrics", "system", "checkpoints", "adapter")
 _SHARED = {(name,) for name in SHARED}
 
@@ -54,6 +55,7 @@ class AgentServer:
         self._token = secrets.token_urlsafe(32)
         self._server: Server | None = None
         self.clients = 0
+        self._cut_off = False  # the last to leave had not been told the end
 
     async def start(self) -> None:
         """Listen on a free loopback port and write ``agent.json``."""
@@ -62,9 +64,9 @@ class AgentServer:
         write_private(self._folder.agent, json.dumps({"host": "127.0.0.1", "port": port, "token": self._token}))
 
     async def stop(self, *, grace_s: float) -> None:
-        """Let clients read to the end for up to ``grace_s``, then close."""
+        """Let clients read to the end for up to ``grace_s``, also one that was cut off and will be back, then close."""
         deadline = time.monotonic() + grace_s
-        while self.clients and time.monotonic() < deadline:
+        while (self.clients or self._cut_off) and time.monotonic() < deadline:
             await asyncio.sleep(0.05)
         self._folder.agent.unlink(missing_ok=True)
         if self._server:
@@ -75,9 +77,9 @@ class AgentServer:
         self.clients += 1
         request = connection.request
         wanted = parse_qs(urlsplit(request.path if request else "").query)
-        sender = asyncio.create_task(
-            self._send(connection, {key: int(value[0]) for key, value in wanted.items() if value[0].isdigit()})
-        )
+        after = {key: int(value[0]) for key, value in wanted.items() if value[0].isdigit()}
+        follows = after.get("after", 0) <= self._journal.state.last_seq  # others come only with a command
+        sender = asyncio.create_task(self._send(connection, after))
         try:
             async for message in connection:
                 await connection.send(json.dumps(self._answer(message)))
@@ -88,6 +90,8 @@ class AgentServer:
             with contextlib.suppress(asyncio.CancelledError, ConnectionClosed):
                 await sender
             self.clients -= 1
+            if follows:
+                self._cut_off = sender.cancelled() or sender.exception() is not None
 
     def _answer(self, message: str | bytes) -> dict[str, object]:
         try:
@@ -109,12 +113,13 @@ class AgentServer:
         while True:
             self._journal.changed.clear()
             ended = self._journal.state.is_terminal  # asked first: what is appended while we send belongs to the next round
-            for event in events.read():
-                await connection.send(f'{{"event": {event.model_dump_json()}}}')
+            fresh = events.read()  # sent after the numbers, so that whoever has the last event has every number
             for number, tail in enumerate(tails):
                 while chunk := tail.read():
                     await connection.send(struct.pack("<BQ", number, tail.offset) + chunk)
                     tail.offset += len(chunk)
+            for event in fresh:
+                await connection.send(f'{{"event": {event.model_dump_json()}}}')
             if time.monotonic() - beat_at >= HEARTBEAT_S / 2:
                 beat_at = time.monotonic()
                 await connection.send(json.dumps({"heartbeat": time.time()}))
@@ -197,4 +202,4 @@ class _Tail:
             return b""
         with self._path.open("rb") as file:
             file.seek(self.offset)
-            return file.read(min(self._reader.offset - self.offset, MOST_BYTES))
+            return file.read(min(self._reader.offset - self.offset, CHUNK_BYTES))

@@ -10,13 +10,13 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from peft_studio.core.runs.folder import RunFolder
 from peft_studio.core.system import WINDOWS, end_process_tree
 
-LINE_LIMIT = 2**22  # a sample or a stack trace may be long; asyncio's default of 64 KiB is not enough
+LINE_LIMIT_BYTES = 2**22  # a sample or a stack trace may be long; what is longer comes in pieces
 
 
 class TrainerProcess:
@@ -48,7 +48,7 @@ class TrainerProcess:
             "HF_HUB_DISABLE_TELEMETRY": "1",
         }
         self._process = await asyncio.create_subprocess_exec(
-            *self._command, stdin=pipe, stdout=pipe, stderr=pipe, limit=LINE_LIMIT, env=environment, **group
+            *self._command, stdin=pipe, stdout=pipe, stderr=pipe, env=environment, **group
         )  # fmt: skip
 
     async def run(self, *, on_event: Callable[[dict[str, Any]], None], on_line: Callable[[str], None]) -> int:
@@ -73,7 +73,7 @@ class TrainerProcess:
     async def _events(
         self, stream: asyncio.StreamReader, on_event: Callable[[dict[str, Any]], None], on_line: Callable[[str], None]
     ) -> None:
-        async for line in stream:
+        async for line in _lines_of(stream):
             try:
                 event = json.loads(line)
             except ValueError:
@@ -82,8 +82,22 @@ class TrainerProcess:
             on_event(event)
 
     async def _lines(self, stream: asyncio.StreamReader, on_line: Callable[[str], None]) -> None:
-        async for line in stream:
-            text = line.decode(errors="replace").rstrip("\r\n")
+        async for line in _lines_of(stream):
+            text = line.decode(errors="replace").rstrip("\r")
             # Progress bars redraw one line with carriage returns: the last drawing is what a person would see.
             if text := text.rsplit("\r", 1)[-1]:
                 on_line(text)
+
+
+async def _lines_of(stream: asyncio.StreamReader) -> AsyncIterator[bytes]:
+    """Lines without their ends. asyncio's own reader raises on a long one, which would cost the agent its life."""
+    rest = b""
+    while chunk := await stream.read(2**16):
+        *whole, rest = (rest + chunk).split(b"\n")
+        for line in whole:
+            yield line
+        if len(rest) > LINE_LIMIT_BYTES:
+            yield rest
+            rest = b""
+    if rest:
+        yield rest

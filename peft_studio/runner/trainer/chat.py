@@ -1,11 +1,11 @@
 """The chat process: JSON lines in on standard input, JSON lines out on standard output, one command after the other.
 
-    {"id": 1, "command": "load", "folder": …}          also: add, remove, switch, ask, stats, close
+    {"id": 1, "command": "load", "folder": …}          also: add, remove, switch, ask, ask_many, stats, close
     {"command": "stop"}                                ends the answer that is being written; has no reply of its own
 
 Every command with an id gets ``{"id", "done": {…}}`` or ``{"id", "error": {kind, message, hint, code}}`` at its end;
-``ask`` sends ``{"id", "piece"}`` before that. The process ends by itself when its input ends or its parent dies. What the
-commands do is ``chat_model``; the other end of the line is ``core.chat``.
+``ask`` sends ``{"id", "piece"}`` before that, ``ask_many`` an ``{"id", "number", "answer"}`` a prompt. The process ends by
+itself when its input ends or its parent dies. What the commands do is ``chat_model``; the other end is ``core.chat``.
 """
 
 from __future__ import annotations
@@ -60,6 +60,7 @@ class ChatServer:
             "remove": lambda r: self._loaded().remove(r["name"]),
             "switch": lambda r: self._loaded().switch(r["adapter"]),
             "ask": self._ask,
+            "ask_many": self._ask_many,
             "stats": lambda r: self._loaded().stats(),
             "close": lambda r: {},
         }
@@ -83,6 +84,13 @@ class ChatServer:
             **fields, on_piece=lambda piece: self._tell(id=request["id"], piece=piece), stop=self._stop
         )
         return reply
+
+    def _ask_many(self, request: dict[str, Any]) -> dict[str, Any]:
+        fields = {key: value for key, value in request.items() if key not in ("id", "command")}
+        done: dict[str, Any] = self._loaded().ask_many(
+            **fields, on_answer=lambda n, answer: self._tell(id=request["id"], number=n, answer=answer), stop=self._stop
+        )
+        return done
 
     def _loaded(self) -> Any:
         if self._model is None:

@@ -11,6 +11,7 @@ from typing import Any
 import jinja2
 import psutil
 import torch
+from transformers.utils import logging
 
 from peft_studio.core.errors import ChatError, nearest
 from peft_studio.core.models import RemoteCode, read_model_facts
@@ -20,6 +21,7 @@ from peft_studio.core.models.fit import Fit, choose_fit
 from peft_studio.core.models.prepared import get_base_name
 from peft_studio.core.models.weights import fingerprint_base, read_tensors
 from peft_studio.core.system import free_memory_bytes
+from peft_studio.runner.trainer.batch import answer_many
 from peft_studio.runner.trainer.load import load_base, load_tokenizer
 from peft_studio.runner.trainer.pieces import Pieces, StopWhenSet
 from peft_studio.runner.trainer.swap import ResidentAdapters
@@ -41,6 +43,7 @@ def load_chat_model(
     Raises:
         ModelFailure: The model cannot be loaded, or not even nf4 fits.
     """
+    logging.disable_progress_bar()  # it would be the last lines that a dead process is quoted with
     path = Path(folder)
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -119,40 +122,46 @@ class ChatModel:
         sampling = {"do_sample": True, "temperature": temperature, "top_p": top_p} if temperature > 0 else _GREEDY
         if seed is not None:
             torch.manual_seed(seed)
+        self._generate(ids, pieces, max_new_tokens=max_new_tokens, stopping_criteria=[StopWhenSet(stop)], **sampling)
+        took_s = time.perf_counter() - began
+        cut = pieces.tokens >= max_new_tokens and not pieces.ended
+        return {
+            "text": pieces.text,
+            "prompt_tokens": int(ids.shape[1]),
+            "ended": "stopped" if stop.is_set() else "length" if cut else "end",
+            "adapter": adapter,
+            "memory_bytes": self._memory_bytes(),
+            **{name: self._facts[name] for name in ("quantization", "note")},
+            **pieces.measure(began=began, took_s=took_s),
+        }
+
+    def _generate(self, ids: torch.Tensor, pieces: Pieces, **settings: Any) -> None:
+        pad = self._tokenizer.pad_token_id
+        mask = torch.ones_like(ids)
         try:
-            self._model.generate(
-                input_ids=ids,
-                attention_mask=torch.ones_like(ids),
-                max_new_tokens=max_new_tokens,
-                pad_token_id=self._tokenizer.pad_token_id,
-                streamer=pieces,
-                stopping_criteria=[StopWhenSet(stop)],
-                **sampling,
-            )
+            self._model.generate(input_ids=ids, attention_mask=mask, pad_token_id=pad, streamer=pieces, **settings)
         except (torch.OutOfMemoryError, MemoryError) as exc:
             raise ChatError(
                 "There was not enough memory for this answer.",
                 hint="Ask for fewer tokens, or send a shorter conversation.",
             ) from exc
-        took = time.perf_counter() - began
-        first = (pieces.first_at or time.perf_counter()) - began
-        ended = (
-            "stopped" if stop.is_set() else "length" if pieces.tokens >= max_new_tokens and not pieces.ended else "end"
-        )
-        rate = (pieces.tokens - 1) / (took - first) if pieces.tokens > 1 and took > first else pieces.tokens / took
-        return {
-            "text": pieces.text,
-            "tokens": pieces.tokens,
-            "prompt_tokens": int(ids.shape[1]),
-            "tokens_per_s": rate,
-            "first_token_s": first,
-            "total_s": took,
-            "memory_bytes": self._memory_bytes(),
-            "adapter": adapter,
-            "ended": ended,
-            "quantization": self._facts["quantization"],
-            "note": self._facts["note"],
-        }
+
+    def ask_many(
+        self,
+        *,
+        prompts: Sequence[str | Sequence[Message]],
+        adapter: str | None,
+        max_new_tokens: int,
+        on_answer: Callable[[int, dict[str, Any]], None],
+        stop: threading.Event,
+    ) -> dict[str, Any]:
+        """Answer prompts together, greedily; ``on_answer`` gets each one's number and answer as its batch is done."""
+        self._check_name(adapter)
+        ids = [self._encode(prompt, max_new_tokens) for prompt in prompts]
+        self._adapters.switch(adapter)
+        for number, answer in answer_many(self._model, self._tokenizer, ids, max_new_tokens=max_new_tokens, stop=stop):
+            on_answer(number, answer)
+        return {"memory_bytes": self._memory_bytes(), "adapter": adapter, "stopped": stop.is_set()}
 
     def _encode(self, prompt: str | Sequence[Message], max_new_tokens: int) -> torch.Tensor:
         """Token ids (1, T) of a prompt or conversation, checked against the model's context length."""

@@ -87,7 +87,7 @@ def _load_any_tokenizer(source: Path, name: str) -> Any:
     from transformers import AutoTokenizer
 
     try:
-        return AutoTokenizer.from_pretrained(source, local_files_only=True, use_fast=True)
+        return AutoTokenizer.from_pretrained(source, local_files_only=True, trust_remote_code=False)
     except ImportError as exc:
         raise _no_tokenizer(name, f"a package is missing ({str(exc).strip().splitlines()[0]})") from exc
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as exc:

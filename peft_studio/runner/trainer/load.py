@@ -59,7 +59,16 @@ def load_base(
     if device == "cpu":
         # A map that says "cpu" makes peft believe in offloading: it would hook every layer of the first adapter.
         vars(model).pop("hf_device_map", None)
+        if quantization is not None:
+            _let_go_of_file(model)
     return model
+
+
+def _let_go_of_file(model: Any) -> None:
+    """Copy what was not quantised: as long as one tensor looks into the mapped file, all of the file counts as ours."""
+    for parameter in model.parameters():
+        if parameter.dtype.is_floating_point:
+            parameter.data = parameter.data.clone()
 
 
 def build_quantization(quantization: str | None, precision: str) -> BitsAndBytesConfig | None:
@@ -99,7 +108,7 @@ def load_tokenizer(folder: Path | str, *, remote_code: PinnedCode | None = None)
 
 def _unreadable(path: Path, exc: Exception) -> ModelFailure:
     try:
-        AutoConfig.from_pretrained(path, local_files_only=True)
+        AutoConfig.from_pretrained(path, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError, KeyError):
         return ModelFailure(
             f"transformers does not know the architecture of {path}: {_first_line(exc)}.",

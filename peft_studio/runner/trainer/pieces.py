@@ -37,6 +37,13 @@ class Pieces(BaseStreamer):
         """Whether the last token was the model's own end."""
         return bool(self._ids) and self._ids[-1] in self._ends
 
+    def measure(self, *, began: float, took_s: float) -> dict[str, float]:
+        """Tokens, and how fast they came; ``began`` is the question's time on the clock of ``perf_counter``."""
+        first_s = self.first_at - began if self.first_at is not None else took_s
+        later = self.tokens > 1 and took_s > first_s
+        rate = (self.tokens - 1) / (took_s - first_s) if later else self.tokens / took_s
+        return {"tokens": self.tokens, "tokens_per_s": rate, "first_token_s": first_s, "total_s": took_s}
+
     def put(self, value: torch.Tensor) -> None:
         if not self._prompt_seen:  # generate sends the prompt first
             self._prompt_seen = True

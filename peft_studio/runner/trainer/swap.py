@@ -87,6 +87,7 @@ class ResidentAdapters:
         if self._active == name:
             self._active = None
         if not self._slots and self._peft is not None:
+            _write_active(self._layers, None)  # else peft leaves the adapter's own whole layers in the base
             self._base = self._peft.unload()
             self._peft, self._layers, self._switch_fast, self._checked_kinds = None, [], False, set()
             return

@@ -78,11 +78,11 @@ def test_leave_come_back_stop_and_resume(studio: Studio, spec_file: Callable[...
 
 
 def test_detached_train_prints_the_id(studio: Studio, spec_file: Callable[..., str]) -> None:
-    """``train --detach`` returns at once; the first line is the run's id, for scripts, and the run is there."""
+    """``train --detach`` returns at once; its output is the run's id alone, for scripts, and the run is there."""
     done = peft_studio("train", spec_file(), "--detach", home=studio.home)
 
     assert done.returncode == 0
-    assert studio.run(done.stdout.splitlines()[0]).wait(timeout=300).state == "completed"
+    assert studio.run(done.stdout.strip()).wait(timeout=300).state == "completed"
 
 
 def test_train_refuses_what_is_not_ready(studio: Studio, spec_file: Callable[..., str]) -> None:

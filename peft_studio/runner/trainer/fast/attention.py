@@ -48,15 +48,22 @@ class _Rotate(torch.autograd.Function):
         return dx, None, None
 
 
-def attend(module: Any, hidden: torch.Tensor, rotary: tuple[torch.Tensor, torch.Tensor], segments: Segments) -> torch.Tensor:
+def attend(
+    module: Any, hidden: torch.Tensor, rotary: tuple[torch.Tensor, torch.Tensor], segments: Segments
+) -> torch.Tensor:
     """Self-attention of one layer over a flat row: (1, T, hidden) → (1, T, hidden)."""
     tokens = hidden.shape[1]
-    q, k, v = (y.view(1, tokens, -1, module.head_dim) for y in apply_group((module.q_proj, module.k_proj, module.v_proj), hidden))
+    q, k, v = (
+        y.view(1, tokens, -1, module.head_dim)
+        for y in apply_group((module.q_proj, module.k_proj, module.v_proj), hidden)
+    )
     if hasattr(module, "q_norm"):  # Qwen3 normalises each head
         q, k = module.q_norm(q), module.k_norm(k)
     cos, sin = (table.unsqueeze(2) for table in rotary)
     q, k = _Rotate.apply(q, cos, sin), _Rotate.apply(k, cos, sin)
-    mixed = _attend_rows(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), segments=segments, scale=module.scaling)
+    mixed = _attend_rows(
+        q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), segments=segments, scale=module.scaling
+    )
     return apply_group((module.o_proj,), mixed.transpose(1, 2).reshape(1, tokens, -1))[0]
 
 
@@ -72,7 +79,7 @@ def _attend_rows(
     # split, not slices: its backward joins the parts once instead of adding one full-size tensor a part
     parts = list(zip(*(x.split(sizes, dim=2) for x in (q, k, v)), strict=True))
     head = parts.pop(0) if prefix else None
-    outputs = []
+    outputs: list[torch.Tensor] = []
     for part in parts:
         row = part if head is None else tuple(torch.cat(both, dim=2) for both in zip(head, part, strict=True))
         y = nn.functional.scaled_dot_product_attention(*row, is_causal=True, scale=scale)

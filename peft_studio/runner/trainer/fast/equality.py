@@ -47,7 +47,11 @@ class Difference:
 
 
 def compare(
-    model: Any, rows: Sequence[dict[str, Any]], *, tolerance: tuple[float, float] | None = None, share_prefix: bool = False
+    model: Any,
+    rows: Sequence[dict[str, Any]],
+    *,
+    tolerance: tuple[float, float] | None = None,
+    share_prefix: bool = False,
 ) -> Difference:
     """Run one padded micro-batch by the reference and the same rows by the fast path, and compare.
 

@@ -32,7 +32,9 @@ def _mlp(module: Any, original: Callable[..., Any], x: torch.Tensor) -> torch.Te
     return apply_group((module.down_proj,), module.act_fn(gate) * up)[0]
 
 
-def _attention(module: Any, original: Callable[..., Any], *args: Any, segments: Segments | None = None, **kwargs: Any) -> Any:
+def _attention(
+    module: Any, original: Callable[..., Any], *args: Any, segments: Segments | None = None, **kwargs: Any
+) -> Any:
     if segments is None:
         return original(*args, **kwargs)
     return attend(module, kwargs["hidden_states"], kwargs["position_embeddings"], segments), None

@@ -31,7 +31,9 @@ class _LoraGroup(torch.autograd.Function):
     """``y_i = x W_iᵀ + b_i + s_i · drop_i(x) A_iᵀ B_iᵀ`` for every member, from one x."""
 
     @staticmethod
-    def forward(ctx: Any, x: torch.Tensor, members: Sequence[Member], *factors: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    def forward(
+        ctx: Any, x: torch.Tensor, members: Sequence[Member], *factors: torch.Tensor
+    ) -> tuple[torch.Tensor, ...]:
         """``x`` (…, I); ``factors`` A_1 (r, I), B_1 (O_1, r), A_2, … → one (…, O_i) a member."""
         flat = x.reshape(-1, x.shape[-1])
         dtype = flat.dtype
@@ -40,7 +42,11 @@ class _LoraGroup(torch.autograd.Function):
         middles = _down(flat, downs, masks, members)
         outputs = []
         for member, middle, up in zip(members, middles, factors[1::2], strict=True):
-            y = torch.mm(flat, member.weight.t()) if member.bias is None else torch.addmm(member.bias, flat, member.weight.t())
+            y = (
+                torch.mm(flat, member.weight.t())
+                if member.bias is None
+                else torch.addmm(member.bias, flat, member.weight.t())
+            )
             outputs.append(y.addmm_(middle, up.to(dtype).t(), alpha=member.scale).view(*x.shape[:-1], -1))
         ctx.members, ctx.masks = members, masks
         ctx.save_for_backward(flat, *middles, *factors)
@@ -119,7 +125,10 @@ def _usable(module: Any) -> bool:
 
 def apply_group(modules: Sequence[nn.Module], x: torch.Tensor) -> tuple[torch.Tensor, ...]:
     """Run the LoRA layers ``modules`` on one input, together where possible and by their own forward where not."""
-    if not all(is_plain(module) and _usable(module) for module in modules) or x.dtype != modules[0].get_base_layer().weight.dtype:
+    if (
+        not all(is_plain(module) and _usable(module) for module in modules)
+        or x.dtype != modules[0].get_base_layer().weight.dtype
+    ):
         return tuple(module(x) for module in modules)
     members, factors = [], []
     for module in modules:

@@ -11,7 +11,9 @@ from typing import Any
 
 import torch
 
-CHUNK_BYTES = 16 << 20  # of fp32 logits at once: stays within the last-level cache of a desktop CPU, and off the peak memory
+CHUNK_BYTES = (
+    16 << 20
+)  # of fp32 logits at once: stays within the last-level cache of a desktop CPU, and off the peak memory
 
 
 class LinearCrossEntropy(torch.autograd.Function):
@@ -23,7 +25,9 @@ class LinearCrossEntropy(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor, count: float) -> torch.Tensor:
+    def forward(
+        ctx: Any, hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor, count: float
+    ) -> torch.Tensor:
         """``hidden`` (M, D), ``weight`` (V, D), ``targets`` (M,) → fp32 scalar."""
         rows = max(1, CHUNK_BYTES // (4 * weight.shape[0]))
         gradient = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None

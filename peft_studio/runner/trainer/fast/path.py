@@ -34,7 +34,9 @@ class FastPath:
         self._model = model
         self._touched = touched
 
-    def loss(self, batch: dict[str, torch.Tensor], num_items_in_batch: torch.Tensor | int | None = None) -> torch.Tensor:
+    def loss(
+        self, batch: dict[str, torch.Tensor], num_items_in_batch: torch.Tensor | int | None = None
+    ) -> torch.Tensor:
         """Training loss of one flat micro-batch, a scalar with a graph.
 
         Args:
@@ -70,12 +72,12 @@ def _forward(causal: Any, original: Callable[..., Any], *args: Any, **kwargs: An
     batch = {name: kwargs[name] for name in _FLAT}
     segments = Segments(int(batch["shared_prefix"]), batch["segment_lengths"].tolist())
     hidden = _hidden_states(causal.model, kwargs["input_ids"], kwargs["position_ids"], segments)
-    return CausalLMOutputWithPast(loss=trained_loss(hidden, causal.lm_head.weight, batch, kwargs.get("num_items_in_batch")))
+    return CausalLMOutputWithPast(
+        loss=trained_loss(hidden, causal.lm_head.weight, batch, kwargs.get("num_items_in_batch"))
+    )
 
 
-def _hidden_states(
-    inner: Any, input_ids: torch.Tensor, position_ids: torch.Tensor, segments: Segments
-) -> torch.Tensor:
+def _hidden_states(inner: Any, input_ids: torch.Tensor, position_ids: torch.Tensor, segments: Segments) -> torch.Tensor:
     """(1, T) → (1, T, D). The layers are called as modules, so gradient checkpointing and hooks apply."""
     hidden = inner.embed_tokens(input_ids)
     rotary = inner.rotary_emb(hidden, position_ids=position_ids)

@@ -39,7 +39,7 @@ interface Reply {
 }
 
 const COMMAND_TIMEOUT_MS = 60_000;
-const PULL_AGAIN_MS = 2_000; // an answer to a pull that does not come in this time was lost, or waits for a busy kernel
+const PULL_AGAIN_MS = 2_000;
 
 export class CommandError extends Error {
   constructor(readonly problem: Problem) {
@@ -59,7 +59,8 @@ export class Bridge {
   private streams: Record<string, Stream> = {};
   private answers = new Map<number, (reply: Reply) => void>();
   private seen = -1; // number of the last update taken in, -1 before the first full one
-  private pulledAt = 0;
+  private pulling: ReturnType<typeof setTimeout> | undefined;
+  private patience = PULL_AGAIN_MS;
   private nextId = 1;
   private drawing = 0;
 
@@ -102,14 +103,26 @@ export class Bridge {
 
   close(): void {
     this.model.off("msg:custom", this.receive);
+    this.stopPulling();
     cancelAnimationFrame(this.drawing);
     this.listeners.clear();
   }
 
+  /** Ask for everything, and again, ever less often, until it comes: the answer may be lost, or wait for a busy kernel. */
   private pull(): void {
-    if (Date.now() - this.pulledAt < PULL_AGAIN_MS) return;
-    this.pulledAt = Date.now();
+    if (this.pulling) return;
     this.model.send({ kind: "command", id: 0, name: "pull", args: {} });
+    this.pulling = setTimeout(() => {
+      this.pulling = undefined;
+      this.patience = Math.min(this.patience * 2, PULL_AGAIN_MS * 16);
+      this.pull();
+    }, this.patience);
+  }
+
+  private stopPulling(): void {
+    clearTimeout(this.pulling);
+    this.pulling = undefined;
+    this.patience = PULL_AGAIN_MS;
   }
 
   private receive = (message: unknown, buffers: DataView[]): void => {
@@ -126,6 +139,7 @@ export class Bridge {
     this.sections = { ...this.sections, ...update.sections };
     if (!expected) return this.pull();
     this.seen = update.n;
+    if (update.full) this.stopPulling();
     for (const [name, value] of Object.entries(update.streams)) this.streams[name]?.(value as never, buffers, update.full);
   }
 

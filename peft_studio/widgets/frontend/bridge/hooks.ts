@@ -54,3 +54,8 @@ export function useLocal<T>(name: string, first: T): [T, (value: T) => void] {
     },
   ];
 }
+
+/** An id that no other panel of the page has: each panel is a module and a tree of its own, so counting would give them the same ones. */
+export function useUnique(): string {
+  return useState(() => `ps-${Math.random().toString(36).slice(2)}`)[0];
+}

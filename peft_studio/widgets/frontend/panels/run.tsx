@@ -1,7 +1,7 @@
 // The Run panel. Its twin is widgets/run.py.
-import { useEffect, useId, useRef, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import type { Bridge } from "../bridge/bridge";
-import { useBridge, useCommands, useNow } from "../bridge/hooks";
+import { useBridge, useCommands, useNow, useUnique } from "../bridge/hooks";
 import { definePanel } from "../bridge/panel";
 import { type Chunk, Points } from "../bridge/points";
 import type { Line } from "../ui/log";
@@ -17,7 +17,6 @@ import { FailureSection, Notices } from "./run/notices";
 import { FactsLine, ProgressSection, Tiles } from "./run/summary";
 import type { RunView } from "./run/view";
 
-const STALE_S = 6; // three missed heartbeats (core/runs/state.py)
 const KERNEL_SILENT_S = 15; // a live run's panel hears from its kernel every second
 const LOG_LINES = 200;
 
@@ -37,7 +36,7 @@ class Streams {
 function RunPanel({ state: { points, lines } }: { state: Streams }) {
   const bridge = useBridge();
   const commands = useCommands();
-  const titleId = useId();
+  const titleId = useUnique();
   const [box, width] = useWidth();
   const view = bridge.sections as unknown as RunView;
   const live = Boolean(view.head?.live);
@@ -46,11 +45,12 @@ function RunPanel({ state: { points, lines } }: { state: Streams }) {
   // What the kernel said, plus the time since it said so.
   const sinceKernel = (now - bridge.heardAt) / 1000;
   const heardFor = live && view.head.heard_s !== null ? view.head.heard_s + (sinceKernel > 2 ? sinceKernel : 0) : null;
-  const silent = heardFor !== null && (view.head.stale || heardFor > STALE_S + KERNEL_SILENT_S);
+  const kernelSilent = live && sinceKernel > KERNEL_SILENT_S;
+  const silent = heardFor !== null && (view.head.stale || kernelSilent);
   const weight = (bridge.local["smoothing"] as number | null | undefined) ?? defaultSmoothing(points);
   const smooth = smoothed(points, weight);
   return (
-    <section class="ps" ref={box} aria-labelledby={titleId} data-lm-suppress-shortcuts="true" data-jp-suppress-context-menu="true">
+    <section class="ps" ref={box} aria-labelledby={titleId} onFocusIn={keepKeys}>
       {!ready ? (
         <Skeleton said="Reading the run" />
       ) : (
@@ -58,7 +58,7 @@ function RunPanel({ state: { points, lines } }: { state: Streams }) {
           <Head view={view} silentFor={silent ? heardFor : null} titleId={titleId} commands={commands} />
           <FactsLine facts={view.facts} heardFor={silent ? null : heardFor} />
           <div class="ps-notices">
-            <Notices view={view} silentFor={silent ? heardFor : null} now={now} commands={commands} />
+            <Notices view={view} silentFor={silent ? heardFor : null} kernelSilent={kernelSilent} now={now} commands={commands} />
           </div>
           {view.failure && <FailureSection failure={view.failure} canRetry={view.can_retry} commands={commands} />}
           <div class={silent ? "ps-stale" : ""}>
@@ -76,6 +76,11 @@ function RunPanel({ state: { points, lines } }: { state: Streams }) {
       )}
     </section>
   );
+}
+
+/** Keys pressed on something of ours are not the notebook's shortcuts. It asks the element that has the focus, and nobody above it. */
+function keepKeys(event: FocusEvent): void {
+  if (event.target instanceof Element) event.target.setAttribute("data-lm-suppress-shortcuts", "true");
 }
 
 /** The panel's own width: charts are drawn to it, and one number cannot come from a container query. */

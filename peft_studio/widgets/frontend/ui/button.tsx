@@ -49,15 +49,16 @@ export function IconButton({ icon, label, expanded, reason, onPress }: { icon: I
   );
 }
 
-/** Copies a text and says so; where the page may not use the clipboard, it says how. */
-export function CopyButton({ text, label = "Copy", quiet }: { text: string; label?: string; quiet?: boolean }) {
+/** Copies a text and says so; where the page may not use the clipboard, it says how. `bare` is the icon alone. */
+export function CopyButton({ text, label = "Copy", bare }: { text: string; label?: string; bare?: boolean }) {
   const [said, setSaid] = useState("");
   const copy = (): void => {
     const copied = navigator.clipboard?.writeText(text) ?? Promise.reject(new Error("no clipboard"));
     copied.then(() => setSaid("Copied"), () => setSaid("Select it and press Ctrl+C"));
   };
+  if (bare) return <IconButton icon={said === "Copied" ? "check" : "copy"} label={said || label} onPress={copy} />;
   return (
-    <Button icon="copy" small {...(quiet ? { kind: "quiet" as const } : {})} onPress={copy}>
+    <Button icon="copy" small onPress={copy}>
       <span role="status">{said || label}</span>
     </Button>
   );

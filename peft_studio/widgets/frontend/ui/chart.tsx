@@ -25,6 +25,8 @@ export interface ChartProps {
   log?: boolean;
   height: number;
   formatX: (value: number) => string;
+  /** Distances of ticks to choose from, ascending; whole numbers that are 1, 2 or 5 at their first digit when not given. */
+  incrementsX?: number[] | undefined;
   /** `increment` is the distance of two ticks, which says how many decimals tell them apart. */
   formatY: (value: number, increment: number) => string;
   /** Steps to mark: a soft band each. */
@@ -35,6 +37,8 @@ export interface ChartProps {
   group: string;
   onCursor?: (index: number | null) => void;
 }
+
+const WHOLE = Array.from({ length: 13 }, (_, power) => [1, 2, 5].map((digit) => digit * 10 ** power)).flat();
 
 type Drawn = { props: ChartProps; plot: uPlot; colors: (css: string, opacity?: number) => string };
 
@@ -100,7 +104,8 @@ const data = (props: ChartProps): uPlot.AlignedData => [props.x, ...props.series
 
 function optionsFor(self: Drawn, element: HTMLElement): uPlot.Options {
   const { colors } = self;
-  const font = `${getComputedStyle(element).fontSize} ${getComputedStyle(element).fontFamily}`;
+  const style = getComputedStyle(element);
+  const font = `${Math.round(parseFloat(style.fontSize))}px ${style.fontFamily}`; // uPlot reads whole pixels only
   const axis = { stroke: colors("var(--ps-axis)"), font, ticks: { show: false } };
   return {
     width: element.clientWidth || 300,
@@ -118,12 +123,12 @@ function optionsFor(self: Drawn, element: HTMLElement): uPlot.Options {
       y: { distr: self.props.log ? 3 : 1 },
     },
     axes: [
-      { ...axis, size: 24, gap: 6, grid: { show: false }, space: 64, values: (_, at) => at.map(self.props.formatX) },
+      { ...axis, size: 24, gap: 6, grid: { show: false }, space: 64, incrs: self.props.incrementsX ?? WHOLE, values: (_, at) => at.map(self.props.formatX) },
       {
         ...axis,
         size: 44,
         gap: 6,
-        space: 40,
+        space: self.props.height < 120 ? 24 : 40,
         grid: { stroke: colors("var(--ps-grid)"), width: 1 },
         // On a log axis minor ticks are null and stay unlabelled, and each has its own distance to the next.
         values: (_, at, __, ___, increment) =>

@@ -1,7 +1,8 @@
 // A question before something that cannot be taken back. Its title names the object, its facts say what happens, its button repeats the verb.
 // Focus starts on Cancel; Esc cancels. Native, so that it stands above the notebook and keeps the focus inside.
 import type { ComponentChildren } from "preact";
-import { useEffect, useId, useRef } from "preact/hooks";
+import { useEffect, useRef } from "preact/hooks";
+import { useUnique } from "../bridge/hooks";
 import { Button } from "./button";
 
 interface DialogProps {
@@ -15,7 +16,7 @@ interface DialogProps {
 
 export function Dialog({ title, facts, verb, danger, onConfirm, onClose }: DialogProps) {
   const box = useRef<HTMLDialogElement>(null);
-  const id = useId();
+  const id = useUnique();
   useEffect(() => {
     const before = document.activeElement;
     box.current?.showModal();

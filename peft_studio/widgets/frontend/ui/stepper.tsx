@@ -24,8 +24,8 @@ const spent = (step: Step): string => (step.seconds !== null ? duration(step.sec
 
 export function Stepper({ steps, icon, hue }: StepperProps) {
   const [open, setOpen] = useState(false);
-  const now = Math.max(0, steps.findIndex((step) => step.place === "now"));
-  const current = steps[now];
+  const now = steps.findIndex((step) => step.place === "now"); // -1 when all are done
+  const current = steps.at(now);
   const list = (className: string) => (
     <ol class={className} aria-label="Phases">
       {steps.map((step) => (
@@ -46,7 +46,7 @@ export function Stepper({ steps, icon, hue }: StepperProps) {
           <span class="ps-muted ps-s">{current ? spent(current) : ""}</span>
           <span class="ps-end">
             <Button kind="quiet" small expanded={open} onPress={() => setOpen(!open)}>
-              Phase {now + 1} of {steps.length}
+              {now < 0 ? `All ${steps.length} phases` : `Phase ${now + 1} of ${steps.length}`}
               <Icon name="down" />
             </Button>
           </span>

@@ -200,6 +200,20 @@ def test_slow_tokenizer_is_converted_beside_the_folder(tmp_path: Path, tiny: Pat
     assert find_prepared(str(local), machine.home) == folder
 
 
+def test_tokenizer_that_is_code_is_not_run(tmp_path: Path, tiny: Path) -> None:
+    """A tokenizer that brings its own Python is refused without a question on standard input, and does not run."""
+    local, proof = tmp_path / "m", tmp_path / "it-ran"
+    local.mkdir()
+    for name in ("config.json", "model.safetensors"):
+        (local / name).write_bytes((tiny / name).read_bytes())
+    settings = {"tokenizer_class": "Evil", "auto_map": {"AutoTokenizer": ["evil.Evil", None]}}
+    (local / "tokenizer_config.json").write_text(json.dumps(settings))
+    (local / "evil.py").write_text(f"open({str(proof)!r}, 'w').close()")
+    error = Machine(tmp_path).do("prepare", str(local))["error"]
+    assert error["code"] == "unsupported"
+    assert not proof.exists()
+
+
 def test_dataset(machine: Machine, hub: Hub) -> None:
     """A hub data set gives a folder with its rows; scripts and pictures stay where they are."""
     files = {"train.jsonl": b'{"text": "a"}\n', "make.py": b"print()", "cat.png": b"png", "data/x.parquet": b"PAR1"}

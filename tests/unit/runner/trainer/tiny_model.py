@@ -5,9 +5,30 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-WORDS = "the capital of france is paris a cat dog runs fast json name city zero one two three yes no".split()
+WORDS = [
+    "the",
+    "capital",
+    "of",
+    "france",
+    "is",
+    "paris",
+    "a",
+    "cat",
+    "dog",
+    "runs",
+    "fast",
+    "json",
+    "name",
+    "city",
+    "zero",
+    "one",
+    "two",
+    "three",
+    "yes",
+    "no",
+]
 TEMPLATE = (
-    "{% for m in messages %}<|im_start|>{{ m['role'] }} {{ m['content'] }}<|im_end|>{% endfor %}"
+    "{% for m in messages %}{% if not m['role'] %}{{ raise_exception('a message without role') }}{% endif %}<|im_start|>{{ m['role'] }} {{ m['content'] }}<|im_end|>{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant {% endif %}"
 )
 
@@ -52,13 +73,19 @@ def build_tokenizer() -> Any:
     core.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
     core.decoder = decoders.Metaspace(prepend_scheme="always")
     tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=core, unk_token="<unk>", bos_token="<|im_start|>", eos_token="<|im_end|>", pad_token="<|im_end|>"
+        tokenizer_object=core,
+        unk_token="<unk>",
+        bos_token="<|im_start|>",
+        eos_token="<|im_end|>",
+        pad_token="<|im_end|>",
     )
     tokenizer.chat_template = TEMPLATE
     return tokenizer
 
 
-def save_adapter(model_folder: Path, folder: Path, *, seed: int, rank: int = 4, targets: Any = "all-linear", **more: Any) -> Path:
+def save_adapter(
+    model_folder: Path, folder: Path, *, seed: int, rank: int = 4, targets: Any = "all-linear", **more: Any
+) -> Path:
     """Save a random adapter that visibly changes answers (``init_lora_weights=False``) and return its folder."""
     import torch
     from peft import LoraConfig, get_peft_model

@@ -1,7 +1,7 @@
 // The curve: raw and smoothed training loss with evaluations, learning rate and gradient norm under it, one crosshair for all.
 import type { ComponentChildren } from "preact";
-import { useId, useMemo, useState } from "preact/hooks";
-import { useLocal } from "../../bridge/hooks";
+import { useMemo, useState } from "preact/hooks";
+import { useLocal, useUnique } from "../../bridge/hooks";
 import type { Points } from "../../bridge/points";
 import { Button } from "../../ui/button";
 import { Chart } from "../../ui/chart";
@@ -13,6 +13,8 @@ import type { RunView } from "./view";
 const AXES: [Axis, string][] = [["step", "Step"], ["tokens", "Tokens"], ["time_s", "Time"]];
 const FORMAT_X = { step: (value: number) => format.count(value), tokens: format.large, time_s: (value: number) => format.duration(value) };
 
+const SECONDS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400, 43_200, 86_400, 172_800, 604_800];
+
 /** Heights by the panel's width (look.md section 4). */
 const heightFor = (width: number): number => (width < 420 ? 180 : width < 720 ? 200 : width < 1000 ? 236 : 300);
 
@@ -22,12 +24,12 @@ export function LossSection({ view, points, width }: { view: RunView; points: Po
   const [log, setLog] = useLocal("log", false);
   const [table, setTable] = useLocal("table", false);
   const [cursor, setCursor] = useState<number | null>(null);
-  const group = useId();
+  const group = useUnique();
   const weight = chosen ?? defaultSmoothing(points);
   const smooth = useMemo(() => smoothed(points, weight), [points.version, weight]);
   const lines = useMemo(() => buildLines(points, view.evaluations, axis, smooth), [points.version, view.evaluations, axis, smooth]);
   const empty = points.length === 0;
-  const shared = { x: lines.x, formatX: FORMAT_X[axis], group, onCursor: setCursor, xEnd: endOf(view, axis, lines) };
+  const shared = { x: lines.x, formatX: FORMAT_X[axis], incrementsX: axis === "time_s" ? SECONDS : undefined, group, onCursor: setCursor, xEnd: endOf(view, axis, lines) };
   return (
     <div class="ps-sec">
       <header>
@@ -49,7 +51,7 @@ export function LossSection({ view, points, width }: { view: RunView; points: Po
         </p>
       ) : (
         <>
-          <Legend lines={lines} smooth={smooth} points={points} cursor={cursor} axis={axis}>
+          <Legend lines={lines} smooth={smooth} points={points} cursor={cursor} axis={axis} live={view.head.live}>
             <Button small kind="quiet" expanded={table} onPress={() => setTable(!table)}>
               Table
             </Button>
@@ -99,11 +101,12 @@ interface LegendProps {
   points: Points;
   cursor: number | null;
   axis: Axis;
+  live: boolean;
   children: ComponentChildren;
 }
 
 /** Names of the lines with their values at the crosshair, or now. */
-function Legend({ lines, smooth, points, cursor, axis, children }: LegendProps) {
+function Legend({ lines, smooth, points, cursor, axis, live, children }: LegendProps) {
   const bucket = cursor === null ? points.length - 1 : (lines.bucket[cursor] ?? -1);
   const before = lines.evaluation.slice(0, cursor === null ? undefined : cursor + 1).filter((value) => value != null);
   const at = cursor === null ? null : lines.x[cursor];
@@ -123,13 +126,13 @@ function Legend({ lines, smooth, points, cursor, axis, children }: LegendProps) 
           Evaluation <b>{format.loss(before[before.length - 1])}</b>
         </span>
       )}
-      <span class="ps-muted">{at == null ? "now" : axis === "step" ? `at step ${format.count(at)}` : `at ${FORMAT_X[axis](at)}`}</span>
+      <span class="ps-muted">{at == null ? (live ? "now" : "at the end") : axis === "step" ? `at step ${format.count(at)}` : `at ${FORMAT_X[axis](at)}`}</span>
       <span class="ps-end">{children}</span>
     </div>
   );
 }
 
-type SmallProps = { x: number[]; formatX: (value: number) => string; group: string; onCursor: (index: number | null) => void; xEnd: number | null; name: string; values: Lines["raw"]; color: string; formatY: (value: number, increment: number) => string; now: (value: number) => string };
+type SmallProps = { x: number[]; formatX: (value: number) => string; incrementsX: number[] | undefined; group: string; onCursor: (index: number | null) => void; xEnd: number | null; name: string; values: Lines["raw"]; color: string; formatY: (value: number, increment: number) => string; now: (value: number) => string };
 
 function SmallChart({ name, values, color, now, ...shared }: SmallProps) {
   const last = values.findLast((value) => value != null);
@@ -137,9 +140,9 @@ function SmallChart({ name, values, color, now, ...shared }: SmallProps) {
   return (
     <figure>
       <figcaption class="ps-xs ps-muted">
-        {name} · {now(last)} now
+        {name} · {now(last)}
       </figcaption>
-      <Chart {...shared} label={`${name}, ${now(last)} now`} height={84} series={[{ values, color }]} />
+      <Chart {...shared} label={`${name}, ${now(last)} at the last step`} height={84} series={[{ values, color }]} />
     </figure>
   );
 }

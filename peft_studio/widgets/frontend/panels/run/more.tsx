@@ -48,7 +48,7 @@ export function FilesSection({ files, head, now }: { files: File[]; head: Head; 
             <tr>
               <th>File</th>
               <th class="ps-num">Size</th>
-              <th class="ps-num">Saved</th>
+              <th class="ps-num ps-hide-s">Saved</th>
               <th aria-label="Copy" />
             </tr>
           </thead>
@@ -59,11 +59,11 @@ export function FilesSection({ files, head, now }: { files: File[]; head: Head; 
                   <bdi>{file.name}</bdi>
                 </th>
                 <td class="ps-num">{format.fileSize(file.size_bytes)}</td>
-                <td class="ps-num" title={format.fullTime(file.at)}>
+                <td class="ps-num ps-hide-s" title={format.fullTime(file.at)}>
                   {head.live ? `${format.duration(Math.max(0, now / 1000 - file.at))} ago` : format.clock(file.at)}
                 </td>
                 <td class="ps-num">
-                  <CopyButton quiet text={file.path} label="Copy path" />
+                  <CopyButton bare text={file.path} label={`Copy the path: ${file.path}`} />
                 </td>
               </tr>
             ))}
@@ -72,7 +72,7 @@ export function FilesSection({ files, head, now }: { files: File[]; head: Head; 
                 <th scope="row" class="ps-mono">
                   adapter
                 </th>
-                <td class="ps-num ps-muted">—</td>
+                <td class="ps-num ps-muted ps-hide-s">—</td>
                 <td class="ps-num ps-muted">when the run ends</td>
                 <td />
               </tr>

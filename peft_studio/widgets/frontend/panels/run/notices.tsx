@@ -12,7 +12,17 @@ const SHOWN = 2; // more fold away
 const BUSY_AFTER_MS = 1_500;
 const VERBS: Record<string, string> = { stop: "Stopping", resume: "Resuming", retry: "Starting the run again" };
 
-export function Notices({ view, silentFor, now, commands }: { view: RunView; silentFor: number | null; now: number; commands: ReturnType<typeof useCommands> }) {
+interface NoticesProps {
+  view: RunView;
+  /** Seconds since a live run was last heard of, when that is too long; null otherwise. */
+  silentFor: number | null;
+  /** It is the kernel that says nothing, so nothing is known of the run. */
+  kernelSilent: boolean;
+  now: number;
+  commands: ReturnType<typeof useCommands>;
+}
+
+export function Notices({ view, silentFor, kernelSilent, now, commands }: NoticesProps) {
   const bridge = useBridge();
   const waiting = bridge.pending.find((one) => now - one.since > BUSY_AFTER_MS);
   const problem = commands.problem ?? (bridge.sections["problem"] as Problem | null | undefined);
@@ -30,7 +40,7 @@ export function Notices({ view, silentFor, now, commands }: { view: RunView; sil
           </p>
         </Notice>
       )}
-      {silentFor !== null && <Silent view={view} silentFor={silentFor} />}
+      {silentFor !== null && (kernelSilent ? <NoKernel /> : <Silent view={view} silentFor={silentFor} />)}
       {view.head.state === "lost" && (
         <Notice hue="warn" icon="lost" fact="The run's process is gone">
           <p class="ps-s">
@@ -50,6 +60,14 @@ function Silent({ view, silentFor }: { view: RunView; silentFor: number }) {
       <p class="ps-s">
         It was {view.head.state} at step {format.count(view.progress.step)}. The numbers below are the last ones heard; the run may well go on.
       </p>
+    </Notice>
+  );
+}
+
+function NoKernel() {
+  return (
+    <Notice hue="warn" icon="clock" fact="The notebook's kernel says nothing">
+      <p class="ps-s">The numbers below are the last ones heard. The run does not need the kernel; run this cell again to see how it stands.</p>
     </Notice>
   );
 }

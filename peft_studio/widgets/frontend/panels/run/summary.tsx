@@ -29,7 +29,7 @@ export function FactsLine({ facts, heardFor }: { facts: Facts; heardFor: number 
       {heardFor !== null && (
         <span class="ps-end">
           <Icon name="clock" />
-          heard {format.duration(heardFor)} ago
+          heard {format.duration(Math.max(1, heardFor))} ago
         </span>
       )}
     </p>
@@ -70,7 +70,7 @@ export function ProgressSection({ view }: { view: RunView }) {
               <b>about {format.remaining(left[0])} left</b> <span class="ps-muted">{format.remainingRange(left[1], left[2])}</span>
             </>
           ) : (
-            <span class="ps-muted">{head.state === "training" ? "time left: — until a few more steps are done" : ended ? took(view) : ""}</span>
+            <span class="ps-muted">{ended ? took(view) : ""}</span>
           )}
         </span>
         <Meter label="Steps" value={progress.step} total={progress.total ?? 0} text={text} {...(ended ? { hue: "ok" as const } : {})} />
@@ -86,12 +86,13 @@ export function Tiles({ view, smoothed }: { view: RunView; smoothed: number | nu
   const evaluation = numbers.eval_loss === null ? "" : `eval ${format.loss(numbers.eval_loss)}`;
   const from = numbers.first_loss === null ? "no step yet" : `from ${format.loss(numbers.first_loss)}`;
   const memory = numbers.memory_bytes ?? (head.live ? null : numbers.memory_peak_bytes);
+  const peak = numbers.memory_peak_bytes === null ? "" : head.live ? `peak ${format.gib(numbers.memory_peak_bytes)} GiB` : "at its peak";
   return (
     <div class="ps-sec">
       <dl class="ps-tiles">
         <Tile name="Loss, smoothed" value={format.loss(smoothed)} note={[from, evaluation].filter(Boolean).join(", ")} />
-        <Tile name={head.live ? "Throughput" : "Throughput at the end"} value={format.rate(numbers.tokens_per_s)} unit="tokens/s" note={`${format.large(numbers.tokens)} tokens so far`} />
-        <Tile name={numbers.memory_of === "gpu" ? "GPU memory" : "Memory"} value={format.gib(memory)} unit={numbers.memory_total_bytes && head.live ? `of ${format.gib(numbers.memory_total_bytes)} GiB` : "GiB"} note={head.live ? `peak ${format.gib(numbers.memory_peak_bytes)} GiB` : "peak"}>
+        <Tile name="Throughput" value={format.rate(numbers.tokens_per_s)} unit="tokens/s" note={numbers.tokens === null ? "" : `${format.large(numbers.tokens)} tokens ${head.live ? "so far" : "in all"}`} />
+        <Tile name={numbers.memory_of === "gpu" ? "GPU memory" : "Memory"} value={format.gib(memory)} unit={numbers.memory_total_bytes && head.live ? `of ${format.gib(numbers.memory_total_bytes)} GiB` : "GiB"} note={peak}>
           {numbers.memory_total_bytes !== null && head.live && <Meter value={memory ?? 0} total={numbers.memory_total_bytes} hue={(memory ?? 0) > 0.88 * numbers.memory_total_bytes ? "warn" : "ok"} />}
         </Tile>
         <Tile name="Cost so far" value="No charge" note="on this machine" />

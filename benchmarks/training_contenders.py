@@ -1,0 +1,219 @@
+"""One contender of ``training_throughput.py`` in a process of its own: the job, and each trainer's bare script for it.
+
+python benchmarks/training_contenders.py NAME JOB.json        # prints {"seconds": […], "losses": […]} as its last line
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import random
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+BATCH = 4
+CAP_TOKENS = 256
+LORA = {"r": 8, "lora_alpha": 16, "lora_dropout": 0.0, "target_modules": "all-linear"}
+NAMES = ("Ada", "Grace", "Linus", "Margaret", "Dennis", "Barbara", "Ken", "Radia", "Edsger", "Frances")
+CITIES = ("Lisbon", "Oslo", "Nairobi", "Kyoto", "Quito", "Tallinn", "Dunedin", "Porto")
+TRADES = ("glass blower", "harbour pilot", "cartographer", "luthier", "beekeeper", "typesetter")
+
+
+def build_rows(folder: str, count: int, *, completion_only: bool) -> list[dict[str, list[int]]]:
+    """One to three records a row, sentence to JSON, in the model's own chat template; about 30 % padding at batch 4."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    chance = random.Random(7)
+    rows = []
+    for _ in range(count):
+        records = [
+            {
+                "name": chance.choice(NAMES),
+                "age": chance.randint(20, 80),
+                "city": chance.choice(CITIES),
+                "job": chance.choice(TRADES),
+            }
+            for _ in range(chance.randint(1, 3))
+        ]
+        asked = " ".join(f"{r['name']}, {r['age']}, lives in {r['city']} and works as a {r['job']}." for r in records)
+        turns = [{"role": "user", "content": asked}, {"role": "assistant", "content": json.dumps(records)}]
+        text = tokenizer.apply_chat_template(turns, tokenize=False)
+        prompt = tokenizer.apply_chat_template(turns[:1], tokenize=False, add_generation_prompt=True)
+        ids = tokenizer(text, add_special_tokens=False)["input_ids"][:CAP_TOKENS]
+        start = len(tokenizer(prompt, add_special_tokens=False)["input_ids"]) if completion_only else 0
+        rows.append({"input_ids": ids, "labels": [-100] * start + ids[start:]})
+    return rows
+
+
+def padding_share(rows: list[dict[str, list[int]]]) -> float:
+    """Share of a padded batch that is padding, over all batches."""
+    batches = [rows[at : at + BATCH] for at in range(0, len(rows), BATCH)]
+    padded = sum(len(batch) * max(len(row["input_ids"]) for row in batch) for batch in batches)
+    return 1 - sum(len(row["input_ids"]) for row in rows) / padded
+
+
+# -- the contenders (each in its own process) -------------------------------------------------------------------------------
+
+
+def load_model(folder: str, precision: str) -> Any:
+    """Base model with a fresh adapter, the same for every contender of one environment."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM, set_seed
+
+    base = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16 if precision == "bf16" else torch.float32)
+    set_seed(0)
+    return get_peft_model(base, LoraConfig(**LORA, task_type="CAUSAL_LM"))
+
+
+def arguments(cls: Any, precision: str, steps: int, **more: Any) -> Any:
+    """Training arguments that every contender shares."""
+    return cls(
+        output_dir=tempfile.mkdtemp(),
+        per_device_train_batch_size=BATCH,
+        max_steps=steps,
+        learning_rate=2e-4,
+        lr_scheduler_type="constant",
+        weight_decay=0.0,
+        optim="adamw_torch",
+        bf16=precision == "bf16",
+        logging_steps=1,
+        save_strategy="no",
+        report_to=[],
+        disable_tqdm=True,
+        gradient_checkpointing=False,
+        train_sampling_strategy="sequential",
+        use_cpu=True,
+        seed=0,
+        **more,
+    )
+
+
+def step_clock(job: dict[str, Any]) -> tuple[Any, list[float], list[float]]:
+    """A callback that fills the seconds and the losses of every optimizer step."""
+    import torch
+    from transformers import TrainerCallback
+
+    now = {"wall": time.perf_counter, "cpu": time.process_time}[job["clock"]]
+    torch.set_num_threads(job["threads"])
+    seconds: list[float] = []
+    losses: list[float] = []
+
+    class Clock(TrainerCallback):
+        began = 0.0
+
+        def on_step_begin(self, *args: Any, **kwargs: Any) -> None:
+            self.began = now()
+
+        def on_step_end(self, *args: Any, **kwargs: Any) -> None:
+            seconds.append(now() - self.began)
+
+        def on_log(
+            self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **kwargs: Any
+        ) -> None:
+            if logs and "loss" in logs:
+                losses.append(logs["loss"])
+
+    return Clock(), seconds, losses
+
+
+def run_trainer(
+    job: dict[str, Any], *, collator: Any = None, prepare: Callable[[Any], None] | None = None
+) -> tuple[list[float], list[float]]:
+    """``transformers.Trainer`` + peft. The collator decides padded (None: pad to the longest) or flat."""
+    from transformers import Trainer, TrainingArguments
+
+    model = load_model(job["model"], job["precision"])
+    if prepare:
+        prepare(model)
+    clock, seconds, losses = step_clock(job)
+    args = arguments(TrainingArguments, job["precision"], job["steps"], remove_unused_columns=False)
+    Trainer(model, args, data_collator=collator or pad, train_dataset=job["rows"], callbacks=[clock]).train()
+    return seconds, losses
+
+
+def pad(rows: list[dict[str, list[int]]]) -> dict[str, Any]:
+    """The usual collator: fill up to the longest row."""
+    import torch
+
+    width = max(len(row["input_ids"]) for row in rows)
+    fill = {"input_ids": 0, "labels": -100}
+    batch = {
+        name: torch.tensor([[*row[name], *[no] * (width - len(row[name]))] for row in rows])
+        for name, no in fill.items()
+    }
+    real = [[1] * len(row["input_ids"]) + [0] * (width - len(row["input_ids"])) for row in rows]
+    return {**batch, "attention_mask": torch.tensor(real)}
+
+
+def run_flattening(job: dict[str, Any]) -> tuple[list[float], list[float]]:
+    """Trainer with transformers' own padding-free collator: what a reader of its manual could do."""
+    from transformers import DataCollatorWithFlattening
+
+    return run_trainer(job, collator=DataCollatorWithFlattening())
+
+
+def run_ours(job: dict[str, Any], *, share_prefix: bool = False) -> tuple[list[float], list[float]]:
+    """The same Trainer with our fast path installed, after its equality check."""
+    from peft_studio.runner.trainer import fast
+
+    def prepare(model: Any) -> None:
+        reason = fast.unsupported(model)
+        difference = fast.compare(model, job["rows"][:2], share_prefix=share_prefix)
+        if reason or not difference.within:
+            raise SystemExit(reason or str(difference))
+        print(difference, file=sys.stderr)
+        fast.install(model)
+
+    return run_trainer(job, collator=fast.FlatCollator(share_prefix=share_prefix), prepare=prepare)
+
+
+def run_sft(job: dict[str, Any], *, model: Any = None, **more: Any) -> tuple[list[float], list[float]]:
+    """``trl.SFTTrainer`` on the same token ids."""
+    from datasets import Dataset
+    from trl import SFTConfig, SFTTrainer
+
+    clock, seconds, losses = step_clock(job)
+    args = arguments(SFTConfig, job["precision"], job["steps"], max_length=None, **more)
+    model = model or load_model(job["model"], job["precision"])
+    SFTTrainer(model, args, train_dataset=Dataset.from_list(job["rows"]), callbacks=[clock]).train()
+    return seconds, losses
+
+
+def run_unsloth(job: dict[str, Any]) -> tuple[list[float], list[float]]:
+    """Unsloth's model and its patched SFTTrainer, in its own environment."""
+    unsloth = importlib.import_module("unsloth")  # must come before trl and transformers
+    import torch
+
+    model, _ = unsloth.FastLanguageModel.from_pretrained(
+        job["model"],
+        max_seq_length=CAP_TOKENS,
+        load_in_4bit=False,
+        dtype=torch.bfloat16 if job["precision"] == "bf16" else torch.float32,
+    )
+    targets = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+    model = unsloth.FastLanguageModel.get_peft_model(
+        model, **{**LORA, "target_modules": targets}, use_gradient_checkpointing=False, random_state=0
+    )
+    return run_sft(job, model=model)
+
+
+CONTENDERS: dict[str, Callable[[dict[str, Any]], tuple[list[float], list[float]]]] = {
+    "trainer": run_trainer,
+    "trainer-flat": run_flattening,
+    "trl": run_sft,
+    "trl-padding-free": lambda job: run_sft(job, padding_free=True),
+    "unsloth": run_unsloth,
+    "ours": run_ours,
+    "ours-prefix": lambda job: run_ours(job, share_prefix=True),
+}
+
+
+if __name__ == "__main__":
+    run_seconds, run_losses = CONTENDERS[sys.argv[1]](json.loads(Path(sys.argv[2]).read_text()))
+    print(json.dumps({"seconds": run_seconds, "losses": run_losses}))

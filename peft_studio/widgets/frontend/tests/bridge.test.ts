@@ -1,0 +1,101 @@
+// The bridge against a kernel that sends what widgets/_panel.py would send, and loses what Jupyter may lose.
+import assert from "node:assert/strict";
+import { afterEach, beforeEach, mock, test } from "node:test";
+import { Bridge, CommandError } from "../bridge/bridge";
+
+type Listener = (message: unknown, buffers: DataView[]) => void;
+
+class Kernel {
+  sent: { kind: string; id: number; name: string; args: Record<string, unknown> }[] = [];
+  private listener: Listener = () => {};
+  on = (_: string, listener: Listener): void => void (this.listener = listener);
+  off = (): void => void (this.listener = () => {});
+  send = (content: unknown): void => void this.sent.push(content as never);
+  update = (n: number, sections: object, { full = false, streams = {} }: { full?: boolean; streams?: object } = {}): void =>
+    this.listener({ kind: "update", n, full, sections, streams }, []);
+  reply = (id: number, rest: object): void => this.listener({ kind: "reply", id, ...rest }, []);
+  get pulls(): number {
+    return this.sent.filter((one) => one.name === "pull").length;
+  }
+}
+
+let kernel: Kernel;
+let bridge: Bridge;
+let lines: string[];
+
+beforeEach(() => {
+  mock.timers.enable({ apis: ["setTimeout", "Date"], now: 1_000_000 });
+  Object.assign(globalThis, { requestAnimationFrame: () => 1, cancelAnimationFrame: () => {} });
+  kernel = new Kernel();
+  bridge = new Bridge(kernel as never);
+  lines = [];
+  bridge.onStream<string[]>("log", (value, _, full) => (lines = full ? value : [...lines, ...value]));
+});
+afterEach(() => mock.timers.reset());
+
+test("it asks for everything when it comes", () => {
+  assert.equal(kernel.pulls, 1);
+});
+
+test("updates in order are taken in", () => {
+  kernel.update(1, { a: 1 }, { full: true, streams: { log: ["one"] } });
+  kernel.update(2, { b: 2 }, { streams: { log: ["two"] } });
+  assert.deepEqual(bridge.sections, { a: 1, b: 2 });
+  assert.deepEqual(lines, ["one", "two"]);
+  assert.equal(kernel.pulls, 1);
+});
+
+test("after a gap it takes the sections, not the additions, and pulls", () => {
+  kernel.update(1, { a: 1 }, { full: true, streams: { log: ["one"] } });
+  kernel.update(3, { a: 3 }, { streams: { log: ["three"] } });
+  assert.deepEqual(bridge.sections, { a: 3 });
+  assert.deepEqual(lines, ["one"]);
+  assert.equal(kernel.pulls, 2);
+  kernel.update(4, { a: 3 }, { full: true, streams: { log: ["one", "two", "three"] } });
+  assert.deepEqual(lines, ["one", "two", "three"]);
+});
+
+test("while an answer is on its way it does not pull again", () => {
+  kernel.update(1, {}, { full: true });
+  for (const n of [3, 5, 7]) kernel.update(n, {});
+  assert.equal(kernel.pulls, 2);
+});
+
+test("an answer that does not come is asked for again, ever less often", () => {
+  for (const wait of [2000, 4000, 8000]) mock.timers.tick(wait);
+  assert.equal(kernel.pulls, 4);
+  kernel.update(9, {}, { full: true });
+  mock.timers.tick(600_000);
+  assert.equal(kernel.pulls, 4);
+});
+
+test("a command resolves with its value", async () => {
+  const answer = bridge.command("stop", { save: true });
+  const { id, args } = kernel.sent.at(-1)!;
+  assert.deepEqual(args, { save: true });
+  assert.equal(bridge.pending.length, 1);
+  kernel.reply(id, { ok: true, value: 7, problem: null });
+  assert.equal(await answer, 7);
+  assert.equal(bridge.pending.length, 0);
+});
+
+test("a command that is refused rejects with what to do", async () => {
+  const answer = bridge.command("resume");
+  kernel.reply(kernel.sent.at(-1)!.id, { ok: false, value: null, problem: { message: "It is completed.", hint: "Launch a new one." } });
+  await assert.rejects(answer, (error) => error instanceof CommandError && error.problem.hint === "Launch a new one.");
+});
+
+test("a command that nobody answers ends after a minute", async () => {
+  const answer = bridge.command("stop");
+  mock.timers.tick(60_001);
+  await assert.rejects(answer, /not answered for a minute/);
+  assert.equal(bridge.pending.length, 0);
+});
+
+test("listeners are told after changes, once for many", () => {
+  let told = 0;
+  bridge.subscribe(() => told++);
+  for (let n = 1; n < 50; n++) kernel.update(n, { n }, { full: n === 1 });
+  mock.timers.tick(300);
+  assert.equal(told, 1);
+});

@@ -1,0 +1,111 @@
+"""What may be believed about a run, taken from the system and the files rather than from the code under test's own word."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from peft_studio.core.runs import events as ev
+from peft_studio.core.runs.log import read_events
+from peft_studio.core.runs.metrics import Row, merge_steps, read_metrics
+from peft_studio.core.runs.state import LIVE
+from peft_studio.core.services.run import Run
+
+TIMED = ("time_s",)  # the only number of a step that may differ between two executions
+
+
+def weights_of(run: Run) -> bytes:
+    """The bytes of the trained adapter."""
+    return (run.folder.adapter / "adapter_model.safetensors").read_bytes()
+
+
+def numbers_of(run: Run) -> dict[int, dict[str, float]]:
+    """Step → its numbers, less those that measure time."""
+    merged = merge_steps(read_metrics(run.folder.metrics))
+    return {step: {k: v for k, v in values.items() if k not in TIMED} for step, values in merged.items()}
+
+
+def rows_of(run: Run) -> list[Row]:
+    return read_metrics(run.folder.metrics)
+
+
+def last_step(run: Run) -> int:
+    rows = rows_of(run)
+    return rows[-1].step if rows else 0
+
+
+def jobs_of(run: Run) -> list[ev.JobStarted]:
+    return [event for event in read_events(run.folder.events) if isinstance(event, ev.JobStarted)]
+
+
+def processes(run: Run, kind: str) -> list[psutil.Process]:
+    """The run's living processes of a kind: ``agent`` or ``train``."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            command = process.cmdline()
+            if kind in command and str(run.folder.path) in command and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+        except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
+            continue
+    return found
+
+
+def adapter_is_there(run: Run) -> bool:
+    """Whether the announced adapter exists with the announced digest."""
+    saved = run.read()[0].adapter
+    weights = run.folder.adapter / "adapter_model.safetensors"
+    return bool(saved) and weights.is_file() and hashlib.sha256(weights.read_bytes()).hexdigest() == saved.sha256
+
+
+class Witness:
+    """Looks at a run all the time, from a thread, and notes every state that was shown and was not true."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._look, daemon=True)
+        self.seen: list[str] = []
+        self.wrong: list[str] = []
+
+    def __enter__(self) -> Witness:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._done.set()
+        self._thread.join(30)
+
+    def _look(self) -> None:
+        while not self._done.wait(0.03):
+            agents = {process.pid for process in processes(self._run, "agent")}
+            state, standing = self._run.read()
+            shown = standing.state
+            later = {process.pid for process in processes(self._run, "agent")}
+            if not self.seen or self.seen[-1] != shown:
+                self.seen.append(shown)
+            if shown == "completed" and not adapter_is_there(self._run):
+                self.wrong.append("completed without its adapter")
+            if shown in LIVE and not agents and not later and state.last_seq > 1:
+                self.wrong.append(f"{shown} with no agent alive")
+            if shown == "lost" and agents & later and state.last_seq > 1:
+                self._doubt(agents & later)
+
+    def _doubt(self, agents: set[int]) -> None:
+        """Lost is only wrong if the agent that lived through the question had already taken the run."""
+        if {job.pid for job in jobs_of(self._run)} & agents and self._run.state == "lost" and agents <= {
+            process.pid for process in processes(self._run, "agent")
+        }:
+            self.wrong.append("lost with its agent alive")
+
+
+def plain_numbers(numbers: dict[int, dict[str, float]], upto: int) -> dict[int, Any]:
+    return {step: values for step, values in numbers.items() if step <= upto}
+
+
+def home_of(run: Run) -> Path:
+    return run.folder.home

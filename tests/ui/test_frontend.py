@@ -1,0 +1,49 @@
+"""The browser side by itself: its types, and its units on Node. Needs what `python hatch_build.py` installs."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+import hatch_build
+
+ROOT = Path(__file__).resolve().parents[2]
+FRONTEND = ROOT / hatch_build.FRONTEND
+MOST_BYTES = 40 * 1024  # gzipped; the module travels with every instance of the panel
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _installed() -> None:
+    hatch_build.build_panels(ROOT)
+    if not (FRONTEND / "node_modules").is_dir():
+        hatch_build.install(FRONTEND)
+
+
+@pytest.mark.parametrize("script", ["check", "test"])
+def test_script_passes(script: str) -> None:
+    """TypeScript in strict mode, and the units."""
+    done = subprocess.run(
+        [hatch_build.find_npm(), "run", "--silent", script],
+        cwd=FRONTEND, env=hatch_build.node_environment(), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_panel_is_small() -> None:
+    """Notebook and kernel carry it for every panel shown."""
+    import gzip
+
+    assert len(gzip.compress((ROOT / hatch_build.STATIC / "run.js").read_bytes(), 9)) <= MOST_BYTES
+
+
+def test_no_file_names_a_registry() -> None:
+    """The lock file must install from whatever registry a machine has."""
+    lock = (FRONTEND / "package-lock.json").read_text(encoding="utf-8")
+
+    assert '"resolved"' not in lock
+    assert "registry." not in lock

@@ -1,0 +1,247 @@
+"""The Run panel in JupyterLab, watched and used through a real browser while another process writes the run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Locator, expect
+
+from tests.conftest import end_processes_of, wait_for
+from tests.ui.lab import Lab, Notebook, show_code
+
+pytestmark = pytest.mark.slow
+
+BUSY = "import pathlib\nwhile not pathlib.Path({!r}).exists():\n    pass"
+WIDTHS = (280, 320, 480, 640, 800, 1400)
+
+
+@pytest.fixture
+def open_notebook(lab: Lab, request: pytest.FixtureRequest) -> Iterator[Callable[..., Notebook]]:
+    """Open a new notebook with these cells. When the test is over its page has seen no error, and its kernel is shut down."""
+    opened: list[Notebook] = []
+
+    def open_(*cells: str, **page: object) -> Notebook:
+        name = f"{request.node.name.replace('[', '-').replace(']', '')}.ipynb"
+        opened.append(lab.open(list(cells), name=name, **page))
+        return opened[-1]
+
+    yield open_
+    for notebook in opened:
+        notebook.close()
+        assert notebook.errors == []
+
+
+def step_of(panel: Locator) -> int:
+    """The step that the panel shows."""
+    words = panel.locator(".ps-progress b").first.inner_text()
+    return int(words.removeprefix("Step ").replace(",", ""))
+
+
+def wait_for_step(panel: Locator, step: int) -> None:
+    """Wait until the panel shows this step or a later one."""
+    wait_for(lambda: step_of(panel) >= step, f"step {step} in the panel", timeout_s=60)
+
+
+def test_a_busy_cell_stops_neither_the_numbers_nor_the_click(
+    open_notebook: Callable[..., Notebook], start_run: Callable[..., Path], tmp_path: Path
+) -> None:
+    """While a cell spins, steps of another process arrive, and Stop and save reaches the run at once."""
+    folder, gate = start_run(), tmp_path / "gate"
+    notebook = open_notebook(show_code(folder), BUSY.format(str(gate)))
+    notebook.run(0)
+    panel = notebook.panel()
+    expect(panel.locator(".ps-state")).to_have_attribute("data-state", "training")
+    notebook.start(1)
+    notebook.wait_for_busy(1)
+    seen = step_of(panel)
+    wait_for_step(panel, seen + 20)
+
+    panel.get_by_role("button", name="Stop and save…").click()
+    dialog = panel.get_by_role("dialog")
+    expect(dialog.get_by_role("heading")).to_have_text("Stop orders-to-json and save it?")
+    expect(dialog.get_by_role("button", name="Cancel")).to_be_focused()
+    dialog.get_by_role("button", name="Stop and save").click()
+    expect(panel.locator(".ps-state")).to_have_attribute("data-state", "stopped")
+
+    assert json.loads((folder / "asked.json").read_text()) == {"stop": True, "save": True}
+    notebook.wait_for_busy(1)  # all of that happened while the cell was running
+    gate.touch()
+    notebook.wait_for_cell(1)
+    expect(panel.get_by_role("button", name="Resume")).to_be_visible()
+
+
+def test_the_curve_is_drawn_and_grows(open_notebook: Callable[..., Notebook], start_run: Callable[..., Path]) -> None:
+    """There are pixels of the first series' colour, and more of them later."""
+    notebook = open_notebook(show_code(start_run()))
+    notebook.run(0)
+    panel = notebook.panel()
+    wait_for_step(panel, 10)
+    first = notebook.count_pixels(panel.locator(".ps-chart canvas").first, (47, 102, 221))
+    wait_for_step(panel, 150)
+
+    assert 0 < first < notebook.count_pixels(panel.locator(".ps-chart canvas").first, (47, 102, 221))
+
+
+HOSTILE = [
+    "<img src=x onerror='window.stolen=1'>",
+    "<script>window.stolen=1</script>",
+    "</bdi></li></ol><svg onload='window.stolen=1'>",
+    "javascript:window.stolen=1",
+    "{{constructor.constructor('window.stolen=1')()}}",
+    "\u202egnp.exe \x1b[31mred\x1b[0m \x1b]8;;javascript:alert(1)\x07link",
+]
+
+
+def test_hostile_lines_are_only_text(open_notebook: Callable[..., Notebook], start_run: Callable[..., Path]) -> None:
+    """Markup in the log is shown as it is and does nothing; controls are gone."""
+    notebook = open_notebook(show_code(start_run(*HOSTILE)))
+    notebook.run(0)
+    log = notebook.panel().get_by_role("log")
+    for line in HOSTILE[:-1]:
+        expect(log.get_by_text(line, exact=True)).to_have_count(1)
+    expect(log.get_by_text("gnp.exe red link", exact=True)).to_have_count(1)
+
+    assert notebook.page.evaluate("() => window.stolen") is None
+    assert notebook.dialogs == []
+    assert log.locator("img, script, svg, a").count() == 0
+
+
+def test_reloading_the_page_keeps_the_panel(
+    open_notebook: Callable[..., Notebook], start_run: Callable[..., Path]
+) -> None:
+    """After a reload the panel is there again, live, with the whole curve and log."""
+    notebook = open_notebook(show_code(start_run("the first line")))
+    notebook.run(0)
+    wait_for_step(notebook.panel(), 10)
+    notebook.save()
+    notebook.load()
+    panel = notebook.panel()
+    expect(panel.get_by_role("log").get_by_text("the first line")).to_have_count(1)
+    seen = step_of(panel)
+
+    wait_for_step(panel, seen + 20)
+    panel.get_by_role("button", name="Table").click()
+    assert panel.get_by_role("table").first.locator("tbody tr td").first.inner_text() == "1"
+
+
+def test_the_saved_notebook_ends_with_the_last_picture(
+    open_notebook: Callable[..., Notebook], start_run: Callable[..., Path]
+) -> None:
+    """When the run ends the notebook's own output is brought up to date: saved, it shows the end without a kernel."""
+    folder = start_run()
+    notebook = open_notebook(show_code(folder))
+    notebook.run(0)
+    panel = notebook.panel()
+    wait_for_step(panel, 10)
+    panel.get_by_label("Log axis").check()
+    (folder / "asked.json").write_text(json.dumps({"stop": True, "save": False}))
+    expect(panel.locator(".ps-state")).to_have_attribute("data-state", "stopped")
+    output = wait_for(
+        lambda: notebook.saved_output(0, containing="Stopped"), "the notebook's picture of the end", timeout_s=30
+    )
+
+    assert output["text/plain"] == "RunPanel('orders-to-json')"
+    assert "<svg" in output["text/html"]
+    expect(notebook.page.locator("section.ps")).to_have_count(1)
+    expect(
+        notebook.panel().get_by_label("Log axis")
+    ).to_be_checked()  # what the reader has set outlives being drawn anew
+
+
+def test_both_themes_are_worn(open_notebook: Callable[..., Notebook], start_run: Callable[..., Path]) -> None:
+    """Surface and text change with JupyterLab's theme, and the chart is drawn in the new colours."""
+    notebook = open_notebook(show_code(start_run()))
+    notebook.run(0)
+    panel = notebook.panel()
+    wait_for_step(panel, 30)
+    canvas = panel.locator(".ps-chart canvas").first
+    assert notebook.lightness(panel) > 0.9
+    notebook.set_theme("JupyterLab Dark")
+    wait_for(lambda: notebook.lightness(panel) < 0.2, "a dark surface", timeout_s=30)
+
+    wait_for(lambda: notebook.count_pixels(canvas, (126, 163, 245)) > 0, "the dark theme's first series", timeout_s=30)
+    assert notebook.count_pixels(canvas, (47, 102, 221)) == 0
+
+
+def test_keys_stay_in_the_panel(open_notebook: Callable[..., Notebook], start_run: Callable[..., Path]) -> None:
+    """A whole stop by keyboard: Enter asks, Esc takes back and returns the focus; no key reaches the notebook's shortcuts."""
+    folder = start_run()
+    notebook = open_notebook(show_code(folder), "1 + 1")
+    notebook.run(0)
+    panel = notebook.panel()
+    stop = panel.get_by_role("button", name="Stop…", exact=True)
+    stop.focus()
+    for key in ("d", "d", "a", "Enter"):
+        notebook.page.keyboard.press(key)
+    dialog = panel.get_by_role("dialog")
+    expect(dialog.get_by_role("button", name="Cancel")).to_be_focused()
+    notebook.page.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)
+    expect(stop).to_be_focused()
+    assert not (folder / "asked.json").exists()
+
+    notebook.page.keyboard.press("Enter")
+    expect(dialog.get_by_role("button", name="Cancel")).to_be_focused()
+    notebook.page.keyboard.press("Tab")
+    notebook.page.keyboard.press("Enter")
+    expect(panel.locator(".ps-state")).to_have_attribute("data-state", "stopped")
+    assert notebook.page.locator(".jp-Notebook .jp-Cell").count() == 2
+
+
+def test_no_width_overflows(open_notebook: Callable[..., Notebook], start_run: Callable[..., Path]) -> None:
+    """From a narrow sidebar to a wide cell, and with a larger font, nothing sticks out and no word in a button is cut."""
+    cell = show_code(start_run("x" * 300, "no-space-" * 40))
+    notebook = open_notebook(cell, viewport={"width": 1700, "height": 1200})
+    notebook.run(0)
+    panel = notebook.panel()
+    wait_for_step(panel, 60)
+    for size in ("13px", "16px"):
+        for width in WIDTHS:
+            notebook.resize(panel, width=width, font=size)
+            out = notebook.sticking_out(panel)
+            assert out == [], f"at {width} px and {size}: {out}"
+
+
+def test_the_kernel_gone_leaves_a_readable_page(
+    open_notebook: Callable[..., Notebook], start_run: Callable[..., Path]
+) -> None:
+    """When the kernel is shut down the last numbers stay, and the panel comes back by running its cell."""
+    notebook = open_notebook(show_code(start_run()))
+    notebook.run(0)
+    wait_for_step(notebook.panel(), 10)
+    notebook.restart_kernel()
+    notebook.run(0)
+
+    wait_for_step(notebook.panel(), 20)
+    expect(notebook.page.locator("section.ps")).to_have_count(1)
+
+
+REAL = """
+from peft_studio import Studio
+studio = Studio(home={home!r})
+spec = studio.spec(model={model!r}, data={data!r}, name="tiny", method="lora", rank=4, max_steps=12, save_steps=4,
+                   batch_size=4, gradient_accumulation_steps=2, max_length=128, learning_rate=3e-3, precision="fp32")
+run = studio.launch(spec)
+run.show()
+"""
+
+
+def test_a_real_run_from_launch_to_adapter(
+    open_notebook: Callable[..., Notebook], tmp_path: Path, tiny_model: Path, tiny_rows: Path
+) -> None:
+    """No fixture: the studio launches, a trainer trains, and the panel shows it through to the adapter."""
+    home = tmp_path / "my home"
+    notebook = open_notebook(REAL.format(home=str(home), model=str(tiny_model), data=str(tiny_rows)))
+    try:
+        notebook.run(0)
+        panel = notebook.panel()
+        expect(panel.locator(".ps-state")).to_have_attribute("data-state", "completed", timeout=180_000)
+        assert step_of(panel) == 12
+        expect(panel.get_by_role("rowheader", name="adapter")).to_be_visible()
+        panel.get_by_role("button", name="Show code").click()
+        expect(panel.get_by_label("The same in Python")).to_contain_text(".show()")
+    finally:
+        end_processes_of(home)
