@@ -52,7 +52,9 @@ def main() -> int:
                 taken[name].append(seconds)
     bare = statistics.median(taken["bare interpreter"])
     ours = statistics.median(taken["import peft_studio"]) - bare
-    print(f"{'':32}{'median ms':>10}{'added ms':>10}{'against ours':>14}   {rounds} rounds, Python {sys.version.split()[0]}")
+    print(
+        f"{'':32}{'median ms':>10}{'added ms':>10}{'against ours':>14}   {rounds} rounds, Python {sys.version.split()[0]}"
+    )
     for name, seconds in taken.items():
         median = statistics.median(seconds)
         ratio = f"{(median - bare) / ours:.1f}×" if name != "bare interpreter" else "—"
@@ -60,7 +62,9 @@ def main() -> int:
     heavy = {name: loaded_by(code) for name, code in COMMANDS.items() if "peft_studio" in name}
     for name, modules in heavy.items():
         print(f"{name}: loads {', '.join(modules) or 'none'} of {', '.join(HEAVY)}")
-    good = ours <= GOAL_S and not {"torch", "pandas", "transformers"} & {m for modules in heavy.values() for m in modules}
+    good = ours <= GOAL_S and not {"torch", "pandas", "transformers"} & {
+        m for modules in heavy.values() for m in modules
+    }
     print(f"goal ≤ {GOAL_S * 1e3:.0f} ms without torch, pandas, transformers: {'met' if good else 'MISSED'}")
     return 0 if good else 1
 

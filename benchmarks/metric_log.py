@@ -159,7 +159,11 @@ class Library:
     def _measure(self, folder: Path, rows: int) -> dict[str, float]:
         code = COST.replace("LOGGER", LOGGERS[self.name])
         done = subprocess.run(
-            [self.python, "-c", code, str(folder), str(rows)], env=self._environment(folder), capture_output=True, text=True, timeout=600
+            [self.python, "-c", code, str(folder), str(rows)],
+            env=self._environment(folder),
+            capture_output=True,
+            text=True,
+            timeout=600,
         )
         line = next((line for line in done.stdout.splitlines() if line.startswith("RESULT")), None)
         if line is None:
@@ -190,14 +194,20 @@ class Library:
 
     def _read(self, folder: Path) -> dict[int, float]:
         code = READ.replace("READER", READERS[self.name])
-        done = subprocess.run([self.python, "-c", code, str(folder)], env=self._environment(folder), capture_output=True, text=True)
+        done = subprocess.run(
+            [self.python, "-c", code, str(folder)], env=self._environment(folder), capture_output=True, text=True
+        )
         if done.returncode:
             raise SystemExit(f"what {self.name} wrote could not be read:\n{done.stderr[-3000:]}")
         return {int(step): loss for step, loss in json.loads(done.stdout.splitlines()[-1]).items()}
 
 
 def _size(folder: Path) -> int:
-    return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file() and "hf" not in path.relative_to(folder).parts)
+    return sum(
+        path.lstat().st_size
+        for path in folder.rglob("*")
+        if path.is_file() and "hf" not in path.relative_to(folder).parts
+    )
 
 
 def make_env(env: Path) -> None:
@@ -219,9 +229,13 @@ def measure(env: Path, *, rounds: int, rows: int, kills: int) -> int:
         for library in libraries:
             for place, count in enumerate(library.kill(least, pace_s=0.002)):
                 losses[library.name][place] += count
-    middle = {name: {key: statistics.median(one[key] for one in found) for key in found[0]} for name, found in costs.items()}
+    middle = {
+        name: {key: statistics.median(one[key] for one in found) for key in found[0]} for name, found in costs.items()
+    }
     ours = middle["PEFT Studio"]
-    print(f"{'':16}{'µs a call':>11}{'ratio':>8}{'CPU µs':>9}{'bytes a row':>13}{'ratio':>8}{'acknowledged':>14}{'lost':>7}{'share':>9}{'wrong':>7}")
+    print(
+        f"{'':16}{'µs a call':>11}{'ratio':>8}{'CPU µs':>9}{'bytes a row':>13}{'ratio':>8}{'acknowledged':>14}{'lost':>7}{'share':>9}{'wrong':>7}"
+    )
     for name, one in middle.items():
         acknowledged, lost, wrong = losses[name]
         print(
@@ -230,8 +244,12 @@ def measure(env: Path, *, rounds: int, rows: int, kills: int) -> int:
         )
     best = min(one["call_s"] for name, one in middle.items() if name != "PEFT Studio")
     good = best / ours["call_s"] >= GOAL and losses["PEFT Studio"][1:] == [0, 0]
-    print(f"{rounds} rounds, {rows} rows ({rows // 10} for the peers), {kills} kills each; a row every 2 ms in the kills")
-    print(f"goal ≥ {GOAL:g}× cheaper than the best peer ({best / ours['call_s']:.1f}×) and none lost: {'met' if good else 'MISSED'}")
+    print(
+        f"{rounds} rounds, {rows} rows ({rows // 10} for the peers), {kills} kills each; a row every 2 ms in the kills"
+    )
+    print(
+        f"goal ≥ {GOAL:g}× cheaper than the best peer ({best / ours['call_s']:.1f}×) and none lost: {'met' if good else 'MISSED'}"
+    )
     return 0 if good else 1
 
 

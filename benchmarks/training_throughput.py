@@ -100,6 +100,8 @@ def compete(options: argparse.Namespace, *, completion_only: bool) -> None:
                 result = measure(name, job_file, pythons.get(name) or sys.executable, threads=options.threads)
                 if result:
                     results[name].append(result)
+                    speed = sum(tokens[1:]) / sum(result["seconds"][1:])
+                    print(f"round {number + 1}, {name}: {speed:.0f} tok/s", file=sys.stderr, flush=True)
     show(results, tokens)
 
 

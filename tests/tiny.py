@@ -45,7 +45,9 @@ def write_tokenizer(folder: Path) -> int:
         vocab_size=320, initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()), show_progress=False
     )
     tokenizer.train_from_iterator([f"{row['prompt']} {row['completion']}" for row in build_rows(64)], trainer)
-    tokenizer.add_special_tokens([AddedToken(text, normalized=False) for text in ("<|pad|>", "<|im_start|>", "<|im_end|>")])
+    tokenizer.add_special_tokens(
+        [AddedToken(text, normalized=False) for text in ("<|pad|>", "<|im_start|>", "<|im_end|>")]
+    )
     tokenizer.save(str(folder / "tokenizer.json"))
     settings = {
         "tokenizer_class": "PreTrainedTokenizerFast", "bos_token": "<|im_start|>", "eos_token": "<|im_end|>",

@@ -28,7 +28,9 @@ def lint(folder: Path, *contracts: str) -> subprocess.CompletedProcess[str]:
     """Run the linter on the package in ``folder``."""
     options = [option for contract in contracts for option in ("--contract", contract)]
     command = [str(Path(sys.executable).parent / "lint-imports"), "--no-cache", *options]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, env={"PYTHONPATH": str(folder), "PATH": ""})
+    return subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, env={"PYTHONPATH": str(folder), "PATH": ""}
+    )
 
 
 def test_every_contract_has_a_break() -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from pathlib import Path
-from typing import Any
 
 import psutil
 
@@ -82,10 +80,10 @@ class Witness:
 
     def _look(self) -> None:
         while not self._done.wait(0.03):
-            agents = {process.pid for process in processes(self._run, "agent")}
+            agents = living_agents(self._run)
             state, standing = self._run.read()
             shown = standing.state
-            later = {process.pid for process in processes(self._run, "agent")}
+            later = living_agents(self._run)
             if not self.seen or self.seen[-1] != shown:
                 self.seen.append(shown)
             if shown == "completed" and not adapter_is_there(self._run):
@@ -93,19 +91,16 @@ class Witness:
             if shown in LIVE and not agents and not later and state.last_seq > 1:
                 self.wrong.append(f"{shown} with no agent alive")
             if shown == "lost" and agents & later and state.last_seq > 1:
-                self._doubt(agents & later)
-
-    def _doubt(self, agents: set[int]) -> None:
-        """Lost is only wrong if the agent that lived through the question had already taken the run."""
-        if {job.pid for job in jobs_of(self._run)} & agents and self._run.state == "lost" and agents <= {
-            process.pid for process in processes(self._run, "agent")
-        }:
-            self.wrong.append("lost with its agent alive")
+                self.wrong.append("lost with its agent alive")
 
 
-def plain_numbers(numbers: dict[int, dict[str, float]], upto: int) -> dict[int, Any]:
-    return {step: values for step, values in numbers.items() if step <= upto}
-
-
-def home_of(run: Run) -> Path:
-    return run.folder.home
+def living_agents(run: Run) -> set[int]:
+    """Numbers of the processes that took this run and have not ended. A dying one has no command line any more, so that is no help."""
+    found = set()
+    for job in jobs_of(run):
+        try:
+            if psutil.Process(job.pid).status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD):
+                found.add(job.pid)
+        except psutil.NoSuchProcess:
+            continue
+    return found

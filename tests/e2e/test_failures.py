@@ -71,9 +71,17 @@ def test_a_loss_that_is_no_number(studio: Studio, make_spec: MakeSpec, tiny_mode
 
 def test_a_loss_that_explodes_is_stopped_and_its_cure_works(studio: Studio, make_spec: MakeSpec) -> None:
     """A learning rate near 1 without clipping: the run ends by itself as exploded or not finite, and the suggestion trains."""
-    wild = make_spec(learning_rate=0.99, max_grad_norm=1e6, max_steps=200, save_steps=50, alpha=4096, lr_scheduler="constant", warmup_ratio=0.0)
+    wild = make_spec(
+        learning_rate=0.99,
+        max_grad_norm=1e6,
+        max_steps=200,
+        save_steps=50,
+        alpha=4096,
+        lr_scheduler="constant",
+        warmup_ratio=0.0,
+    )
     run = studio.launch(wild)
-    with pytest.raises(RunFailed, match="loss|gradient"):
+    with pytest.raises(RunFailed, match=r"loss|gradient"):
         run.wait(300)
     assert run.failure is not None
     assert run.failure.code in {"loss_exploded", "loss_not_finite"}
@@ -188,7 +196,9 @@ def test_a_few_rows_without_a_token_to_learn_do_no_harm(studio: Studio, make_spe
         row["prompt"] = "Please send lamps. " * 40
     path = tmp_path / "some.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    spec = make_spec(data=str(path), max_length=96, batch_size=1, gradient_accumulation_steps=1, max_steps=12, save_steps=12)
+    spec = make_spec(
+        data=str(path), max_length=96, batch_size=1, gradient_accumulation_steps=1, max_steps=12, save_steps=12
+    )
     for loop in ("reference", "auto"):
         run = studio._run(studio._store().create(spec.replace(loop=loop)).id)
         studio._compute().submit_job(run.folder)
@@ -220,10 +230,16 @@ def test_others_in_the_line_go_on(studio: Studio, make_spec: MakeSpec, tmp_path:
     assert (second.state, third.state) == ("queued", "queued")
     os.kill(processes(killed, "train")[0].pid, 9)
     assert third.wait(300).state == "completed"
-    assert {run.spec.name: run.state for run in studio.runs()} == {"killed": "failed", "bad": "failed", "third": "completed"}
+    assert {run.spec.name: run.state for run in studio.runs()} == {
+        "killed": "failed",
+        "bad": "failed",
+        "third": "completed",
+    }
 
 
-def test_a_broken_installation_is_a_failure(studio: Studio, make_spec: MakeSpec, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_broken_installation_is_a_failure(
+    studio: Studio, make_spec: MakeSpec, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """A package that raises on import: the run fails with its trace instead of dying without a word."""
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "peft.py").write_text("raise ImportError('peft is broken here')")

@@ -58,7 +58,10 @@ class Kernel:
         """SIGKILL to the kernel's whole process group."""
         pid = self._manager.provisioner.pid
         os.killpg(os.getpgid(pid), signal.SIGKILL)
-        wait_for(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE, "the kernel's end")
+        wait_for(
+            lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE,
+            "the kernel's end",
+        )
         self._client.stop_channels()
         self._manager.cleanup_resources()
 
@@ -69,7 +72,11 @@ class Client:
     def __init__(self) -> None:
         loop = "import sys\nfor line in sys.stdin:\n    exec(eval(line)); print('<done>', flush=True)"
         self._process = subprocess.Popen(
-            [sys.executable, "-c", loop], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+            [sys.executable, "-c", loop],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
         )
 
     def execute(self, cell: str) -> str:
@@ -106,7 +113,9 @@ def live(run_once: Callable[[], Run], victim: str, *, after_s: float, steps: int
     run = run_once()
     base = jobs_of(run)[-1].from_step if jobs_of(run) else 0
     if steps:
-        wait_for(lambda: last_step(run) >= base + steps or run.state == "completed", f"step {base + steps}", timeout_s=90)
+        wait_for(
+            lambda: last_step(run) >= base + steps or run.state == "completed", f"step {base + steps}", timeout_s=90
+        )
     else:
         wait_for(lambda: processes(run, "train"), "the trainer", timeout_s=90)
     time.sleep(after_s)  # the random moment

@@ -49,11 +49,31 @@ def wait_random(seconds: float) -> None:
     time.sleep(seconds)
 
 
+@pytest.fixture(scope="module")
+def left_alone(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Any], Run]:
+    """The run of a spec that nobody touches. How often it saves does not change what it learns, so such specs share one."""
+    studio, known = Studio(home=tmp_path_factory.mktemp("alone")), dict[str, Run]()
+
+    def _run(spec: Any) -> Run:
+        key = spec.replace(save_steps=50, keep_checkpoints=1).to_json()
+        if key not in known:
+            known[key] = studio.launch(spec).wait(300)
+        return known[key]
+
+    return _run
+
+
 CASES = {
     "lora fast": {"method": "lora", "loop": "fast"},
     "lora reference": {"method": "lora", "loop": "reference"},
     "dora": {"method": "dora", "loop": "reference"},
-    "rslora": {"method": "rslora", "loop": "fast", "eval_steps": 3, "sample_prompts": ("Please send 5 lamps to Oslo.",), "sample_steps": 4},
+    "rslora": {
+        "method": "rslora",
+        "loop": "fast",
+        "eval_steps": 3,
+        "sample_prompts": ("Please send 5 lamps to Oslo.",),
+        "sample_steps": 4,
+    },
     "pissa": {"method": "pissa", "dropout": 0.0},
     "qlora": {"method": "qlora", "quantization": "nf4"},
     "packed": {"method": "lora", "packing": True, "batch_size": 2},
@@ -63,12 +83,14 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_killed_and_resumed_is_left_alone(studio: Studio, make_spec: MakeSpec, tiny_rows: Any, case: str) -> None:
+def test_killed_and_resumed_is_left_alone(
+    studio: Studio, make_spec: MakeSpec, left_alone: Callable[[Any], Run], tiny_rows: Any, case: str
+) -> None:
     """Dropout and shuffling on, checkpoints in the middle of epochs: one kill, one resume, the same file to the byte."""
     draw = random.Random(case)
     data = studio.data(str(tiny_rows), split=0.1, seed=1)
     spec = make_spec(**{"data": data, "max_steps": 24, "save_steps": 2, "dropout": 0.1, **CASES[case]})
-    alone = studio.launch(spec).wait(300)
+    alone = left_alone(spec)
     killed = studio.launch(spec)
     with Witness(killed) as witness:
         target = draw.choice(["train", "agent", "both"])
@@ -90,10 +112,12 @@ def test_killed_and_resumed_is_left_alone(studio: Studio, make_spec: MakeSpec, t
     assert [(s.step, s.text) for s in state.samples] == [(s.step, s.text) for s in alone.read()[0].samples]
 
 
-def test_stop_resume_and_choice_of_checkpoint(studio: Studio, make_spec: MakeSpec) -> None:
+def test_stop_resume_and_choice_of_checkpoint(
+    studio: Studio, make_spec: MakeSpec, left_alone: Callable[[Any], Run]
+) -> None:
     """Stopped and saved it is a stopped run with an adapter; resumed from any checkpoint it ends as if never stopped."""
-    spec = make_spec(max_steps=40, save_steps=3, keep_checkpoints=50, dropout=0.1)
-    alone = studio.launch(spec).wait(300)
+    spec = make_spec(max_steps=30, save_steps=3, keep_checkpoints=50, dropout=0.1)
+    alone = left_alone(spec)
     with pytest.raises(RunStateError, match="completed"):
         alone.resume()
     run = studio.launch(spec)
@@ -111,10 +135,12 @@ def test_stop_resume_and_choice_of_checkpoint(studio: Studio, make_spec: MakeSpe
     assert (weights_of(run), numbers_of(run)) == (weights_of(alone), numbers_of(alone))
 
 
-def test_killed_before_the_first_checkpoint(studio: Studio, make_spec: MakeSpec) -> None:
+def test_killed_before_the_first_checkpoint(
+    studio: Studio, make_spec: MakeSpec, left_alone: Callable[[Any], Run]
+) -> None:
     """Nothing is saved yet: the run starts over, and the steps of the first job are not shown meanwhile."""
     spec = make_spec(max_steps=30, save_steps=30, dropout=0.1)
-    alone = studio.launch(spec).wait(300)
+    alone = left_alone(spec)
     run = studio.launch(spec)
     kill_in_step(run, 8, "both", after_s=0.0)
     assert run.state == "lost"
@@ -127,10 +153,12 @@ def test_killed_before_the_first_checkpoint(studio: Studio, make_spec: MakeSpec)
     assert (weights_of(run), numbers_of(run)) == (weights_of(alone), numbers_of(alone))
 
 
-def test_a_damaged_checkpoint_is_passed_over(studio: Studio, make_spec: MakeSpec) -> None:
+def test_a_damaged_checkpoint_is_passed_over(
+    studio: Studio, make_spec: MakeSpec, left_alone: Callable[[Any], Run]
+) -> None:
     """The newest checkpoint that verifies is taken; what a failing disk did to a newer one does not matter."""
     spec = make_spec(max_steps=30, save_steps=2, dropout=0.1)
-    alone = studio.launch(spec).wait(300)
+    alone = left_alone(spec)
     run = studio.launch(spec)
     kill_in_step(run, 11, "both", after_s=0.0)
     newest = run.checkpoints[-1]
@@ -144,10 +172,12 @@ def test_a_damaged_checkpoint_is_passed_over(studio: Studio, make_spec: MakeSpec
     assert (weights_of(run), numbers_of(run)) == (weights_of(alone), numbers_of(alone))
 
 
-def test_resumed_while_the_old_trainer_still_runs(studio: Studio, make_spec: MakeSpec) -> None:
+def test_resumed_while_the_old_trainer_still_runs(
+    studio: Studio, make_spec: MakeSpec, left_alone: Callable[[Any], Run]
+) -> None:
     """The agent is killed and the run resumed in the same breath: the second trainer waits for the first, they never mix."""
     spec = make_spec(max_steps=30, save_steps=2, dropout=0.1)
-    alone = studio.launch(spec).wait(300)
+    alone = left_alone(spec)
     run = studio.launch(spec)
     wait_for(lambda: last_step(run) >= 6, "step 6")
     old = processes(run, "train")

@@ -14,6 +14,7 @@ from peft_studio.core.runs.log import read_events
 from peft_studio.core.runs.state import RunState, Standing, fold
 from peft_studio.core.runs.watch import current_standing
 from peft_studio.core.spec import RunSpec
+from peft_studio.core.system import write_private
 
 
 class FolderRun:
@@ -35,7 +36,12 @@ class FolderRun:
         return state, current_standing(self.folder, state, now=time.time())
 
     def stop(self, *, save: bool = True) -> None:
-        (self.folder.path / "asked.json").write_text(json.dumps({"stop": True, "save": save}))
+        self._ask(stop=True, save=save)
 
     def resume(self) -> None:
-        (self.folder.path / "asked.json").write_text(json.dumps({"resume": True}))
+        self._ask(resume=True)
+
+    def _ask(self, **what: bool) -> None:
+        write_private(
+            self.folder.path / "asked.json", json.dumps(what)
+        )  # whole at once: the other process reads it as it appears

@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import Locator, expect
 
 from tests.conftest import end_processes_of, wait_for
+from tests.ui.folder_run import FolderRun
 from tests.ui.lab import Lab, Notebook, show_code
 
 pytestmark = pytest.mark.slow
@@ -137,7 +138,7 @@ def test_the_saved_notebook_ends_with_the_last_picture(
     panel = notebook.panel()
     wait_for_step(panel, 10)
     panel.get_by_label("Log axis").check()
-    (folder / "asked.json").write_text(json.dumps({"stop": True, "save": False}))
+    FolderRun(folder).stop(save=False)
     expect(panel.locator(".ps-state")).to_have_attribute("data-state", "stopped")
     output = wait_for(
         lambda: notebook.saved_output(0, containing="Stopped"), "the notebook's picture of the end", timeout_s=30

@@ -156,7 +156,11 @@ def _look(folder: RunFolder, *, listed: bool) -> RunRow | None:
         return None
     try:
         return build_row(folder, fold(read_events(folder.events)), read_metrics(folder.metrics))
-    except (OSError, ValueError, SpecError):  # being made or deleted, damaged, or of a newer version: not the others' fault
+    except (
+        OSError,
+        ValueError,
+        SpecError,
+    ):  # being made or deleted, damaged, or of a newer version: not the others' fault
         return None
 
 

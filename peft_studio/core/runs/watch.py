@@ -12,7 +12,9 @@ STARTUP_S = 15.0  # an interpreter on a busy machine may take this long from lau
 def current_standing(folder: RunFolder, state: RunState, *, now: float) -> Standing:
     """How the run stands: its folded state, or ``lost`` when nothing is there to carry it on."""
     alive = is_locked(folder.agent_lock)
-    if not alive and state.last_seq <= 1:  # created; an agent that opens its lock file does not hold it in the same instant
+    if (
+        not alive and state.last_seq <= 1
+    ):  # created; an agent that opens its lock file does not hold it in the same instant
         alive = now - state.last_at < STARTUP_S
     try:
         heard_at: float | None = folder.heartbeat.stat().st_mtime

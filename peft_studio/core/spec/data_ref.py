@@ -15,9 +15,7 @@ class DataRef(BaseModel):
     format: str = Field(
         description="Recognised format: messages, sharegpt, alpaca, prompt-completion, text, tools, preference."
     )
-    columns: dict[str, str] = Field(
-        default_factory=dict, description="Our column name → the column in the file."
-    )
+    columns: dict[str, str] = Field(default_factory=dict, description="Our column name → the column in the file.")
     rows: int = Field(ge=0, description="Rows in the source, before the split.")
     split: float = Field(default=0.0, ge=0.0, lt=1.0, description="Share of rows held out for evaluation.")
     seed: int = Field(default=0, description="Seed of the split.")

@@ -112,7 +112,9 @@ class AgentServer:
         beat_at = 0.0
         while True:
             self._journal.changed.clear()
-            ended = self._journal.state.is_terminal  # asked first: what is appended while we send belongs to the next round
+            ended = (
+                self._journal.state.is_terminal
+            )  # asked first: what is appended while we send belongs to the next round
             fresh = events.read()  # sent after the numbers, so that whoever has the last event has every number
             for number, tail in enumerate(tails):
                 while chunk := tail.read():

@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from peft_studio.core.runs.folder import RunFolder
-from peft_studio.core.system import WINDOWS, end_process_tree
+from peft_studio.core.system import SHARING, WINDOWS, end_process_tree
 
 LINE_LIMIT_BYTES = 2**22  # a sample or a stack trace may be long; what is longer comes in pieces
 
@@ -42,6 +42,7 @@ class TrainerProcess:
         pipe = asyncio.subprocess.PIPE
         group: dict[str, Any] = {} if WINDOWS else {"start_new_session": True, "pass_fds": [keep_open]}
         environment = {
+            **SHARING,
             **os.environ,
             "PYTHONUNBUFFERED": "1",
             "TOKENIZERS_PARALLELISM": "false",

@@ -54,22 +54,23 @@ class StudioTrainer(Trainer):
         self.accelerator.wait_for_everyone()  # or rank 0 would remove what another has already written
         try:
             super()._save_checkpoint(model, trial)
+            self.accelerator.wait_for_everyone()  # every rank has written its RNG state
+            if self.args.should_save:
+                self._publish(aside, began=began)
         except BaseException:
             shutil.rmtree(aside, ignore_errors=True)  # a full disk is what this usually is: make room for saying so
             raise
-        self.accelerator.wait_for_everyone()  # every rank has written its RNG state
-        if self.args.should_save:
-            self._monitor.save_progress(aside)
-            final = checkpoint_path(self._checkpoints, step)
-            digest, size = publish(aside, final)
-            prune(self._checkpoints, keep=self._keep)
-            path = final.relative_to(self._checkpoints.parent).as_posix()
-            self._monitor.send(
-                ev.CheckpointSaved(
-                    step=step, path=path, size_bytes=size, sha256=digest, duration_s=time.monotonic() - began
-                )
-            )
         self.accelerator.wait_for_everyone()
+
+    def _publish(self, aside: Path, *, began: float) -> None:
+        step = self.state.global_step
+        self._monitor.save_progress(aside)
+        final = checkpoint_path(self._checkpoints, step)
+        digest, size = publish(aside, final)
+        prune(self._checkpoints, keep=self._keep)
+        path = final.relative_to(self._checkpoints.parent).as_posix()
+        took = time.monotonic() - began
+        self._monitor.send(ev.CheckpointSaved(step=step, path=path, size_bytes=size, sha256=digest, duration_s=took))
 
 
 class StopWhenAsked(TrainerCallback):

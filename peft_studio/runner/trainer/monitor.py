@@ -93,7 +93,9 @@ class Monitor:
             raise TrainingStopped(code, FAILURE_WORDS[code].format(loss=loss, step=step))
         # Under loss scaling (fp16) such a step is skipped and no harm done; else it has just gone into the weights.
         if norm is not None and not isfinite(norm) and spec.precision != "fp16":
-            raise TrainingStopped("loss_not_finite", f"The gradient became {norm} at step {step}, the loss was {loss:.3g}.")
+            raise TrainingStopped(
+                "loss_not_finite", f"The gradient became {norm} at step {step}, the loss was {loss:.3g}."
+            )
         for warning in self.watch.see_step(step, loss=loss, grad_norm=norm):
             self.send(warning)
 

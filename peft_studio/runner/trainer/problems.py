@@ -13,7 +13,8 @@ from peft_studio.core.runs.failures import HINTS, build_failure
 from peft_studio.core.spec import RunSpec
 
 _NO_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory", "bad_alloc")
-_NO_DISK = ("no space left", "disk quota exceeded", "file write failed", "iostream error")
+# "unexpected pos" is torch.save's: it finds that its file is shorter than what it wrote.
+_NO_DISK = ("no space left", "disk quota exceeded", "file write failed", "iostream error", "unexpected pos")
 
 # core/models/failure.py → ours
 _MODEL_CODES = {

@@ -7,6 +7,7 @@ import os
 import re
 import stat
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,17 @@ def test_help_fits_a_terminal() -> None:
     assert max(map(len, said.splitlines())) <= 80
     for name in ("quickstart", "train", "runs", "attach", "stop", "resume", "chat", "doctor", "lab"):
         assert f" {name} " in said
+
+
+def test_help_loads_nothing_heavy() -> None:
+    """Building the whole command line, as --help does, loads no pydantic, no psutil and nothing of the core."""
+    code = (
+        "import sys; from peft_studio.cli.parser import build_parser; build_parser().format_help(); print(*sys.modules)"
+    )
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+
+    assert "peft_studio.cli.parser" in loaded
+    assert not {"pydantic", "psutil", "torch", "pandas", "peft_studio.core.errors", "peft_studio._studio"} & set(loaded)
 
 
 @pytest.mark.parametrize("name", ["quickstart", "train", "runs", "attach", "stop", "resume", "chat", "doctor", "lab"])

@@ -16,7 +16,7 @@ from peft_studio.runner.trainer.prepare import prepare_model  # noqa: E402
 from tests.unit.runner.trainer.tiny_model import save_adapter  # noqa: E402
 
 pytestmark = pytest.mark.slow
-PROMPTS = ["The capital of France is", "Name three colours.", "What is 2 + 2? Answer with a number."]
+PROMPTS = ["What is the capital of France?", "Name three colours.", "What is 2 + 2? Answer with a number."]
 
 
 @pytest.fixture(scope="module")

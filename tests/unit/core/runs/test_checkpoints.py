@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -70,7 +71,13 @@ def test_a_torn_manifest_is_no_manifest(tmp_path: Path) -> None:
     make(tmp_path, 1)
     manifest = make(tmp_path, 2) / MANIFEST
     whole = manifest.read_bytes()
-    for text in (*(whole[:cut] for cut in range(len(whole))), b"[]", b'{"files": []}', b'{"files": {"weights": 5}}', b"\0" * 50):
+    for text in (
+        *(whole[:cut] for cut in range(len(whole))),
+        b"[]",
+        b'{"files": []}',
+        b'{"files": {"weights": 5}}',
+        b"\0" * 50,
+    ):
         manifest.write_bytes(text)
         assert find_newest(tmp_path) == 1, text
     manifest.unlink()
@@ -156,12 +163,22 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 64 KiB; only root may make one."""
     folder = tmp_path / "small"
     folder.mkdir()
-    if sys.platform != "linux" or subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)], capture_output=True, check=False
-    ).returncode:
+    if (
+        sys.platform != "linux"
+        or subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)], capture_output=True, check=False
+        ).returncode
+    ):
         pytest.skip("needs root on Linux to mount a small disk")
     yield folder
     subprocess.run(["umount", str(folder)], check=True)
+
+
+def fill(path: Path) -> None:
+    """Write until there is no room."""
+    with contextlib.suppress(OSError), path.open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
 
 
 def test_a_full_disk_leaves_the_older_checkpoint(small_disk: Path) -> None:
@@ -175,9 +192,7 @@ def test_a_full_disk_leaves_the_older_checkpoint(small_disk: Path) -> None:
     aside.mkdir(parents=True)
     (aside / "weights").write_bytes(bytes(100))
     filler = small_disk / "filler"
-    with pytest.raises(OSError, match="No space"), filler.open("wb", buffering=0) as file:
-        while True:
-            file.write(bytes(4096))
+    fill(filler)
     with pytest.raises(OSError, match="No space"):
         publish(aside, checkpoint_path(small_disk, 2))
     assert find_newest(small_disk) == 1

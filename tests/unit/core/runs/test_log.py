@@ -82,7 +82,9 @@ def test_an_event_of_a_newer_version_is_read_as_a_plain_event(tmp_path: Path) ->
     write_three(path)
     with path.open("a") as file:
         file.write(json.dumps({"type": "teleported", "seq": 4, "at": 5.0, "job": 1, "to": "the moon"}) + "\n")
-        file.write(json.dumps({"type": "phase", "seq": 5, "at": 6.0, "job": 1, "phase": "loading", "colour": "red"}) + "\n")
+        file.write(
+            json.dumps({"type": "phase", "seq": 5, "at": 6.0, "job": 1, "phase": "loading", "colour": "red"}) + "\n"
+        )
 
     events = read_events(path, after=3)
 

@@ -53,7 +53,11 @@ def test_columns_are_told_apart_by_name_and_order(tmp_path: Path) -> None:
     writer.log(1, a=1.0, b=2.0)
     writer.log(2, b=3.0, a=4.0)
     writer.log(3, a=5.0)
-    assert values_of(read_metrics(tmp_path / "metrics")) == [(1, {"a": 1, "b": 2}), (2, {"b": 3, "a": 4}), (3, {"a": 5})]
+    assert values_of(read_metrics(tmp_path / "metrics")) == [
+        (1, {"a": 1, "b": 2}),
+        (2, {"b": 3, "a": 4}),
+        (3, {"a": 5}),
+    ]
 
 
 def test_a_file_cut_at_every_byte_gives_a_prefix_and_goes_on(tmp_path: Path) -> None:

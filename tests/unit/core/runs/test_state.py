@@ -25,7 +25,9 @@ def numbered(*events: ev.Event) -> list[ev.Event]:
 
 
 def checkpoint(step: int) -> ev.Event:
-    return ev.CheckpointSaved(step=step, path=f"checkpoints/checkpoint-{step}", size_bytes=1, sha256="0", duration_s=0.1)
+    return ev.CheckpointSaved(
+        step=step, path=f"checkpoints/checkpoint-{step}", size_bytes=1, sha256="0", duration_s=0.1
+    )
 
 
 FAILED = ev.Finished(state="failed", failure=ev.Failure(code="unexpected", message="m"))

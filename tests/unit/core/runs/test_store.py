@@ -18,7 +18,6 @@ from peft_studio.core.runs.log import EventLogWriter
 from peft_studio.core.runs.metrics import MetricsWriter
 from peft_studio.core.runs.store import RunStore
 from peft_studio.core.runs.watch import STARTUP_S
-
 from tests.unit.core.runs.conftest import build_spec
 
 MakeRun = Callable[..., RunFolder]
@@ -125,7 +124,9 @@ def test_a_deleted_folder_leaves_the_list(store: RunStore, make_run: MakeRun) ->
         store.folder(gone.id)
 
 
-@pytest.mark.parametrize("run_id", ["", "..", "../..", "r-20261122-203412-9f31ag", "/etc", "runs", "r-20261122-203412-9f31ac/.."])
+@pytest.mark.parametrize(
+    "run_id", ["", "..", "../..", "r-20261122-203412-9f31ag", "/etc", "runs", "r-20261122-203412-9f31ac/.."]
+)
 def test_only_run_ids_name_runs(store: RunStore, make_run: MakeRun, run_id: str) -> None:
     """Nothing else becomes part of a path."""
     make_run()
@@ -166,7 +167,9 @@ def test_a_resumed_run_is_looked_at_again(store: RunStore, make_run: MakeRun) ->
     journal.close()
 
 
-def test_a_silent_run_becomes_lost_in_the_list(store: RunStore, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_silent_run_becomes_lost_in_the_list(
+    store: RunStore, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A list never shows a live state for a run that nothing carries on."""
     make_run()
     assert store.list_rows()[0].state == "queued"

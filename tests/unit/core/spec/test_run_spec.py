@@ -12,7 +12,9 @@ from pydantic import ValidationError
 from peft_studio.core.errors import SpecError
 from peft_studio.core.spec import METHODS, Basis, DataRef, RunSpec
 
-REF = DataRef(path="/rows.jsonl", origin="rows.jsonl", format="messages", rows=40, sha256="0" * 64, columns={"prompt": "q"})
+REF = DataRef(
+    path="/rows.jsonl", origin="rows.jsonl", format="messages", rows=40, sha256="0" * 64, columns={"prompt": "q"}
+)
 
 
 def build(**fields: Any) -> RunSpec:
@@ -29,7 +31,9 @@ def test_json_round_trip() -> None:
         logging_steps=4, sample_prompts=("a", "b"), sample_steps=2, seed=11, parent_run="r-1", tags=("x",),
         remote_code={"repo": "org/base", "commit": "a" * 40}, chosen=frozenset({"rank", "alpha"}), basis=Basis(parameters=5, bf16=True),
     )  # fmt: skip
-    untouched = {name for name, field in RunSpec.model_fields.items() if field.default == getattr(spec, name)} - {"version"}
+    untouched = {name for name, field in RunSpec.model_fields.items() if field.default == getattr(spec, name)} - {
+        "version"
+    }
     assert untouched == set()
     assert RunSpec.from_json(spec.to_json()) == spec
     assert RunSpec.from_json(spec.to_json()).to_json() == spec.to_json()
@@ -102,7 +106,9 @@ def test_a_spec_cannot_be_changed() -> None:
         spec.data.rows = 5  # type: ignore[misc]
 
 
-@pytest.mark.parametrize(("method", "rank", "alpha", "scale"), [("lora", 16, 32, 2.0), ("dora", 8, 8, 1.0), ("rslora", 64, 16, 2.0)])
+@pytest.mark.parametrize(
+    ("method", "rank", "alpha", "scale"), [("lora", 16, 32, 2.0), ("dora", 8, 8, 1.0), ("rslora", 64, 16, 2.0)]
+)
 def test_scale(method: str, rank: int, alpha: float, scale: float) -> None:
     """α/r, and α/√r for rsLoRA."""
     assert build(method=method, rank=rank, alpha=alpha).scale == scale

@@ -26,6 +26,7 @@ Launch = Callable[..., Run]
 
 def trainer_of(run: Run) -> psutil.Process:
     """The trainer's process."""
+
     def find() -> psutil.Process | None:
         for process in psutil.process_iter():
             try:

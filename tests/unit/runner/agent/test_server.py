@@ -8,7 +8,7 @@ import random
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -84,10 +84,8 @@ def breaking_line(to: Address, *, seed: int) -> Iterator[tuple[Address, list[int
         if most is not None:
             lasted.append(passed)
         for end in (source, target):
-            try:
+            with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
 
     def serve() -> None:
         while True:
@@ -171,7 +169,9 @@ def test_several_clients_get_the_same(short: Run) -> None:
 
 
 @pytest.mark.parametrize("path", ["/stream", "/files/", "/files/spec.json", "/", "/nothing"])
-@pytest.mark.parametrize("header", [None, "", "Bearer", "Bearer wrong", "bearer {token}", "Basic {token}", "{token}", "Bearer {token}x"])
+@pytest.mark.parametrize(
+    "header", [None, "", "Bearer", "Bearer wrong", "bearer {token}", "Basic {token}", "{token}", "Bearer {token}x"]
+)
 def test_nothing_without_the_token(address: Address, path: str, header: str | None) -> None:
     """Every path answers 401 to a request whose token is missing or differs in a letter."""
     headers = {} if header is None else {"Authorization": header.format(token=address.token)}
@@ -196,7 +196,10 @@ def test_bytes_that_are_no_text_are_no_token(address: Address) -> None:
 def test_only_the_runs_own_files_are_served(run: Run, address: Address, path: str) -> None:
     """No way out of the run's folder, none to the token, none through a link."""
     run.folder.adapter.mkdir(exist_ok=True)
-    for link, target in ((run.folder.adapter / "link", run.folder.agent), (run.folder.path / "link", Path("/etc/passwd"))):
+    for link, target in (
+        (run.folder.adapter / "link", run.folder.agent),
+        (run.folder.path / "link", Path("/etc/passwd")),
+    ):
         link.unlink(missing_ok=True)
         link.symlink_to(target)
     with socket.create_connection((address.host, address.port)) as line:  # httpx would tidy the path up
@@ -232,7 +235,14 @@ def test_the_listing_names_what_can_be_fetched(run: Run, address: Address) -> No
     (run.folder.checkpoints / ".aside" / "half").write_text("x")
     listing = json.loads(get(address, "/files/").content)
     assert listing["spec.json"] == run.folder.spec.stat().st_size
-    assert {name.split("/")[0] for name in listing} <= {"spec.json", "events.jsonl", "metrics", "system", "adapter", "checkpoints"}
+    assert {name.split("/")[0] for name in listing} <= {
+        "spec.json",
+        "events.jsonl",
+        "metrics",
+        "system",
+        "adapter",
+        "checkpoints",
+    }
     assert not any("half" in name for name in listing)
 
 
@@ -283,13 +293,20 @@ def test_only_loopback_listens(run: Run, address: Address) -> None:
     assert [(place.ip, place.port) for place in listening] == [("127.0.0.1", address.port)]
 
 
-@pytest.mark.parametrize("sent", ["", "nonsense", "[]", "5", "{}", '{"command": "explode"}', '{"command": null}', '{"command": ["stop"]}'])
+@pytest.mark.parametrize(
+    "sent", ["", "nonsense", "[]", "5", "{}", '{"command": "explode"}', '{"command": null}', '{"command": ["stop"]}']
+)
 def test_an_unknown_command_is_answered_with_an_error(run: Run, address: Address, sent: str) -> None:
     """The line stays open and the run goes on."""
     from websockets.sync.client import connect
 
     headers = {"Authorization": f"Bearer {address.token}"}
-    with connect(f"ws://{address.host}:{address.port}/stream?after=999999", additional_headers=headers, proxy=None, close_timeout=0.1) as line:
+    with connect(
+        f"ws://{address.host}:{address.port}/stream?after=999999",
+        additional_headers=headers,
+        proxy=None,
+        close_timeout=0.1,
+    ) as line:
         for _ in range(2):
             line.send(sent)
             answers = (json.loads(raw) for raw in iter(lambda: line.recv(timeout=10), None) if isinstance(raw, str))
@@ -297,12 +314,16 @@ def test_an_unknown_command_is_answered_with_an_error(run: Run, address: Address
     assert run.state == "training"
 
 
-@pytest.mark.parametrize("query", ["", "?after=-1", "?after=x", "?after=99999999999999999999", "?metrics=5&after=0&junk=%00"])
+@pytest.mark.parametrize(
+    "query", ["", "?after=-1", "?after=x", "?after=99999999999999999999", "?metrics=5&after=0&junk=%00"]
+)
 def test_odd_questions_get_a_stream(run: Run, address: Address, query: str) -> None:
     """A client's nonsense costs at most itself."""
     from websockets.sync.client import connect
 
     headers = {"Authorization": f"Bearer {address.token}"}
-    with connect(f"ws://{address.host}:{address.port}/stream{query}", additional_headers=headers, proxy=None, close_timeout=0.1) as line:
+    with connect(
+        f"ws://{address.host}:{address.port}/stream{query}", additional_headers=headers, proxy=None, close_timeout=0.1
+    ) as line:
         assert line.recv(timeout=10)
     assert run.state == "training"

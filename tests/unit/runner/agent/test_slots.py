@@ -42,7 +42,11 @@ class Line:
             [sys.executable, "-c", WAITER, str(self.home), run_id], stdin=subprocess.PIPE, text=True,
             env={**os.environ, "PEFT_STUDIO_CPU_SLOTS": str(slots)},
         )  # fmt: skip
-        wait_for(lambda: self.home.joinpath("slots/cpu/line", run_id).exists() or f"has {run_id}" in self.said(), run_id, timeout_s=30)
+        wait_for(
+            lambda: self.home.joinpath("slots/cpu/line", run_id).exists() or f"has {run_id}" in self.said(),
+            run_id,
+            timeout_s=30,
+        )
 
     def said(self) -> list[str]:
         log = self.home / "log"

@@ -20,7 +20,15 @@ MakeSpec = Callable[..., Any]
 
 @pytest.fixture
 def spec(make_spec: MakeSpec) -> Any:
-    return make_spec(processes=2, batch_size=2, dropout=0.1, max_steps=12, save_steps=3, loop="reference")
+    return make_spec(
+        processes=2,
+        batch_size=2,
+        dropout=0.1,
+        max_steps=12,
+        save_steps=3,
+        loop="reference",
+        gradient_accumulation_steps=2,
+    )
 
 
 def test_two_processes_train_one_adapter(studio: Studio, spec: Any) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
@@ -17,13 +17,24 @@ pytestmark = pytest.mark.slow
 MakeSpec = Callable[..., Any]
 
 
+@pytest.fixture(autouse=True)
+def two_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Most of a tiny run is starting Python; two of them share the time."""
+    monkeypatch.setenv("PEFT_STUDIO_CPU_SLOTS", "2")
+
+
+def run_all(studio: Studio, specs: Iterable[Any]) -> list[Run]:
+    """Launch all, wait for all."""
+    return [run.wait(300) for run in [studio.launch(spec) for spec in specs]]
+
+
 def losses(run: Run) -> list[float]:
     return [row.values["loss"] for row in read_metrics(run.folder.metrics) if "loss" in row.values]
 
 
 def test_the_two_loops_learn_the_same(studio: Studio, make_spec: MakeSpec) -> None:
     """Fast and reference give the same losses and count the same tokens; both say which they are and why."""
-    fast, reference = (studio.launch(make_spec(loop=loop, dropout=0.0)).wait(300) for loop in ("fast", "reference"))
+    fast, reference = run_all(studio, (make_spec(loop=loop, dropout=0.0) for loop in ("fast", "reference")))
     assert losses(fast) == pytest.approx(losses(reference), rel=1e-4)
     tokens = [[values["tokens"] for values in numbers_of(run).values()] for run in (fast, reference)]
     assert tokens[0] == tokens[1]
@@ -41,10 +52,13 @@ def test_tokens_are_the_real_ones(studio: Studio, make_spec: MakeSpec) -> None:
                           "model": spec.model, "data": studio.data(spec.data.path)})  # fmt: skip
     encoder = load_encoder(spec.model)
     data = studio.data(spec.data.path)
-    real = sum(len(encoder.encode(e, max_length=spec.max_length, assistant_only=True).tokens) for e in data.train_examples())
-    for fields in ({"loop": "fast"}, {"loop": "reference"}, {"packing": True}):
-        run = studio.launch(spec.replace(**fields)).wait(300)
-        assert read_metrics(run.folder.metrics)[-1].values["tokens"] == real, fields
+    real = sum(
+        len(encoder.encode(e, max_length=spec.max_length, assistant_only=True).tokens) for e in data.train_examples()
+    )
+    for run in run_all(
+        studio, (spec.replace(**fields) for fields in ({"loop": "fast"}, {"loop": "reference"}, {"packing": True}))
+    ):
+        assert read_metrics(run.folder.metrics)[-1].values["tokens"] == real, run
         plan = run.read()[0].plan
         assert plan is not None
         assert plan.total_steps == max(merge_steps(read_metrics(run.folder.metrics)))
@@ -52,11 +66,12 @@ def test_tokens_are_the_real_ones(studio: Studio, make_spec: MakeSpec) -> None:
 
 def test_packing_trains_and_repeats(studio: Studio, make_spec: MakeSpec) -> None:
     """Rows share micro-batches, fewer steps an epoch, the loss falls, and a repeat is the same."""
-    spec = make_spec(packing=True, batch_size=2, gradient_accumulation_steps=1, max_steps=20, learning_rate=1e-2, dropout=0.1)
-    first, second = (studio.launch(spec).wait(300) for _ in range(2))
+    spec = make_spec(
+        packing=True, batch_size=2, gradient_accumulation_steps=1, max_steps=20, learning_rate=1e-2, dropout=0.1
+    )
+    first, second, plain = run_all(studio, (spec, spec, spec.replace(packing=False, max_steps=2)))
     assert weights_of(first) == weights_of(second)
     assert losses(first)[-1] < losses(first)[0]
-    plain = studio.launch(spec.replace(packing=False, max_steps=2)).wait(300)
     packed_plan, plain_plan = first.read()[0].plan, plain.read()[0].plan
     assert packed_plan is not None
     assert plain_plan is not None
@@ -69,7 +84,7 @@ def test_looking_does_not_change_the_run(studio: Studio, make_spec: MakeSpec, ti
     data = studio.data(str(tiny_rows), split=0.2, seed=1)
     blind = make_spec(data=data, loop=loop, dropout=0.1)
     seeing = blind.replace(eval_steps=2, sample_prompts=("Please send 5 lamps to Oslo.", "Hello"), sample_steps=3)
-    runs = [studio.launch(spec).wait(300) for spec in (blind, seeing)]
+    runs = run_all(studio, (blind, seeing))
     assert weights_of(runs[0]) == weights_of(runs[1])
     state = runs[1].read()[0]
     assert [event.step for event in state.evaluations] == [2, 4, 6]
@@ -83,15 +98,15 @@ def test_looking_does_not_change_the_run(studio: Studio, make_spec: MakeSpec, ti
 
 def test_gradient_checkpointing_changes_memory_not_numbers(studio: Studio, make_spec: MakeSpec) -> None:
     """The same weights with and without."""
-    plain, checked = (
-        studio.launch(make_spec(loop="reference", gradient_checkpointing=on, dropout=0.1)).wait(300) for on in (False, True)
+    plain, checked = run_all(
+        studio, (make_spec(loop="reference", gradient_checkpointing=on, dropout=0.1) for on in (False, True))
     )
     assert losses(plain) == pytest.approx(losses(checked), rel=1e-5)
 
 
 def test_loss_on_all_tokens_or_on_the_answers(studio: Studio, make_spec: MakeSpec) -> None:
     """Both train; on a random model all tokens are as hard, but they are other losses."""
-    answers, everything = (studio.launch(make_spec(assistant_only_loss=only)).wait(300) for only in (True, False))
+    answers, everything = run_all(studio, (make_spec(assistant_only_loss=only) for only in (True, False)))
     assert losses(answers) != losses(everything)
     assert numbers_of(answers)[6]["tokens"] == numbers_of(everything)[6]["tokens"]
 
@@ -105,7 +120,7 @@ def test_a_fast_loop_that_cannot_be_had_is_refused_in_words(studio: Studio, make
 
 def test_every_nth_step_is_logged(studio: Studio, make_spec: MakeSpec) -> None:
     """``logging_steps`` thins the rows out; those that stay are the same, and the last step is always there."""
-    every, fourth = (studio.launch(make_spec(logging_steps=n, dropout=0.1)).wait(300) for n in (1, 4))
+    every, fourth = run_all(studio, (make_spec(logging_steps=n, dropout=0.1) for n in (1, 4)))
     assert weights_of(every) == weights_of(fourth)
     assert list(numbers_of(fourth)) == [4, 6]
     assert numbers_of(fourth) == {step: numbers_of(every)[step] for step in (4, 6)}

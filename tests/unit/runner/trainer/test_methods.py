@@ -36,7 +36,14 @@ def test_a_method_learns_and_its_adapter_is_plain_peft(
 ) -> None:
     """Loss falls; ``PeftModel.from_pretrained`` on the base that the user named gives the loss that the run measured at its end."""
     data = studio.data(str(make_spec().data.path), split=0.2, seed=1)
-    fields = {"max_steps": 12, "save_steps": 6, "learning_rate": 1e-2, "batch_size": 8, "gradient_accumulation_steps": 1, **CASES[case]}
+    fields = {
+        "max_steps": 12,
+        "save_steps": 6,
+        "learning_rate": 1e-2,
+        "batch_size": 8,
+        "gradient_accumulation_steps": 1,
+        **CASES[case],
+    }
     spec = make_spec(data=data, **fields)
     run = studio.launch(spec).wait(300)
     losses = [row.values["loss"] for row in read_metrics(run.folder.metrics) if "loss" in row.values]
@@ -72,7 +79,9 @@ def losses_by_plain_peft(model: Path, adapter: Path, spec: Any, data: Any) -> tu
     }[spec.quantization]
     base = AutoModelForCausalLM.from_pretrained(model, dtype=dtype, quantization_config=quantization).eval()
     encoder = load_encoder(model)
-    rows = [encoder.encode(example, max_length=spec.max_length, assistant_only=True) for example in data.eval_examples()]
+    rows = [
+        encoder.encode(example, max_length=spec.max_length, assistant_only=True) for example in data.eval_examples()
+    ]
 
     def loss_of(causal: Any) -> float:
         total, count = 0.0, 0
