@@ -102,6 +102,8 @@ import sqlite3
 found = {}
 for path in folder.rglob("*.db"):
     rows = sqlite3.connect(path)
+    if not rows.execute("SELECT 1 FROM sqlite_master WHERE name = 'metrics'").fetchone():
+        continue  # killed before its first batch
     for step, text in rows.execute("SELECT step, metrics FROM metrics"):
         found[step] = json.loads(text).get("loss")
 """,

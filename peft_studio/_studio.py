@@ -127,7 +127,7 @@ class Studio:
             raise NotReadyError(
                 "Not ready:\n" + "\n".join(map(str, blocking)), fields=tuple(p.field for p in blocking if p.field)
             )
-        folder = self._store().create(spec)
+        folder = self._store().create(spec.replace(model=_settled(spec.model)))
         run = self._run(folder.id)
         self._compute().submit_job(folder)
         return run
@@ -242,6 +242,15 @@ class Studio:
 
         known = self._datasets.get(spec.data.sha256)
         return known if known is not None and known.ref == spec.data else open_ref(spec.data)
+
+
+def _settled(model: str) -> str:
+    """A model's name that means the same in the agent's working folder: a local folder by its absolute path."""
+    from peft_studio.core.models import find_embedded
+    from peft_studio.core.models.prepared import find_local
+
+    folder = None if find_embedded(model) else find_local(model)
+    return str(folder) if folder else model
 
 
 def _tell(text: str) -> None:

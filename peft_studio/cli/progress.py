@@ -105,7 +105,7 @@ def _numbers(seen: Seen) -> list[str]:
         found.append(f"eval loss {figures.loss(seen.eval_loss)}")
     if seen.tokens_per_s is not None:
         found.append(f"{figures.rate(seen.tokens_per_s)} tokens/s")
-    if seen.memory_bytes is not None:
+    if seen.memory_bytes is not None and seen.standing.state != "queued":
         found.append(f"memory {figures.gib(seen.memory_bytes)}")
     if seen.left is not None:
         found.append(figures.remaining(seen.left.value_s, seen.left.low_s, seen.left.high_s))

@@ -98,17 +98,19 @@ def _say_spec(spec: ExplainedSpec, terminal: Terminal) -> None:
 
 
 def _say_next(launched: Run, folder: str, terminal: Terminal) -> None:
-    adapter = launched.adapter
     terminal.say("\nThe adapter is in peft's own format, and plain peft loads it:", "bold")
-    terminal.say(
-        "  from peft import PeftModel\n"
-        "  from transformers import AutoModelForCausalLM\n"
-        f"  base = AutoModelForCausalLM.from_pretrained({folder!r})\n"
-        f"  model = PeftModel.from_pretrained(base, {str(adapter.path)!r})"
+    terminal.exact(
+        "from peft import PeftModel",
+        "from transformers import AutoModelForCausalLM",
+        f"base = AutoModelForCausalLM.from_pretrained({folder!r})",
+        f"model = PeftModel.from_pretrained(base, {str(launched.adapter.path)!r})",
     )
-    terminal.say("\nNext", "bold")
-    talk = terminal.command("chat", quickstart.MODEL, "--adapter", launched.id)
-    terminal.say(f"  talk to it:      {talk}\n  list the runs:   {terminal.command('runs')}")
+    terminal.say("\nNext: talk to it, list the runs, follow one again", "bold")
+    terminal.exact(
+        terminal.command("chat", quickstart.MODEL, "--adapter", launched.id),
+        terminal.command("runs"),
+        terminal.command("attach", launched.id),
+    )
     terminal.say(
-        "  your own data:   examples/finetune.py is the same job in twenty lines; docs/data.md says what a file may hold"
+        "Your own data: examples/finetune.py is the same job in twenty lines; docs/data.md says what a file may hold."
     )

@@ -53,7 +53,7 @@ class Terminal:
         """Write text that stays, broken between words, every line of it standing right of ``head``."""
         self._erase()
         room = self.width - sum(cells(part) for part, _ in head)
-        lines = _wrap(text, room) if self.live and room >= NARROWEST else [text]
+        lines = _wrap(text, room, hang=0 if head else 2) if self.live and room >= NARROWEST else [text]
         start = "".join(self.paint(part, hue) for part, hue in head)
         blank = " " * sum(cells(part) for part, _ in head)
         for number, line in enumerate(lines):
@@ -63,6 +63,11 @@ class Terminal:
         """Write one line that stays, as it is."""
         self._erase()
         self._write("".join(self.paint(text, role) for text, role in line).rstrip() + "\n")
+
+    def exact(self, *lines: str) -> None:
+        """Write lines that are meant to be copied: never broken, for a broken command or path is another one."""
+        for line in lines:
+            self.put([(f"  {line}", "")])
 
     def command(self, *words: str) -> str:
         """What to type to run one of our commands from here, on the same home."""
@@ -150,14 +155,14 @@ def cells(text: str) -> int:
     return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
 
 
-def _wrap(text: str, width: int) -> list[str]:
+def _wrap(text: str, width: int, *, hang: int) -> list[str]:
     if cells(text) <= width:
         return [text]
     indent = " " * (len(text) - len(text.lstrip()))
     return textwrap.wrap(
         text,
         width,
-        subsequent_indent=indent + "  ",
+        subsequent_indent=indent + " " * hang,
         break_long_words=False,
         break_on_hyphens=False,
         drop_whitespace=True,

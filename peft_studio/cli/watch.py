@@ -42,7 +42,7 @@ def status_of(state: str) -> int:
 def say_detached(run_id: str, terminal: Terminal) -> None:
     """How to come back, and how to stop."""
     terminal.say(f"\nLeft {run_id}; it goes on. To come back, or to stop it:")
-    terminal.say(f"  {terminal.command('attach', run_id)}\n  {terminal.command('stop', run_id)}")
+    terminal.exact(terminal.command("attach", run_id), terminal.command("stop", run_id))
 
 
 def _redraw(follower: Follower, seen: Seen, terminal: Terminal) -> Seen:
@@ -91,13 +91,16 @@ def say_result(run: Run, seen: Seen, terminal: Terminal) -> None:
         _say_failure(run, terminal)
     if seen.state.adapter and not seen.live:
         saved = seen.state.adapter
-        terminal.say(f"Its adapter, {figures.file_size(saved.size_bytes)}:\n  {seen.folder.path / saved.path}")
+        terminal.say(f"Its adapter, {figures.file_size(saved.size_bytes)}:")
+        terminal.exact(str(seen.folder.path / saved.path))
     if seen.standing.state == "completed":
-        terminal.say(f"Talk to it:\n  {terminal.command('chat', seen.spec.model, '--adapter', run.id)}")
+        terminal.say("Talk to it:")
+        terminal.exact(terminal.command("chat", seen.spec.model, "--adapter", run.id))
     if seen.standing.state in {"failed", "stopped", "lost"}:
         steps = run.checkpoints
         where = f"step {steps[-1]:,}" if steps else "the start (no checkpoint was saved)"
-        terminal.say(f"Go on from {where}:\n  {terminal.command('resume', run.id)}")
+        terminal.say(f"Go on from {where}:")
+        terminal.exact(terminal.command("resume", run.id))
 
 
 def _say_failure(run: Run, terminal: Terminal) -> None:

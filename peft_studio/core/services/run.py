@@ -233,7 +233,7 @@ class Run:
 
     def _wait_for_job(self, seq: int) -> None:
         """Until the new job's first event is in the log: before that, the run would still show its old end."""
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while self.read()[0].last_seq <= seq:
             if time.monotonic() > deadline:
                 log = (self.folder.path / "agent.log").read_text(encoding="utf-8", errors="replace")[-2000:]

@@ -27,8 +27,8 @@ from peft_studio.runner.agent.slots import Slot
 from peft_studio.runner.agent.trainer_process import TrainerProcess
 from peft_studio.runner.agent.vitals import SAMPLE_S, Vitals
 
-LOCK_WAIT_S = 10.0  # a reader that asks who lives may hold the lock for an instant
-LINGER_S = 3.0  # clients get this long to read the last event
+LOCK_WAIT_S = 30.0  # a reader that asks who lives may hold the lock for an instant
+LINGER_S = 20.0  # clients get this long to read the last event; less than LOCK_WAIT_S, or a resume could not start
 
 
 class Agent:

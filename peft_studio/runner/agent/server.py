@@ -38,6 +38,7 @@ from peft_studio.core.runs.state import HEARTBEAT_S
 from peft_studio.core.system import write_private
 from peft_studio.runner.agent.journal import Journal
 
+RETURN_S = 6.0  # a follower that was cut off is back within this time, or not at all
 POLL_S = 0.2  # metrics are written by the trainer itself, so they are looked for
 MOST_BYTES = 8 * 2**20  # of a file, in one answer
 CHUNK_BYTES = 2**16  # of a metrics file, in one message: a line that breaks often must still get on
@@ -55,7 +56,7 @@ class AgentServer:
         self._token = secrets.token_urlsafe(32)
         self._server: Server | None = None
         self.clients = 0
-        self._cut_off = False  # the last to leave had not been told the end
+        self._cut_off_at: float | None = None  # when the last follower left without having been told the end
 
     async def start(self) -> None:
         """Listen on a free loopback port and write ``agent.json``."""
@@ -66,12 +67,15 @@ class AgentServer:
     async def stop(self, *, grace_s: float) -> None:
         """Let clients read to the end for up to ``grace_s``, also one that was cut off and will be back, then close."""
         deadline = time.monotonic() + grace_s
-        while (self.clients or self._cut_off) and time.monotonic() < deadline:
+        while (self.clients or self._may_return()) and time.monotonic() < deadline:
             await asyncio.sleep(0.05)
         self._folder.agent.unlink(missing_ok=True)
         if self._server:
             self._server.close()
             await self._server.wait_closed()
+
+    def _may_return(self) -> bool:
+        return self._cut_off_at is not None and time.monotonic() - self._cut_off_at < RETURN_S
 
     async def _client(self, connection: ServerConnection) -> None:
         self.clients += 1
@@ -91,7 +95,8 @@ class AgentServer:
                 await sender
             self.clients -= 1
             if follows:
-                self._cut_off = sender.cancelled() or sender.exception() is not None
+                told_all = not sender.cancelled() and sender.exception() is None
+                self._cut_off_at = None if told_all else time.monotonic()
 
     def _answer(self, message: str | bytes) -> dict[str, object]:
         try:

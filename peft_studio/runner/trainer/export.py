@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -46,16 +47,15 @@ def export_adapter(
     shutil.rmtree(aside, ignore_errors=True)
     probe = torch.arange(5, 5 + PROBE_TOKENS).unsqueeze(0) % model.config.vocab_size
     expected = _logits(model, probe)
-    try:
+    with contextlib.ExitStack() as undo:
+        undo.callback(shutil.rmtree, aside, ignore_errors=True)  # on a full disk: room for saying so
         save_adapter(model, aside, spec, scratch=scratch)
         _describe(aside, spec, model_folder)
         _check_loads(model, aside, spec, model_folder=model_folder, probe=probe, expected=expected)
         for path in aside.iterdir():
             with path.open("rb") as file:
                 os.fsync(file.fileno())
-    except BaseException:
-        shutil.rmtree(aside, ignore_errors=True)  # on a full disk: room for saying so
-        raise
+        undo.pop_all()
     shutil.rmtree(folder.adapter, ignore_errors=True)
     os.replace(aside, folder.adapter)
     sync_folder(folder.path)

@@ -6,6 +6,7 @@ only the saving is replaced. The fast path is a forward pass and a collator insi
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import shutil
 import time
@@ -52,14 +53,13 @@ class StudioTrainer(Trainer):
         if self.args.should_save:
             shutil.rmtree(aside, ignore_errors=True)
         self.accelerator.wait_for_everyone()  # or rank 0 would remove what another has already written
-        try:
+        with contextlib.ExitStack() as undo:
+            undo.callback(shutil.rmtree, aside, ignore_errors=True)  # on a full disk: room for saying so
             super()._save_checkpoint(model, trial)
             self.accelerator.wait_for_everyone()  # every rank has written its RNG state
             if self.args.should_save:
                 self._publish(aside, began=began)
-        except BaseException:
-            shutil.rmtree(aside, ignore_errors=True)  # a full disk is what this usually is: make room for saying so
-            raise
+            undo.pop_all()
         self.accelerator.wait_for_everyone()
 
     def _publish(self, aside: Path, *, began: float) -> None:

@@ -99,7 +99,7 @@ def breaking_line(to: Address, *, seed: int) -> Iterator[tuple[Address, list[int
                 client.close()
                 continue
             threading.Thread(target=pump, args=(client, agent, None), daemon=True).start()
-            threading.Thread(target=pump, args=(agent, client, draw.randint(200, 5000)), daemon=True).start()
+            threading.Thread(target=pump, args=(agent, client, draw.randint(500, 10_000)), daemon=True).start()
 
     threading.Thread(target=serve, daemon=True).start()
     try:
