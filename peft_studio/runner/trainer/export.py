@@ -13,6 +13,7 @@ import torch
 from peft import PeftModel
 
 from peft_studio.core.errors import StudioError
+from peft_studio.core.models.weights import fingerprint_base
 from peft_studio.core.runs import events as ev
 from peft_studio.core.runs.checkpoints import sha256_of
 from peft_studio.core.runs.folder import RunFolder
@@ -20,6 +21,7 @@ from peft_studio.core.spec import RunSpec
 from peft_studio.core.system import sync_folder
 from peft_studio.runner.trainer.load import load_base
 from peft_studio.runner.trainer.methods import save_adapter
+from peft_studio.runner.trainer.problems import TrainingStopped
 
 PROBE_TOKENS = 16
 # Largest difference of a logit, relative to the largest logit, between the model in memory and its reloaded adapter.
@@ -47,6 +49,8 @@ def export_adapter(
     shutil.rmtree(aside, ignore_errors=True)
     probe = torch.arange(5, 5 + PROBE_TOKENS).unsqueeze(0) % model.config.vocab_size
     expected = _logits(model, probe)
+    if not torch.isfinite(expected).all():  # the last update did it, after the last loss that was looked at
+        raise TrainingStopped("loss_not_finite", "After the last step the model no longer gives finite numbers.")
     with contextlib.ExitStack() as undo:
         undo.callback(shutil.rmtree, aside, ignore_errors=True)  # on a full disk: room for saying so
         save_adapter(model, aside, spec, scratch=scratch)
@@ -103,10 +107,5 @@ def _describe(adapter: Path, spec: RunSpec, model_folder: Path) -> None:
     config = json.loads(path.read_text(encoding="utf-8"))
     config["base_model_name_or_path"] = spec.model
     path.write_text(json.dumps(config, indent=2, sort_keys=True), encoding="utf-8")
-    weights = sorted(model_folder.glob("*.safetensors"))
-    facts = {
-        "base_model": spec.model,
-        "base_sha256": sha256_of(weights[0]) if len(weights) == 1 else None,
-        "method": spec.method,
-    }
+    facts = {"base_model": spec.model, "base_sha256": fingerprint_base(model_folder), "method": spec.method}
     (adapter / "peft_studio.json").write_text(json.dumps(facts, indent=2), encoding="utf-8")

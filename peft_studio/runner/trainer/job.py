@@ -12,7 +12,6 @@ import numpy
 import torch
 from transformers import TrainerCallback
 
-from peft_studio.core.models import find_prepared
 from peft_studio.core.runs import events as ev
 from peft_studio.core.runs.anomalies import AnomalyWatch
 from peft_studio.core.runs.checkpoints import checkpoint_path
@@ -114,8 +113,7 @@ class Job:
         self._monitor.send(ev.PhaseEntered(phase=phase, detail=detail))
 
     def _model_folder(self) -> Path:
-        found = find_prepared(self._spec.model, self._folder.home)
-        return found or prepare_model(self._spec.model, self._folder.home, remote_code=self._spec.remote_code)
+        return prepare_model(self._spec.model, self._folder.home, remote_code=self._spec.remote_code)
 
     def _load(self, model_folder: Path) -> Any:
         spec = self._spec

@@ -5,8 +5,10 @@ Legend: T tokens of one row, N rows of a micro-batch, L the longest of them.
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from array import array
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ import torch
 from torch.utils.data import Dataset
 
 from peft_studio.core.data import Encoder, Example, load_encoder, open_ref
-from peft_studio.core.errors import DataError
+from peft_studio.core.errors import DataError, ModelError
 from peft_studio.core.spec import RunSpec
 
 IGNORED = -100  # the label that cross-entropy leaves out
@@ -37,7 +39,7 @@ class TokenRows(Dataset):
         self._tokens.extend(tokens)
         self._labels.extend(token if learn else IGNORED for token, learn in zip(tokens, trainable, strict=True))
         self._starts.append(len(self._tokens))
-        self.trained_tokens += sum(trainable)
+        self.trained_tokens += count_learnt(trainable)
 
     def __len__(self) -> int:
         return len(self._starts) - 1
@@ -73,8 +75,11 @@ def load_rows(spec: RunSpec, model_folder: Path, *, should_stop: Callable[[], bo
     """
     data = open_ref(spec.data)
     encoder = load_encoder(model_folder)
-    train = _encode(data.train_examples(), encoder, spec, should_stop)
-    evaluation = _encode(data.eval_examples(), encoder, spec, should_stop)
+    train, left_out = _encode(data.train_examples(), encoder, spec, should_stop)
+    evaluation, _ = _encode(data.eval_examples(), encoder, spec, should_stop)
+    if left_out:
+        # A step of such rows alone has no loss: 0 divided by 0 tokens is NaN, which would end the run.
+        print(f"warning: {left_out} training rows have no token to learn from and are left out.", file=sys.stderr)
     if train.trained_tokens == 0:
         error = DataError(
             "No row has a token to learn from.",
@@ -85,14 +90,35 @@ def load_rows(spec: RunSpec, model_folder: Path, *, should_stop: Callable[[], bo
     return train, evaluation
 
 
-def _encode(examples: Iterable[Example], encoder: Encoder, spec: RunSpec, should_stop: Callable[[], bool]) -> TokenRows:
-    rows = TokenRows()
-    for example in examples:
-        encoded = encoder.encode(example, max_length=spec.max_length, assistant_only=spec.assistant_only_loss)
-        rows.add(encoded.tokens, encoded.trainable)
-        if len(rows) % 1000 == 0 and should_stop():
+def _encode(
+    examples: Iterable[Example], encoder: Encoder, spec: RunSpec, should_stop: Callable[[], bool]
+) -> tuple[TokenRows, int]:
+    """The rows that teach something, and how many do not."""
+    rows, left_out = TokenRows(), 0
+    for number, example in enumerate(examples, 1):
+        with _template_at_fault():
+            encoded = encoder.encode(example, max_length=spec.max_length, assistant_only=spec.assistant_only_loss)
+        if count_learnt(encoded.trainable):
+            rows.add(encoded.tokens, encoded.trainable)
+        else:
+            left_out += 1
+        if number % 1000 == 0 and should_stop():
             break
-    return rows
+    return rows, left_out
+
+
+def count_learnt(trainable: Sequence[bool]) -> int:
+    """Tokens that the loss sees: those to be learnt, less the first of the row, which nothing comes before."""
+    return sum(trainable[1:])
+
+
+@contextlib.contextmanager
+def _template_at_fault() -> Iterator[None]:
+    try:
+        yield
+    except (DataError, ModelError) as error:
+        error.code = "bad_template"  # type: ignore[union-attr]
+        raise
 
 
 class Collator:

@@ -17,6 +17,7 @@ from peft_studio.core.spec import RunSpec
 from peft_studio.runner.trainer import export
 from peft_studio.runner.trainer.load import load_base
 from peft_studio.runner.trainer.methods import attach_adapter
+from peft_studio.runner.trainer.problems import TrainingStopped
 from tests.unit.core.runs.conftest import build_spec
 
 CASES = {
@@ -103,3 +104,16 @@ def test_a_new_adapter_takes_the_place_of_an_old_one(tmp_path: Path, tiny_model:
     assert {path.name for path in folder.adapter.iterdir()} >= {"adapter_config.json", "adapter_model.safetensors"}
     assert not (folder.adapter / "old").exists()
     assert not list(folder.path.glob(".adapter*"))
+
+
+def test_weights_spoiled_by_the_last_step_are_not_kept(tmp_path: Path, tiny_model: Path) -> None:
+    """The loss of the last step was still a number, the update after it was not."""
+    spec = build_spec(model=str(tiny_model), rank=4, precision="fp32")
+    folder = RunStore(tmp_path).create(spec)
+    model = trained(folder, spec, tiny_model)
+    with torch.no_grad():
+        next(p for name, p in model.named_parameters() if "lora_B" in name).fill_(float("nan"))
+    with pytest.raises(TrainingStopped) as caught:
+        save(model, folder, spec, tiny_model)
+    assert caught.value.code == "loss_not_finite"
+    assert not folder.adapter.exists()

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from peft_studio import Studio
-from peft_studio.core.errors import DataError
+from peft_studio.core.errors import DataError, ModelError
+from peft_studio.runner.trainer.problems import explain_failure
 from peft_studio.runner.trainer.rows import IGNORED, Collator, PackedRows, PadJoin, TokenRows, load_rows
 from tests.tiny import write_rows
 from tests.unit.core.runs.conftest import build_spec
@@ -28,7 +29,7 @@ def test_rows_come_back_as_they_were_added() -> None:
     assert rows[0] == {"input_ids": [1, 2, 3], "labels": [IGNORED, 2, 3]}
     assert rows[1] == {"input_ids": [4], "labels": [4]}
     assert rows[2]["labels"] == [IGNORED] * 5
-    assert (rows.lengths(), rows.trained_tokens) == ([3, 1, 5], 3)
+    assert (rows.lengths(), rows.trained_tokens) == ([3, 1, 5], 2)  # nothing comes before the first token of a row
 
 
 def test_a_row_with_fewer_marks_than_tokens_is_refused() -> None:
@@ -78,3 +79,29 @@ def test_nothing_to_learn_is_an_error_with_its_code(loaded: object) -> None:
     with pytest.raises(DataError, match="No row has a token to learn from") as caught:
         loaded(max_length=8)  # type: ignore[operator]
     assert caught.value.code == "no_trainable_tokens"  # type: ignore[attr-defined]
+
+
+def test_rows_that_teach_nothing_are_left_out_and_counted(loaded: object, capsys: pytest.CaptureFixture[str]) -> None:
+    """A step of such rows alone would have a loss of 0/0. They are named in the log, and held-out ones are not counted as rows."""
+    whole, _ = loaded(max_length=256)  # type: ignore[operator]
+    assert capsys.readouterr().err == ""
+    cut, _ = loaded(max_length=40)  # type: ignore[operator]
+    assert len(cut) < len(whole)
+    assert f"{len(whole) - len(cut)} training rows have no token to learn from" in capsys.readouterr().err
+    assert all(any(label != IGNORED for label in cut[n]["labels"][1:]) for n in range(len(cut)))
+
+
+@pytest.mark.parametrize("template", ["{% for m in messages %}{{ m['role'] ", "{{ raise_exception('no such roles') }}"])
+def test_a_template_that_fails_is_the_templates_fault(
+    loaded: object, tiny_model: Path, tmp_path: Path, template: str
+) -> None:
+    """No valid Jinja, or one that refuses the conversation."""
+    import shutil
+
+    model = shutil.copytree(tiny_model, tmp_path / "model")
+    (model / "chat_template.jinja").write_text(template)
+    path = write_rows(tmp_path / "other.jsonl", 12)
+    ref = Studio(home=tmp_path / "home").data(str(path)).ref
+    with pytest.raises((DataError, ModelError)) as caught:
+        load_rows(build_spec(data=ref, max_length=256), model, should_stop=lambda: False)
+    assert explain_failure(caught.value, None, step=None).code == "bad_template"
