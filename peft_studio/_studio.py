@@ -116,6 +116,8 @@ class Studio:
         Raises:
             NotReadyError: Preflight found blocking problems.
         """
+        from peft_studio.core.models.prepared import settle_name
+
         if compute != "local":
             raise SpecError(
                 f"There is no compute {compute!r} here.", hint=nearest(compute, ["local"]), fields=("compute",)
@@ -127,7 +129,7 @@ class Studio:
             raise NotReadyError(
                 "Not ready:\n" + "\n".join(map(str, blocking)), fields=tuple(p.field for p in blocking if p.field)
             )
-        folder = self._store().create(spec.replace(model=_settled(spec.model)))
+        folder = self._store().create(spec.replace(model=settle_name(spec.model)))
         run = self._run(folder.id)
         self._compute().submit_job(folder)
         return run
@@ -242,15 +244,6 @@ class Studio:
 
         known = self._datasets.get(spec.data.sha256)
         return known if known is not None and known.ref == spec.data else open_ref(spec.data)
-
-
-def _settled(model: str) -> str:
-    """A model's name that means the same in the agent's working folder: a local folder by its absolute path."""
-    from peft_studio.core.models import find_embedded
-    from peft_studio.core.models.prepared import find_local
-
-    folder = None if find_embedded(model) else find_local(model)
-    return str(folder) if folder else model
 
 
 def _tell(text: str) -> None:

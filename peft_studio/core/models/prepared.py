@@ -34,6 +34,12 @@ def find_local(name: str) -> Path | None:
     return None
 
 
+def settle_name(name: str) -> str:
+    """A model's name that means the same in any working folder: a local folder by its absolute path, others as they are."""
+    folder = None if find_embedded(name) else find_local(name)
+    return str(folder) if folder else name
+
+
 def looks_like_path(name: str) -> bool:
     """Whether the user must have meant a folder, so that a missing one is not searched for on the hub."""
     return name.startswith(("/", ".", "~")) or "\\" in name or name[1:2] == ":" or name.count("/") > 1
