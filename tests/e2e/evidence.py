@@ -88,10 +88,18 @@ class Witness:
                 self.seen.append(shown)
             if shown == "completed" and not adapter_is_there(self._run):
                 self.wrong.append("completed without its adapter")
-            if shown in LIVE and not agents and not later and state.last_seq > 1:
+            if shown in LIVE and not agents and not later and state.last_seq > 1 and self._still_shown():
                 self.wrong.append(f"{shown} with no agent alive")
             if shown == "lost" and agents & later and state.last_seq > 1:
                 self.wrong.append("lost with its agent alive")
+
+    def _still_shown(self) -> bool:
+        """Whether a live state is shown half a second later too, and still nothing lives.
+
+        A killed process counts as dead when its first thread is; the others hold its files, the lock among them, a moment longer.
+        """
+        self._done.wait(0.5)
+        return self._run.state in LIVE and not living_agents(self._run)
 
 
 def living_agents(run: Run) -> set[int]:

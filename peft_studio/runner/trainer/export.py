@@ -87,6 +87,8 @@ def _check_loads(
         model.set_adapter("default")
         model.delete_adapter("reloaded")
     difference = float((found - expected).abs().max() / expected.abs().max())
+    if difference != difference:  # NaN: weights so large that the same sums overflow or do not
+        raise TrainingStopped("loss_not_finite", "After the last step the model no longer gives finite numbers.")
     if not difference <= TOLERANCE[spec.precision]:
         error = StudioError(
             f"The saved adapter answers differently from the model in memory (logits differ by {difference:.2%})."
