@@ -8,7 +8,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format screenshots benchmarks clean
+.PHONY: help demo test check stress format clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*## /\t/'
@@ -18,6 +18,9 @@ demo: .venv/.train ## fine-tune a 135M model on a small task, here, and show bef
 
 test: .venv/.dev ## everything: check, then the slow tests (real training, a real browser, notebooks)
 	"$(BIN)/python" -m tests.run all
+
+stress: .venv/.dev ## twenty kills at random moments, and exact resume of every method (about 15 minutes)
+	"$(BIN)/python" -m tests.run stress
 
 check: .venv/.dev ## all that is quick: style, types, import contracts, architecture, unit tests
 	"$(BIN)/python" -m tests.run check

@@ -1,4 +1,5 @@
-"""Runs the checks in order and stops at the first that fails. ``check`` is everything but the slow tests; ``all`` is everything.
+"""Runs the checks in order and stops at the first that fails. ``check`` is all but the slow tests, ``all`` adds those,
+``stress`` has the long series of kills and resumes that the others leave out.
 
 pytest runs last and prints the closing line.
 """
@@ -18,7 +19,7 @@ QUICK = (
     ("types", [str(BIN / "mypy"), "--no-error-summary"]),
     ("import contracts", [str(BIN / "lint-imports"), "--no-cache"]),
 )
-TESTS = {"check": ["-m", "not slow"], "all": []}
+TESTS = {"check": ["-m", "not slow"], "all": ["-m", "not stress"], "stress": ["-m", "stress"]}
 
 
 def main(what: str) -> int:

@@ -31,7 +31,10 @@ def _stop(chosen: Run, terminal: Terminal, *, save: bool) -> int:
     state = chosen.state
     if is_live(state):
         chosen.stop(save=save)
-        kept = "ends after this step and keeps what it has learned" if save else "ends now; its checkpoints stay"
+        begun = state not in {"queued", "provisioning"}
+        kept = (
+            "ends after this step and keeps what it has learned" if save and begun else "ends now; its checkpoints stay"
+        )
         terminal.say(f"{chosen.id} {kept}. Ctrl-C: do not wait for the end.")
         status = follow(chosen, terminal)
         return FAILED if status == FAILED else DONE

@@ -20,7 +20,7 @@ from peft_studio.core.services.run import Run
 from tests.conftest import wait_for
 from tests.e2e.evidence import Witness, jobs_of, last_step, numbers_of, processes, rows_of, weights_of
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.stress]
 SEED = 20261122
 RUNS = (
     {"method": "lora", "loop": "fast", "kills": 8},

@@ -82,7 +82,13 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("case", CASES)
+# The first three in every `make test`; the others take minutes and are in `make stress`.
+EVERY_TIME = ("lora fast", "lora reference", "dora")
+
+
+@pytest.mark.parametrize(
+    "case", [pytest.param(case, marks=() if case in EVERY_TIME else pytest.mark.stress) for case in CASES]
+)
 def test_killed_and_resumed_is_left_alone(
     studio: Studio, make_spec: MakeSpec, left_alone: Callable[[Any], Run], tiny_rows: Any, case: str
 ) -> None:
