@@ -69,7 +69,6 @@ def test_a_loss_that_is_no_number(studio: Studio, make_spec: MakeSpec, tiny_mode
         assert {"learning_rate": pytest.approx(1e-3)} in ways_on(studio, run)
 
 
-@pytest.mark.unproven
 def test_a_loss_that_explodes_is_stopped_and_its_cure_works(studio: Studio, make_spec: MakeSpec) -> None:
     """A learning rate near 1 without clipping: the run ends by itself as exploded or not finite, and the suggestion trains."""
     wild = make_spec(
@@ -162,7 +161,6 @@ def test_the_model_goes_after_the_launch(studio: Studio, make_spec: MakeSpec, tm
     fails(runs[1], "model_missing", "torn|cannot be loaded|incomplete")
 
 
-@pytest.mark.unproven
 def test_the_data_changes_after_the_launch(studio: Studio, make_spec: MakeSpec, tmp_path: Path) -> None:
     """Rows other than those that were checked are not trained on; a file that is gone is named."""
     path = write_rows(tmp_path / "rows.jsonl", 44)
@@ -221,7 +219,6 @@ def test_a_template_that_does_not_work(studio: Studio, make_spec: MakeSpec, tmp_
     assert run.failure.code == "bad_template"
 
 
-@pytest.mark.unproven
 def test_others_in_the_line_go_on(studio: Studio, make_spec: MakeSpec, tmp_path: Path) -> None:
     """One of three fails, one is killed: the third trains, and the list says how each ended."""
     gone = write_model(tmp_path / "gone too")

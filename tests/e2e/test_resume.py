@@ -179,12 +179,21 @@ def test_a_damaged_checkpoint_is_passed_over(
 
 
 @pytest.mark.unproven
+@pytest.mark.parametrize("slots", [1, 2])
 def test_resumed_while_the_old_trainer_still_runs(
-    studio: Studio, make_spec: MakeSpec, left_alone: Callable[[Any], Run]
+    studio: Studio,
+    make_spec: MakeSpec,
+    left_alone: Callable[[Any], Run],
+    slots: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The agent is killed and the run resumed in the same breath: the second trainer waits for the first, they never mix."""
+    """The agent is killed and the run resumed in the same breath: the second trainer waits for the first, they never mix.
+
+    With one slot the device is still the first's, so the second is not even started; with two it waits for the run's trainer lock.
+    """
     spec = make_spec(max_steps=30, save_steps=2, dropout=0.1)
     alone = left_alone(spec)
+    monkeypatch.setenv("PEFT_STUDIO_CPU_SLOTS", str(slots))
     run = studio.launch(spec)
     wait_for(lambda: last_step(run) >= 6, "step 6")
     old = processes(run, "train")
@@ -192,8 +201,10 @@ def test_resumed_while_the_old_trainer_still_runs(
     kill(run, "agent")
     wait_for(lambda: run.state == "lost", "lost")
     run.resume()
-    wait_for(lambda: len(processes(run, "train")) == 2, "the second trainer")
-    assert run.state in {"queued", "preparing"}
+    wait_for(lambda: len(processes(run, "train")) == slots, "the second trainer, or its place in the line")
+    written = rows_of(run)
+    wait_random(1.0)
+    assert (run.state, len(processes(run, "train")), rows_of(run)) == ("queued", slots, written)
     old[0].resume()
     run.wait(300)
     assert (weights_of(run), numbers_of(run)) == (weights_of(alone), numbers_of(alone))
