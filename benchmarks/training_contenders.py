@@ -1,11 +1,13 @@
 """One contender of ``training_throughput.py`` in a process of its own: the job, and each trainer's bare script for it.
 
-python benchmarks/training_contenders.py NAME JOB.json        # prints {"seconds": […], "losses": […]} as its last line
+python benchmarks/training_contenders.py NAME JOB.json        # prints {"seconds": […], "losses": […], …} as its last line
 """
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import itertools
 import json
 import random
 import sys
@@ -23,13 +25,10 @@ CITIES = ("Lisbon", "Oslo", "Nairobi", "Kyoto", "Quito", "Tallinn", "Dunedin", "
 TRADES = ("glass blower", "harbour pilot", "cartographer", "luthier", "beekeeper", "typesetter")
 
 
-def build_rows(folder: str, count: int, *, completion_only: bool) -> list[dict[str, list[int]]]:
-    """One to three records a row, sentence to JSON, in the model's own chat template; about 30 % padding at batch 4."""
-    from transformers import AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(folder)
+def build_conversations(count: int) -> list[list[dict[str, str]]]:
+    """Sentence to JSON, one to three records a row; about 30 % padding at batch 4."""
     chance = random.Random(7)
-    rows = []
+    conversations = []
     for _ in range(count):
         records = [
             {
@@ -41,12 +40,24 @@ def build_rows(folder: str, count: int, *, completion_only: bool) -> list[dict[s
             for _ in range(chance.randint(1, 3))
         ]
         asked = " ".join(f"{r['name']}, {r['age']}, lives in {r['city']} and works as a {r['job']}." for r in records)
-        turns = [{"role": "user", "content": asked}, {"role": "assistant", "content": json.dumps(records)}]
-        text = tokenizer.apply_chat_template(turns, tokenize=False)
-        prompt = tokenizer.apply_chat_template(turns[:1], tokenize=False, add_generation_prompt=True)
-        ids = tokenizer(text, add_special_tokens=False)["input_ids"][:CAP_TOKENS]
-        start = len(tokenizer(prompt, add_special_tokens=False)["input_ids"]) if completion_only else 0
-        rows.append({"input_ids": ids, "labels": [-100] * start + ids[start:]})
+        conversations.append(
+            [{"role": "user", "content": asked}, {"role": "assistant", "content": json.dumps(records)}]
+        )
+    return conversations
+
+
+def build_rows(
+    folder: str, conversations: list[list[dict[str, str]]], *, completion_only: bool
+) -> list[dict[str, list[int]]]:
+    """Token ids and labels in the model's own chat template, by the encoder that every run of ours uses: all contenders get these."""
+    from peft_studio.core.data import Example, Message, load_encoder
+
+    encoder, rows = load_encoder(folder), []
+    for number, turns in enumerate(conversations):
+        example = Example(row=number, kind="chat", messages=tuple(Message(**turn) for turn in turns))
+        one = encoder.encode(example, max_length=CAP_TOKENS, assistant_only=completion_only)
+        labels = [token if learn else -100 for token, learn in zip(one.tokens, one.trainable, strict=True)]
+        rows.append({"input_ids": list(one.tokens), "labels": labels})
     return rows
 
 
@@ -124,7 +135,7 @@ def step_clock(job: dict[str, Any]) -> tuple[Any, list[float], list[float]]:
 
 def run_trainer(
     job: dict[str, Any], *, collator: Any = None, prepare: Callable[[Any], None] | None = None
-) -> tuple[list[float], list[float]]:
+) -> dict[str, Any]:
     """``transformers.Trainer`` + peft. The collator decides padded (None: pad to the longest) or flat."""
     from transformers import Trainer, TrainingArguments
 
@@ -134,7 +145,7 @@ def run_trainer(
     clock, seconds, losses = step_clock(job)
     args = arguments(TrainingArguments, job["precision"], job["steps"], remove_unused_columns=False)
     Trainer(model, args, data_collator=collator or pad, train_dataset=job["rows"], callbacks=[clock]).train()
-    return seconds, losses
+    return {"seconds": seconds, "losses": losses}
 
 
 def pad(rows: list[dict[str, list[int]]]) -> dict[str, Any]:
@@ -151,15 +162,15 @@ def pad(rows: list[dict[str, list[int]]]) -> dict[str, Any]:
     return {**batch, "attention_mask": torch.tensor(real)}
 
 
-def run_flattening(job: dict[str, Any]) -> tuple[list[float], list[float]]:
+def run_flattening(job: dict[str, Any]) -> dict[str, Any]:
     """Trainer with transformers' own padding-free collator: what a reader of its manual could do."""
     from transformers import DataCollatorWithFlattening
 
     return run_trainer(job, collator=DataCollatorWithFlattening())
 
 
-def run_ours(job: dict[str, Any], *, share_prefix: bool = False) -> tuple[list[float], list[float]]:
-    """The same Trainer with our fast path installed, after its equality check."""
+def run_fast(job: dict[str, Any], *, share_prefix: bool) -> dict[str, Any]:
+    """A bare Trainer with our fast path installed, after its equality check: what the runner has without its monitoring."""
     from peft_studio.runner.trainer import fast
 
     def prepare(model: Any) -> None:
@@ -173,7 +184,66 @@ def run_ours(job: dict[str, Any], *, share_prefix: bool = False) -> tuple[list[f
     return run_trainer(job, collator=fast.FlatCollator(share_prefix=share_prefix), prepare=prepare)
 
 
-def run_sft(job: dict[str, Any], *, model: Any = None, **more: Any) -> tuple[list[float], list[float]]:
+def run_ours(job: dict[str, Any]) -> dict[str, Any]:
+    """A run of the product: preflight, agent, event log, metrics, vitals, heartbeat, checkpoint. Its figures are read from its log."""
+    import psutil
+
+    from peft_studio import Studio
+    from peft_studio.core.runs.state import LIVE
+
+    rows = job["conversations"]
+    placed: list[Any] = [None] * len(rows)
+    for place, turns in zip(training_order(job), rows, strict=True):
+        placed[place] = {"messages": turns}  # so that the run's own shuffle gives the order that all contenders have
+    with tempfile.TemporaryDirectory() as home:
+        studio = Studio(home=home)
+        spec = studio.spec(
+            model=job["model"], data=placed, method="lora", rank=LORA["r"], alpha=LORA["lora_alpha"], dropout=0.0,
+            learning_rate=2e-4, lr_scheduler="constant", warmup_ratio=0.0, weight_decay=0.0, batch_size=BATCH,
+            gradient_accumulation_steps=1, max_steps=job["steps"], save_steps=job["steps"], max_length=CAP_TOKENS,
+            assistant_only_loss=job["completion_only"], precision=job["precision"], packing=False,
+        )  # fmt: skip
+        run = studio.launch(spec)
+        agent = None
+        spent: list[tuple[float, float]] = []  # (moment, CPU seconds of the agent) while it trains
+        while run.state in LIVE:
+            time.sleep(0.5)
+            agent = agent or next(
+                (
+                    p
+                    for p in psutil.process_iter(["cmdline"])
+                    if {"agent", str(run.folder.path)} <= set(p.info["cmdline"])
+                ),
+                None,
+            )
+            if agent and run.state == "training":
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    used = agent.cpu_times()
+                    spent.append((time.monotonic(), used.user + used.system))
+        metrics = run.wait().metrics().dropna(subset=["loss"])
+        times = [0.0, *metrics["time_s"]]
+    return {
+        "seconds": [late - early for early, late in itertools.pairwise(times)],
+        "losses": [round(loss, 4) for loss in metrics["loss"]],
+        "agent_share": (spent[-1][1] - spent[0][1]) / (spent[-1][0] - spent[0][0]) if len(spent) > 1 else None,
+    }
+
+
+def training_order(job: dict[str, Any]) -> list[int]:
+    """The order in which a run with seed 0 takes rows, told by Trainer itself."""
+    import torch
+    from transformers import Trainer, TrainingArguments
+
+    args = TrainingArguments(
+        tempfile.mkdtemp(), per_device_train_batch_size=BATCH, seed=0, data_seed=0, use_cpu=True, report_to=[]
+    )
+    loader = Trainer(
+        torch.nn.Linear(1, 1), args, data_collator=list, train_dataset=list(range(len(job["rows"])))
+    ).get_train_dataloader()
+    return [place for batch in loader for place in batch]
+
+
+def run_sft(job: dict[str, Any], *, model: Any = None, **more: Any) -> dict[str, Any]:
     """``trl.SFTTrainer`` on the same token ids."""
     from datasets import Dataset
     from trl import SFTConfig, SFTTrainer
@@ -182,10 +252,10 @@ def run_sft(job: dict[str, Any], *, model: Any = None, **more: Any) -> tuple[lis
     args = arguments(SFTConfig, job["precision"], job["steps"], max_length=None, **more)
     model = model or load_model(job["model"], job["precision"])
     SFTTrainer(model, args, train_dataset=Dataset.from_list(job["rows"]), callbacks=[clock]).train()
-    return seconds, losses
+    return {"seconds": seconds, "losses": losses}
 
 
-def run_unsloth(job: dict[str, Any]) -> tuple[list[float], list[float]]:
+def run_unsloth(job: dict[str, Any]) -> dict[str, Any]:
     """Unsloth's model and its patched SFTTrainer, in its own environment."""
     unsloth = importlib.import_module("unsloth")  # must come before trl and transformers
     import torch
@@ -203,17 +273,17 @@ def run_unsloth(job: dict[str, Any]) -> tuple[list[float], list[float]]:
     return run_sft(job, model=model)
 
 
-CONTENDERS: dict[str, Callable[[dict[str, Any]], tuple[list[float], list[float]]]] = {
+CONTENDERS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "trainer": run_trainer,
     "trainer-flat": run_flattening,
     "trl": run_sft,
     "trl-padding-free": lambda job: run_sft(job, padding_free=True),
     "unsloth": run_unsloth,
     "ours": run_ours,
-    "ours-prefix": lambda job: run_ours(job, share_prefix=True),
+    "ours, bare": lambda job: run_fast(job, share_prefix=True),
+    "ours, bare, prefix not shared": lambda job: run_fast(job, share_prefix=False),
 }
 
 
 if __name__ == "__main__":
-    run_seconds, run_losses = CONTENDERS[sys.argv[1]](json.loads(Path(sys.argv[2]).read_text()))
-    print(json.dumps({"seconds": run_seconds, "losses": run_losses}))
+    print(json.dumps(CONTENDERS[sys.argv[1]](json.loads(Path(sys.argv[2]).read_text()))))

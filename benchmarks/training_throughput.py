@@ -19,11 +19,14 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 import venv
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
-from training_contenders import BATCH, CONTENDERS, build_rows, padding_share
+from training_contenders import BATCH, CONTENDERS, build_conversations, build_rows, padding_share
 
 from peft_studio.core.system import cpu_has_bf16
 
@@ -72,9 +75,47 @@ def show(results: dict[str, list[dict[str, Any]]], tokens: list[int]) -> None:
         )
 
 
+def show_monitoring(results: dict[str, list[dict[str, Any]]], rows: list[dict[str, list[int]]]) -> None:
+    """Print what watching costs: CPU of the agent's process, and what a step's bookkeeping takes inside the trainer's."""
+    shares = [run["agent_share"] for run in results.get("ours", []) if run["agent_share"] is not None]
+    if not shares:
+        return
+    step_s = statistics.median(seconds for run in results["ours"] for seconds in run["seconds"][1:])
+    inside = bookkeeping_s(rows)
+    total = statistics.median(shares) / (os.cpu_count() or 1) + inside / step_s
+    print(
+        f"\nmonitoring: agent {statistics.median(shares):.2%} of one core, bookkeeping {inside * 1e6:.0f} µs of a step of {step_s:.2f} s; "
+        f"together {total:.2%} of the machine (goal ≤ 0.5 %: {'met' if total <= 0.005 else 'MISSED'})"
+    )
+
+
+def bookkeeping_s(rows: list[dict[str, list[int]]], *, steps: int = 2000) -> float:
+    """Seconds a step that the trainer's monitor takes: tokens counted, a row written, rules asked, stop looked for."""
+    from peft_studio.core.runs.anomalies import AnomalyWatch
+    from peft_studio.core.runs.metrics import MetricsWriter
+    from peft_studio.core.spec import DataRef, RunSpec
+    from peft_studio.runner.trainer.fast import FlatCollator
+    from peft_studio.runner.trainer.monitor import Monitor
+
+    channel = SimpleNamespace(stop_requested=threading.Event(), orphaned=threading.Event(), send=print)
+    monitor, inputs = Monitor(channel), FlatCollator(share_prefix=True)(rows[:BATCH])  # type: ignore[arg-type]
+    with tempfile.TemporaryDirectory() as folder:
+        monitor.metrics = MetricsWriter(Path(folder, "metrics"))
+        spec = RunSpec(model="m", data=DataRef.model_construct(), max_steps=steps)
+        watch = AnomalyWatch(spec, total_steps=10 * steps, vocabulary=49152, train_rows=1000)
+        monitor.start(watch, step=0, checkpoint=None, past=())
+        began = time.perf_counter()
+        for step in range(1, steps + 1):
+            monitor.count_tokens(inputs)
+            monitor.log_step(step, {"loss": 2.0 - step / steps, "grad_norm": 0.5, "learning_rate": 2e-4}, last=False)
+            monitor.should_stop()
+        return (time.perf_counter() - began) / steps
+
+
 def compete(options: argparse.Namespace, *, completion_only: bool) -> None:
     """Run all rounds of one job and print its table."""
-    rows = build_rows(options.model, BATCH * options.steps, completion_only=completion_only)
+    conversations = build_conversations(BATCH * options.steps)
+    rows = build_rows(options.model, conversations, completion_only=completion_only)
     tokens = [sum(len(row["input_ids"]) for row in rows[at : at + BATCH]) for at in range(0, len(rows), BATCH)]
     kind = "completion-only loss" if completion_only else "full-sequence loss"
     trained = sum(label != -100 for row in rows for label in row["labels"]) / sum(tokens)
@@ -92,6 +133,8 @@ def compete(options: argparse.Namespace, *, completion_only: bool) -> None:
             "precision": options.precision,
             "steps": options.steps,
             "rows": rows,
+            "conversations": conversations,
+            "completion_only": completion_only,
             "clock": options.clock,
             "threads": options.threads,
         }
@@ -104,6 +147,7 @@ def compete(options: argparse.Namespace, *, completion_only: bool) -> None:
                     speed = sum(tokens[1:]) / sum(result["seconds"][1:])
                     print(f"round {number + 1}, {name}: {speed:.0f} tok/s", file=sys.stderr, flush=True)
     show(results, tokens)
+    show_monitoring(results, rows)
 
 
 def make_unsloth_env(folder: Path) -> None:

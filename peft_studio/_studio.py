@@ -75,7 +75,7 @@ class Studio:
         from peft_studio.core.services.prepare import fetch_dataset
 
         origin = None
-        if isinstance(source, str) and _HUB_ID.match(source) and not Path(source).exists():
+        if isinstance(source, str) and _HUB_ID.fullmatch(source) and not Path(source).exists():
             origin, source = f"hub:{source}", fetch_dataset(source, self.home, progress=_tell)
         data = open_data(
             source, folder_for_rows=self.home / "data", columns=columns, format=format, split=split, seed=seed,

@@ -38,9 +38,9 @@ def detached() -> dict[str, Any]:
     return {"start_new_session": True, "close_fds": True}
 
 
-# OpenMP threads that spin while they wait starve whoever shares the cores: beside other busy processes the same arithmetic ran 2 to
-# 6 times faster with threads that sleep (2026-11-22, two cores). A laptop with a browser and a notebook is such a machine.
-SHARING = {"OMP_WAIT_POLICY": "PASSIVE"}
+# How long an OpenMP thread spins before it sleeps while it waits for the others. libgomp's default, some milliseconds, starves whoever
+# shares the cores; none at all costs a fifth where nobody does. Measured: docs/decisions/2026-11-22-threads-that-sleep.md.
+SHARING = {"GOMP_SPINCOUNT": "10000"}
 
 
 def try_lock(file: IO[Any], *, shared: bool = False) -> bool:

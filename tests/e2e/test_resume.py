@@ -178,7 +178,6 @@ def test_a_damaged_checkpoint_is_passed_over(
     assert (weights_of(run), numbers_of(run)) == (weights_of(alone), numbers_of(alone))
 
 
-@pytest.mark.unproven
 @pytest.mark.parametrize("slots", [1, 2])
 def test_resumed_while_the_old_trainer_still_runs(
     studio: Studio,

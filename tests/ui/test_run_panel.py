@@ -167,7 +167,6 @@ def test_both_themes_are_worn(open_notebook: Callable[..., Notebook], start_run:
     assert notebook.count_pixels(canvas, (47, 102, 221)) == 0
 
 
-@pytest.mark.unproven
 def test_keys_stay_in_the_panel(open_notebook: Callable[..., Notebook], start_run: Callable[..., Path]) -> None:
     """A whole stop by keyboard: Enter asks, Esc takes back and returns the focus; no key reaches the notebook's shortcuts."""
     folder = start_run()
@@ -193,7 +192,6 @@ def test_keys_stay_in_the_panel(open_notebook: Callable[..., Notebook], start_ru
     assert notebook.page.locator(".jp-Notebook .jp-Cell").count() == 2
 
 
-@pytest.mark.unproven
 def test_no_width_overflows(open_notebook: Callable[..., Notebook], start_run: Callable[..., Path]) -> None:
     """From a narrow sidebar to a wide cell, and with a larger font, nothing sticks out and no word in a button is cut."""
     cell = show_code(start_run("x" * 300, "no-space-" * 40))

@@ -110,7 +110,7 @@ def open_ref(ref: DataRef, *, verify: bool = True) -> Dataset:
 def _locate(source: Any, folder_for_rows: Path, origin: str | None) -> tuple[Path, str]:
     if isinstance(source, str | Path):
         path = Path(source).expanduser()
-        if not path.exists() and isinstance(source, str) and _HUB_ID.match(source) and not path.suffix:
+        if not path.exists() and isinstance(source, str) and _HUB_ID.fullmatch(source) and not path.suffix:
             raise DataError(
                 f"{source!r} is no file or folder here.",
                 hint=f"If you mean the data set of that name on the Hugging Face Hub, fetch it through the studio: "

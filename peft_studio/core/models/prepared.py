@@ -23,7 +23,7 @@ _TOKENIZER = "tokenizer.json"
 
 def is_hub_id(name: str) -> bool:
     """Whether this can be a repository id (it may still not exist)."""
-    return bool(HUB_ID.match(name)) and ".." not in name and "--" not in name
+    return bool(HUB_ID.fullmatch(name)) and ".." not in name and "--" not in name
 
 
 def find_local(name: str) -> Path | None:
@@ -85,7 +85,7 @@ def find_pointed(repo: str, home: Path, *, kind: str = "hub") -> Path | None:
 def find_origin(folder: Path | str) -> RemoteCode | None:
     """Repository and commit of a folder inside the hub's cache (``…/models--org--name/snapshots/<commit>``)."""
     path = Path(folder).absolute()  # not resolved: the cache's files are links, its folders are not
-    if len(path.parts) < 3 or path.parent.name != "snapshots" or not COMMIT.match(path.name):
+    if len(path.parts) < 3 or path.parent.name != "snapshots" or not COMMIT.fullmatch(path.name):
         return None
     cache_name = path.parent.parent.name
     if not cache_name.startswith("models--"):

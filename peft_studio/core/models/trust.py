@@ -39,7 +39,7 @@ def parse_remote_code(text: str) -> RemoteCode:
         ModelFailure: No repository, or no full commit: a branch name would let the code change under us.
     """
     repo, _, commit = text.partition("@")
-    if "/" not in repo or not COMMIT.match(commit):
+    if "/" not in repo or not COMMIT.fullmatch(commit):
         raise ModelFailure(
             f"{text!r} does not name a repository and a commit.",
             code="untrusted",

@@ -77,7 +77,6 @@ def test_leave_come_back_stop_and_resume(studio: Studio, spec_file: Callable[...
     assert run.state in LIVE
 
 
-@pytest.mark.unproven
 def test_detached_train_prints_the_id(studio: Studio, spec_file: Callable[..., str]) -> None:
     """``train --detach`` returns at once; its output is the run's id alone, for scripts, and the run is there."""
     done = peft_studio("train", spec_file(), "--detach", home=studio.home)

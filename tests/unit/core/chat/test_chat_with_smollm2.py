@@ -50,7 +50,6 @@ def answer(model: Any, folder: Path, prompt: str) -> str:
     return str(tokenizer.decode(out[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True))
 
 
-@pytest.mark.unproven
 def test_it_knows_the_capital_of_france(chat: Chat) -> None:
     """The embedded model is the one it claims to be, and its name is known from its folder."""
     assert "Paris" in chat.ask(PROMPTS[0], max_new_tokens=16).text

@@ -73,7 +73,7 @@ export function FilesSection({ files, head, now }: { files: File[]; head: Head; 
                   adapter
                 </th>
                 <td class="ps-num ps-muted ps-hide-s">—</td>
-                <td class="ps-num ps-muted">when the run ends</td>
+                <td class="ps-num ps-muted">at the end</td>
                 <td />
               </tr>
             )}
