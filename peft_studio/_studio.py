@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from peft_studio.core.errors import NotReadyError, SpecError, StudioError, nearest
 from peft_studio.core.runs.adapter import Adapter
+from peft_studio.core.session import Session
 from peft_studio.core.system import home_folder
 
 if TYPE_CHECKING:
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
     from peft_studio.core.services.check import Check
     from peft_studio.core.services.run import Run
     from peft_studio.core.services.runs import RunList
+    from peft_studio.widgets._panel import Panel
 
-PANELS = ("run",)
 _HUB_ID = re.compile(r"^[\w.-]+/[\w.-]+$")
 
 
@@ -39,6 +40,7 @@ class Studio:
         self._lock = threading.Lock()
         self._opened: Path | None = None
         self._datasets: dict[str, Dataset] = {}
+        self.session = Session()
 
     def __repr__(self) -> str:
         return f"Studio(home={str(self.home)!r})"
@@ -82,6 +84,7 @@ class Studio:
             find_model=self.prepare, origin=origin,
         )  # fmt: skip
         self._datasets[data.ref.sha256] = data
+        self.session.choose(data=data)
         return data
 
     def prepare(self, model: str) -> Path:
@@ -100,9 +103,10 @@ class Studio:
         from peft_studio.core.services.basis import build_basis
 
         data = self._as_data(data)
-        return ExplainedSpec.derive(
-            model=model, data=data.ref, basis=build_basis(data, self.prepare(model), **fields), **fields
-        )
+        basis = build_basis(data, self.prepare(model), **fields)
+        spec = ExplainedSpec.derive(model=model, data=data.ref, basis=basis, **fields)
+        self.session.choose(model=model, data=data, draft=spec)
+        return spec
 
     def check(self, spec: ExplainedSpec) -> Check:
         """Whether a spec is ready to launch here, and every problem with its fix."""
@@ -132,6 +136,7 @@ class Studio:
         folder = self._store().create(spec.replace(model=settle_name(spec.model)))
         run = self._run(folder.id)
         self._compute().submit_job(folder)
+        self.session.choose(run_id=run.id)
         return run
 
     def run(self, run_id: str) -> Run:
@@ -179,11 +184,9 @@ class Studio:
     def export(self, spec_or_run: ExplainedSpec | Run, path: str | os.PathLike[str]) -> Path:
         """Write a spec to a file that ``load`` reads. It holds no secret and no rows."""
         from peft_studio.core.services.run import Run
+        from peft_studio.core.services.spec_file import save_spec
 
-        spec = spec_or_run.spec if isinstance(spec_or_run, Run) else spec_or_run
-        target = Path(path)
-        target.write_text(spec.to_json(), encoding="utf-8")
-        return target
+        return save_spec(spec_or_run.spec if isinstance(spec_or_run, Run) else spec_or_run, path)
 
     def load(self, path: str | os.PathLike[str]) -> tuple[ExplainedSpec, list[str]]:
         """Read a spec file. The notes say what differs on this machine.
@@ -191,30 +194,26 @@ class Studio:
         Raises:
             SpecError: The file is not a spec, or of a newer version.
         """
-        from peft_studio.core.defaults import ExplainedSpec
-        from peft_studio.core.services.basis import localise
+        from peft_studio.core.services.spec_file import load_spec
 
-        try:
-            text = Path(path).read_text(encoding="utf-8")
-        except FileNotFoundError as exc:
-            raise SpecError(f"There is no file {path}.", hint="studio.export(spec, path) writes one.") from exc
-        return localise(ExplainedSpec.from_json(text), relative_to=Path(path).resolve().parent)
+        return load_spec(path)
 
-    def show(self, panel: str = "run", run_id: str | None = None) -> Any:
-        """Show a panel: ``studio.show("run", run.id)``; without an id the newest run."""
+    def show(self, panel: str | None = None, run_id: str | None = None) -> Panel:
+        """Show the whole studio, or one panel: ``studio.show("run", run.id)``."""
         return self.panel(panel, run_id)
 
-    def panel(self, name: str, run_id: str | None = None) -> Any:
-        """A panel as a plain widget."""
+    def panel(self, name: str | None = None, run_id: str | None = None) -> Panel:
+        """A panel as a plain widget; without a name the whole studio."""
         from peft_studio.widgets import open_panel
 
-        if name not in PANELS:
-            raise StudioError(f"There is no panel {name!r}.", hint=nearest(name, PANELS))
-        rows = [] if run_id else self._store().list_rows(limit=1)
-        if not run_id and not rows:
-            raise StudioError("There is no run to show yet.", hint="studio.launch(spec) starts one.")
-        run = self._run(run_id or rows[0].id)
-        return open_panel(name, run, retry=lambda changes: self.launch(run.spec, **changes))
+        return open_panel(self, name, run_id)
+
+    @property
+    def errors(self) -> list[Exception]:
+        """What went wrong in panels, newest last. Each was shown where it happened too."""
+        from peft_studio.widgets import ERRORS
+
+        return list(ERRORS)
 
     def _run(self, run_id: str) -> Run:
         from peft_studio.core.services.run import Run

@@ -1,26 +1,38 @@
-"""What a notebook shows: one AnyWidget a panel. Readers of the core; imported only when something is shown."""
+"""What a notebook shows: one AnyWidget a panel, and the studio that holds them all. Imported only when something is shown."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from peft_studio.widgets._feed import ERRORS
+from peft_studio.widgets._steps import STEPS, Step, find_step, register
 
 if TYPE_CHECKING:
+    from peft_studio.widgets._host import Host
     from peft_studio.widgets._panel import Panel
 
-PANELS = ("run",)
 
-
-def open_panel(name: str, run: Any, *, retry: Callable[[dict[str, Any]], Any] | None = None) -> Panel:
-    """A panel by its name. ``retry`` starts the run's spec again with fields changed and returns the new run.
+def open_panel(studio: Host, name: str | None = None, run_id: str | None = None) -> Panel:
+    """The whole studio, or one of its panels by name; ``run_id`` is for the Run panel.
 
     Raises:
-        StudioError: The front end of this checkout has not been built.
-        KeyError: There is no panel of that name.
+        StudioError: There is no panel of that name, or the front end of this checkout has not been built.
+        RunNotFound: There is no such run.
     """
-    from peft_studio.widgets.run import RunPanel
+    if name is None:
+        from peft_studio.widgets.studio import StudioPanel
 
-    return {"run": RunPanel}[name](run, retry=retry)
+        return StudioPanel(studio)
+    find_step(name)
+    if name == "run" and run_id is not None:
+        from peft_studio.widgets.run import RunPanel
+
+        run = studio.run(run_id)
+        return RunPanel(run, retry=lambda changes: studio.launch(run.spec, **changes))
+    from peft_studio.widgets._panel import panel_class
+
+    content = find_step(name).find_class()(studio)
+    return panel_class(content.module)(content)
 
 
-__all__ = ["PANELS", "open_panel"]
+__all__ = ["ERRORS", "STEPS", "Step", "find_step", "open_panel", "register"]

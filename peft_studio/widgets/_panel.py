@@ -1,50 +1,28 @@
-"""The base of every panel: updates to the browser, commands from it, and what a saved notebook shows.
+"""The widget: shows one content, and inside a shell several, over one comm.
 
-Owns the protocol that ``frontend/bridge`` speaks; knows nothing of runs. Messages from here:
-
-    update    n, full, sections, streams     what has changed since the last one; ``full`` holds everything
-    reply     id, ok, value | problem        the answer to a command
-
-and from the browser ``command`` with id, name and args. Jupyter drops messages silently when too many come at once,
-and a page that is loaded again has heard none: updates are numbered, at most 20 a second, and a browser that misses
-one asks for a full one (``pull``).
+A message about a panel inside the shell carries its name as ``panel``; the shell's own carry none.
 """
 
 from __future__ import annotations
 
-import logging
-import threading
-import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import anywidget
 
 from peft_studio.core.errors import StudioError
-from peft_studio.widgets._refresh import REFRESHER
-from peft_studio.widgets._text import plain
+from peft_studio.widgets._content import Content
+from peft_studio.widgets._feed import Feed
 
 STATIC = Path(__file__).parent / "static"
-KEYFRAME_S = 10.0  # a page that was loaded again while a cell runs cannot ask; it is right again after this long
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
-_log = logging.getLogger("peft_studio")
-_COMMAND = "_peft_studio_command"
-_Method = TypeVar("_Method", bound=Callable[..., Any])
 
-
-def command(method: _Method) -> _Method:
-    """Mark a method that the browser may call by its name, with keyword arguments.
-
-    It runs on a thread of its own and may take its time.
-    """
-    setattr(method, _COMMAND, True)
-    return method
-
-
-def built(name: str) -> Path:
+@cache
+def built(name: str) -> str:
     """A file that the front-end build made.
 
     Raises:
@@ -56,116 +34,43 @@ def built(name: str) -> Path:
             f"The panels have not been built: {name} is missing from {STATIC}.",
             hint="Run `python hatch_build.py` in the checkout; an installed wheel has them.",
         )
-    return path
+    return path.read_text(encoding="utf-8")
 
 
 class Panel(anywidget.AnyWidget):
-    """One panel. A subclass says what it shows: ``sections``, ``streams``, ``snapshot_html``, and commands."""
+    """A panel as a plain widget. ``inner`` makes the contents that its front end may open inside it, by name."""
 
-    interval_s: float = 0.1  # at most 20 messages a second a panel reach Jupyter; 10 look as smooth
-
-    def __init__(self) -> None:
+    def __init__(self, content: Content, *, inner: Mapping[str, Callable[[], Content]] | None = None) -> None:
+        self._esm, self._css = built(f"{content.module}.js"), built(f"{content.module}.css")
         super().__init__()
-        self._updates = threading.RLock()  # over all that the panel reads and sends
-        self._number = 0
-        self._full_at = -KEYFRAME_S  # when everything was last sent, on the monotonic clock
-        self._sent: dict[str, Any] = {}
+        self.content = content
+        self._inner = inner or {}
+        self._feeds: dict[str, Feed] = {}
         self._display_id = uuid.uuid4().hex
         self._displayed = False
         self.on_msg(self._receive)
         _take_clicks_during_cells(self.comm)
-        REFRESHER.watch(self)
+        self._feeds[""] = Feed(content, self.send, after=self._after_refresh)
 
-    # -- what a subclass fills in -----------------------------------------------------------------------------
+    def __repr__(self) -> str:
+        return repr(self.content)
 
-    def sections(self) -> dict[str, Any]:
-        """The state to show, as JSON by section. Called often, on any thread, one at a time."""
-        return {}
+    def _receive(self, _widget: Any, message: Any, _buffers: Any) -> None:
+        if not isinstance(message, dict):
+            return
+        name = message.get("panel") or ""
+        if name not in self._feeds and name in self._inner:
+            self._feeds[name] = Feed(self._inner[name](), self._sender(name))
+        if name in self._feeds:
+            self._feeds[name].receive(message)
 
-    def streams(self, *, full: bool) -> tuple[dict[str, Any], list[bytes]]:
-        """What series have grown by since the last call, or with ``full`` all of it: JSON, and blocks beside it."""
-        return {}, []
-
-    def snapshot_html(self) -> str:
-        """What a saved notebook shows where no kernel is: static HTML, everything escaped, no script."""
-        return ""
-
-    # -- updates ----------------------------------------------------------------------------------------------
-
-    def refresh(self, *, full: bool = False) -> None:
-        """Send what has changed. A problem on the way is shown in the panel; the next call tries again."""
-        with self._updates:
-            _, problem = self._guard(lambda: self._update(full=full))
-            if problem != self._sent.get("problem"):
-                self._send_update({"problem": problem}, {}, [])
-
-    def _update(self, *, full: bool) -> None:
-        sections = self.sections()
-        changing = self._number == 0 or self.interval_s < 1.0
-        full = full or (changing and time.monotonic() - self._full_at >= KEYFRAME_S)
-        streams, blocks = self.streams(full=full)
-        changed = {
-            name: value
-            for name, value in sections.items()
-            if full or name not in self._sent or self._sent[name] != value
-        }
-        if full or changed or streams:
-            self._send_update(changed, streams, blocks, full=full)
-
-    def _send_update(
-        self, sections: dict[str, Any], streams: dict[str, Any], blocks: list[bytes], *, full: bool = False
-    ) -> None:
-        self._number += 1
-        self._full_at = time.monotonic() if full else self._full_at
-        self.send({"kind": "update", "n": self._number, "full": full, "sections": sections, "streams": streams}, blocks)
-        self._sent.update(sections)
-
-    # -- commands ---------------------------------------------------------------------------------------------
-
-    @command
-    def pull(self) -> None:
-        """Send everything: a browser has just come, or has missed an update."""
-        self.refresh(full=True)
-
-    def _receive(self, _widget: Any, content: Any, _buffers: Any) -> None:
-        if isinstance(content, dict) and content.get("kind") == "command":
-            threading.Thread(target=self._obey, args=(content,), name="peft-studio-command", daemon=True).start()
-
-    def _obey(self, content: dict[str, Any]) -> None:
-        name, args = str(content.get("name")), content.get("args")
-        value, problem = self._guard(lambda: self._call(name, args if isinstance(args, dict) else {}))
-        self.send({"kind": "reply", "id": content.get("id"), "ok": problem is None, "value": value, "problem": problem})
-
-    def _call(self, name: str, args: dict[str, Any]) -> Any:
-        method = getattr(type(self), name, None)
-        if not getattr(method, _COMMAND, False):
-            raise StudioError(
-                f"This panel has no command {name!r}.",
-                hint="Run the cell again: the page may be older than the kernel.",
-            )
-        return method(self, **args)  # type: ignore[misc]
-
-    def _guard(self, work: Callable[[], Any]) -> tuple[Any, dict[str, str] | None]:
-        """The value, or the problem as the panel shows it.
-
-        Whatever goes wrong on a thread of ours would else be seen by nobody.
-        """
-        try:
-            return work(), None
-        except StudioError as exc:
-            return None, {"message": plain(exc.message), "hint": plain(exc.hint)}
-        except Exception as exc:  # noqa: BLE001 - the panel's boundary: shown where the click was
-            _log.warning("a panel's %s failed", type(self).__name__, exc_info=True)
-            return None, {
-                "message": plain(f"{type(exc).__name__}: {exc}"),
-                "hint": "This is unexpected. The kernel's log has the trace.",
-            }
+    def _sender(self, panel: str) -> Callable[[dict[str, Any], list[bytes]], None]:
+        return lambda message, blocks: self.send({**message, "panel": panel}, blocks)
 
     # -- where there is no browser, or no kernel --------------------------------------------------------------
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
-        with self._updates:
-            html, problem = self._guard(self.snapshot_html)
+        html, problem = self._feeds[""].guard(self.content.snapshot_html)
         bundle: dict[str, Any] = {"text/plain": repr(self)}
         if problem is None and html:
             bundle["text/html"] = html
@@ -181,18 +86,28 @@ class Panel(anywidget.AnyWidget):
         display(bundle, raw=True, display_id=self._display_id)  # type: ignore[no-untyped-call]
         self._displayed = True
 
-    def update_saved(self) -> None:
-        """Replace the picture that the notebook saves. For endings: the front end draws the panel anew."""
-        from IPython.display import update_display
-
+    def _after_refresh(self, content: Content) -> None:
+        """When something has ended, replace the picture that the notebook saves. The front end draws the panel anew."""
+        if not content.picture_due:
+            return
+        content.picture_due = False
         if self._displayed:
+            from IPython.display import update_display
+
             bundle = self._repr_mimebundle_()
             update_display(bundle, raw=True, display_id=self._display_id)  # type: ignore[no-untyped-call]
 
     def close(self) -> None:
         """End the panel in every view."""
-        REFRESHER.forget(self)
+        for feed in list(self._feeds.values()):
+            feed.close()
         super().close()
+
+
+@cache
+def panel_class(module: str) -> type[Panel]:
+    """One widget class a front end: anywidget keeps one style sheet a class in a page."""
+    return type(f"{module.capitalize()}Panel", (Panel,), {"__module__": __name__, "__doc__": f"The {module} panel."})
 
 
 def _take_clicks_during_cells(comm: Any) -> None:

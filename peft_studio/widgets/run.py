@@ -17,9 +17,11 @@ from peft_studio.core.runs.log import EventLogReader
 from peft_studio.core.runs.metrics import MetricsReader, Row
 from peft_studio.core.runs.state import LIVE, RunState, Standing
 from peft_studio.core.spec import RunSpec
+from peft_studio.widgets._content import Content, command
 from peft_studio.widgets._curve import COLUMNS, Curve
+from peft_studio.widgets._host import Host
 from peft_studio.widgets._pace import Pace
-from peft_studio.widgets._panel import Panel, built, command
+from peft_studio.widgets._panel import Panel
 from peft_studio.widgets._snapshot import run_snapshot
 from peft_studio.widgets._view import LOG_LINES, Seen, SystemUse, build_sections, log_line, show_code
 
@@ -50,13 +52,19 @@ class ShownRun(Protocol):
 
 
 class RunPanel(Panel):
-    """``run.show()``.
+    """``run.show()``."""
+
+    def __init__(self, run: ShownRun, *, retry: Callable[[dict[str, Any]], ShownRun] | None = None) -> None:
+        super().__init__(RunContent(run, retry=retry))
+
+
+class RunContent(Content):
+    """One run.
 
     ``retry`` starts the run's spec again with fields changed; with it, the ways out of a failure are buttons.
     """
 
-    _esm = built("run.js")
-    _css = built("run.css")
+    module = "run"
 
     def __init__(self, run: ShownRun, *, retry: Callable[[dict[str, Any]], ShownRun] | None = None) -> None:
         self._run, self._retry = run, retry
@@ -64,7 +72,6 @@ class RunPanel(Panel):
         self._log_sent = 0  # number of the last line that was sent
         self._curve_sent: tuple[int, int, float] = (-1, 0, 0.0)  # see _curve_mark
         self._was_live = not self._source.state.is_terminal
-        super().__init__()
 
     def __repr__(self) -> str:
         # No id where there is a name: the output of a cell should read the same when the cell is run again.
@@ -76,8 +83,7 @@ class RunPanel(Panel):
         source.read()
         self.interval_s = _LIVE_S if source.live else _QUIET_S
         just_ended, self._was_live = self._was_live and source.state.is_terminal, not source.state.is_terminal
-        if just_ended:
-            self.update_saved()
+        self.picture_due = self.picture_due or just_ended
         return {**source.sections, "can_retry": self._retry is not None}
 
     def streams(self, *, full: bool) -> tuple[dict[str, Any], list[bytes]]:
@@ -123,6 +129,54 @@ class RunPanel(Panel):
             raise RunStateError("This run has no such way out.", hint="Copy the Python beside it and run it in a cell.")
         again = self._retry(failure.suggestions[suggestion].changes)
         return {"id": again.id, "code": show_code(again.id)}
+
+
+class ChosenRunContent(Content):
+    """The run that the session has chosen, else the newest; another one when the choice changes."""
+
+    module = "run"
+
+    def __init__(self, studio: Host) -> None:
+        self._studio = studio
+        self._shown: RunContent | None = None
+        self._run_id: str | None = None
+
+    def __repr__(self) -> str:
+        return repr(self._shown) if self._shown else "RunPanel()"
+
+    def sections(self) -> dict[str, Any]:
+        """The run as it stands now, or that there is none."""
+        self._follow()
+        if self._shown is None:
+            self.interval_s = _QUIET_S
+            return {"empty": {"text": "There is no run yet. Train one, and it is shown here while it goes on."}}
+        found = self._shown.sections()
+        self.interval_s = self._shown.interval_s
+        return found
+
+    def streams(self, *, full: bool) -> tuple[dict[str, Any], list[bytes]]:
+        """Those of the run shown."""
+        return self._shown.streams(full=full) if self._shown else ({}, [])
+
+    def snapshot_html(self) -> str:
+        """The run as it stood when the notebook was saved."""
+        self._follow()
+        return self._shown.snapshot_html() if self._shown else ""
+
+    def find_command(self, name: str) -> Callable[..., Any] | None:
+        """A command of the run shown."""
+        return self._shown.find_command(name) if self._shown else None
+
+    def _follow(self) -> None:
+        wanted = self._studio.session.now.run_id
+        if wanted is None:
+            newest = self._studio.runs(limit=1).rows
+            wanted = newest[0].id if newest else None
+        if wanted != self._run_id and wanted is not None:
+            run = self._studio.run(wanted)
+            self._shown = RunContent(run, retry=lambda changes: self._studio.launch(run.spec, **changes))
+            self.renewed = True
+        self._run_id = wanted
 
 
 class _Source:

@@ -211,8 +211,8 @@ def show_code(run_folder: Path, *, width: str = "") -> str:
     """A cell that shows the panel of a run folder."""
     lines = [
         "from folder_run import FolderRun",
-        "from peft_studio.widgets import open_panel",
-        f"panel = open_panel('run', FolderRun({str(run_folder)!r}))",
+        "from peft_studio.widgets.run import RunPanel",
+        f"panel = RunPanel(FolderRun({str(run_folder)!r}))",
     ]
     return "\n".join([*lines, f"panel.layout.width = {width!r}" if width else "", "panel"])
 

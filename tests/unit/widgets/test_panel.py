@@ -6,21 +6,22 @@ from collections.abc import Callable
 from typing import Any
 
 from peft_studio.core.errors import RunStateError
-from peft_studio.widgets._panel import WIDGET_VIEW, Panel, command
+from peft_studio.widgets._content import Content, command
+from peft_studio.widgets._panel import WIDGET_VIEW, Panel
 from tests.unit.widgets.browser import Browser
 
 OpenBrowser = Callable[[Callable[[], Any]], Browser]
 
 
-class Counter(Panel):
+class Counter(Content):
     """A panel small enough to see through."""
 
+    module = "run"
     interval_s = 0.01
 
     def __init__(self) -> None:
         self.count = 0
         self.problem: Exception | None = None
-        super().__init__()
 
     def __repr__(self) -> str:
         return "Counter()"
@@ -55,9 +56,9 @@ class Counter(Panel):
 
 def test_changes_reach_the_page_without_being_asked_for(open_browser: OpenBrowser) -> None:
     """State that changes is sent; what stays the same is not sent again."""
-    browser = open_browser(Counter)
+    browser = open_browser(lambda: Panel(Counter()))
     browser.wait(lambda: browser.sections.get("count") == 0)
-    browser.panel.count = 5
+    browser.panel.content.count = 5
 
     browser.wait(lambda: browser.sections["count"] == 5)
     assert browser.sections["name"] == "counter"
@@ -65,14 +66,14 @@ def test_changes_reach_the_page_without_being_asked_for(open_browser: OpenBrowse
 
 def test_a_command_answers_with_its_value(open_browser: OpenBrowser) -> None:
     """The reply carries the id and the value."""
-    browser = open_browser(Counter)
+    browser = open_browser(lambda: Panel(Counter()))
 
     assert browser.command("add", by=3) == {"kind": "reply", "id": 1, "ok": True, "value": 3, "problem": None}
 
 
 def test_a_refusal_says_what_and_what_next(open_browser: OpenBrowser) -> None:
     """A StudioError arrives as message and hint."""
-    reply = open_browser(Counter).command("refuse")
+    reply = open_browser(lambda: Panel(Counter())).command("refuse")
 
     assert reply["ok"] is False
     assert reply["problem"] == {"message": "The run is completed.", "hint": "Launch a new one."}
@@ -80,7 +81,7 @@ def test_a_refusal_says_what_and_what_next(open_browser: OpenBrowser) -> None:
 
 def test_an_unexpected_error_is_shown_and_the_panel_lives_on(open_browser: OpenBrowser) -> None:
     """Nothing that goes wrong in a callback vanishes, and nothing else stops because of it."""
-    browser = open_browser(Counter)
+    browser = open_browser(lambda: Panel(Counter()))
 
     assert browser.command("break_down")["problem"]["message"] == "ZeroDivisionError: surprise"
     assert browser.command("add", by=1)["value"] == 1
@@ -88,27 +89,27 @@ def test_an_unexpected_error_is_shown_and_the_panel_lives_on(open_browser: OpenB
 
 def test_only_commands_can_be_called(open_browser: OpenBrowser) -> None:
     """A method that is no command, or wrong arguments, change nothing."""
-    browser = open_browser(Counter)
+    browser = open_browser(lambda: Panel(Counter()))
 
     for name in ("not_a_command", "close", "__init__", "nothing_such"):
         assert browser.command(name)["ok"] is False
     assert "by" in browser.command("add")["problem"]["message"]
-    assert browser.panel.count == 0
+    assert browser.panel.content.count == 0
 
 
 def test_a_problem_while_refreshing_is_shown_until_it_is_over(open_browser: OpenBrowser) -> None:
     """The panel says what is wrong, keeps trying, and takes the words back."""
-    browser = open_browser(Counter)
-    browser.panel.problem = OSError("disk gone")
+    browser = open_browser(lambda: Panel(Counter()))
+    browser.panel.content.problem = OSError("disk gone")
     browser.wait(lambda: (browser.sections.get("problem") or {}).get("message") == "OSError: disk gone")
-    browser.panel.problem = None
+    browser.panel.content.problem = None
 
     browser.wait(lambda: browser.sections["problem"] is None)
 
 
 def test_pull_sends_everything(open_browser: OpenBrowser) -> None:
     """A page that was loaded again gets all sections, though none has changed."""
-    browser = open_browser(Counter)
+    browser = open_browser(lambda: Panel(Counter()))
     browser.wait(lambda: "count" in browser.sections)
     browser.sections.clear()
     browser.command("pull")
@@ -118,7 +119,7 @@ def test_pull_sends_everything(open_browser: OpenBrowser) -> None:
 
 def test_bundle_has_every_form_and_no_address(open_browser: OpenBrowser) -> None:
     """A saved notebook has text and a picture; the text is the same each time."""
-    panel = open_browser(Counter).panel
+    panel = open_browser(lambda: Panel(Counter())).panel
     bundle = panel._repr_mimebundle_()
 
     assert bundle["text/plain"] == "Counter()"
@@ -128,7 +129,7 @@ def test_bundle_has_every_form_and_no_address(open_browser: OpenBrowser) -> None
 
 def test_clicks_may_come_on_the_thread_the_page_chose(open_browser: OpenBrowser) -> None:
     """Where ipykernel would send a widget's clicks to the thread that runs cells, the panel's comm says otherwise."""
-    panel = open_browser(Counter).panel
+    panel = open_browser(lambda: Panel(Counter())).panel
     hook = getattr(panel.comm, "_reply_subshell_for", None)
 
     assert hook is None or hook({}, "subshell-1") == "subshell-1"

@@ -1,4 +1,4 @@
-// The only code that touches the widget model. It speaks the protocol of widgets/_panel.py: numbered updates in, commands out.
+// The only code that touches the widget model. It speaks the protocol of widgets/_feed.py: numbered updates in, commands out.
 // Knows nothing of runs: it keeps named sections, and hands streams to whoever registered for them.
 
 export interface Model {
@@ -64,7 +64,7 @@ export class Bridge {
   private nextId = 1;
   private drawing = 0;
 
-  constructor(private model: Model) {
+  constructor(readonly model: Model) {
     model.on("msg:custom", this.receive);
     this.pull();
   }
@@ -126,7 +126,8 @@ export class Bridge {
   }
 
   private receive = (message: unknown, buffers: DataView[]): void => {
-    const one = message as Update | Reply;
+    const one = message as (Update | Reply) & { panel?: string };
+    if (one.panel) return; // for a panel inside this one
     this.heardAt = Date.now();
     if (one.kind === "reply") this.answers.get(one.id)?.(one);
     if (one.kind === "update") this.update(one, buffers);
@@ -136,7 +137,7 @@ export class Bridge {
   private update(update: Update, buffers: DataView[]): void {
     const expected = update.full || update.n === this.seen + 1;
     // Sections are whole in themselves and always welcome; additions to a stream only where they fit.
-    this.sections = { ...this.sections, ...update.sections };
+    this.sections = update.full ? update.sections : { ...this.sections, ...update.sections };
     if (!expected) return this.pull();
     this.seen = update.n;
     if (update.full) this.stopPulling();

@@ -3,7 +3,7 @@ import { type ComponentType, render } from "preact";
 import { Bridge, type Model } from "./bridge";
 import { BridgeContext } from "./hooks";
 
-interface Hooks {
+export interface Hooks {
   initialize: (props: { model: Model }) => () => void;
   render: (props: { el: HTMLElement }) => () => void;
 }

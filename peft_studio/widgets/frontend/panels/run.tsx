@@ -4,6 +4,8 @@ import type { Bridge } from "../bridge/bridge";
 import { useBridge, useCommands, useNow, useUnique } from "../bridge/hooks";
 import { definePanel } from "../bridge/panel";
 import { type Chunk, Points } from "../bridge/points";
+import { Empty } from "../ui/empty";
+import { keepKeys } from "../ui/keys";
 import type { Line } from "../ui/log";
 import { Skeleton } from "../ui/skeleton";
 import "../ui/tokens.css";
@@ -52,7 +54,7 @@ function RunPanel({ state: { points, lines } }: { state: Streams }) {
   return (
     <section class="ps" ref={box} aria-labelledby={titleId} onFocusIn={keepKeys}>
       {!ready ? (
-        <Skeleton said="Reading the run" />
+        view.empty ? <Empty icon="train" title="Run" titleId={titleId} text={view.empty.text} /> : <Skeleton said="Reading the run" />
       ) : (
         <>
           <Head view={view} silentFor={silent ? heardFor : null} titleId={titleId} commands={commands} />
@@ -76,11 +78,6 @@ function RunPanel({ state: { points, lines } }: { state: Streams }) {
       )}
     </section>
   );
-}
-
-/** Keys pressed on something of ours are not the notebook's shortcuts. It asks the element that has the focus, and nobody above it. */
-function keepKeys(event: FocusEvent): void {
-  if (event.target instanceof Element) event.target.setAttribute("data-lm-suppress-shortcuts", "true");
 }
 
 /** The panel's own width: charts are drawn to it, and one number cannot come from a container query. */

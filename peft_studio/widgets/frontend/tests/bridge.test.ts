@@ -1,4 +1,4 @@
-// The bridge against a kernel that sends what widgets/_panel.py would send, and loses what Jupyter may lose.
+// The bridge against a kernel that sends what widgets/_feed.py would send, and loses what Jupyter may lose.
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, mock, test } from "node:test";
 import { Bridge, CommandError } from "../bridge/bridge";

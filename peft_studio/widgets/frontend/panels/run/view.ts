@@ -104,4 +104,6 @@ export interface RunView {
   failure: Failure | null;
   code: string;
   can_retry: boolean;
+  /** Set, and nothing else, while there is no run to show. */
+  empty?: { text: string };
 }

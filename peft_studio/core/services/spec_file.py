@@ -1,0 +1,31 @@
+"""A spec as a file that people keep and pass on."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from peft_studio.core.defaults import ExplainedSpec
+from peft_studio.core.errors import SpecError
+from peft_studio.core.services.basis import localise
+from peft_studio.core.spec import RunSpec
+
+
+def save_spec(spec: RunSpec, path: str | os.PathLike[str]) -> Path:
+    """Write a spec. It holds no secret and no rows."""
+    target = Path(path)
+    target.write_text(spec.to_json(), encoding="utf-8")
+    return target
+
+
+def load_spec(path: str | os.PathLike[str]) -> tuple[ExplainedSpec, list[str]]:
+    """Read a spec file. The notes say what differs on this machine.
+
+    Raises:
+        SpecError: There is no such file, it is not a spec, or of a newer version.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except FileNotFoundError as exc:
+        raise SpecError(f"There is no file {path}.", hint="studio.export(spec, path) writes one.") from exc
+    return localise(ExplainedSpec.from_json(text), relative_to=Path(path).resolve().parent)

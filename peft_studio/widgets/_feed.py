@@ -1,0 +1,129 @@
+"""Keeps one page up to date with one content: updates out, commands in. The protocol that ``frontend/bridge`` speaks.
+
+    update    n, full, sections, streams     what has changed since the last one; ``full`` holds everything
+    reply     id, ok, value | problem        the answer to a command
+
+and from the browser ``command`` with id, name and args. Jupyter drops messages silently when too many come at once,
+and a page that is loaded again has heard none: updates are numbered, at most 20 a second, and a browser that misses
+one asks for a full one (``pull``).
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from peft_studio.core.errors import StudioError
+from peft_studio.widgets._content import Content
+from peft_studio.widgets._refresh import REFRESHER
+from peft_studio.widgets._text import plain
+
+KEYFRAME_S = 10.0  # a page that was loaded again while a cell runs cannot ask; it is right again after this long
+ERRORS: deque[Exception] = deque(maxlen=100)  # what went wrong on threads of ours, newest last: ``studio.errors``
+
+_log = logging.getLogger("peft_studio")
+Send = Callable[[dict[str, Any], list[bytes]], None]
+
+
+class Feed:
+    """One content and the way to its page. ``send`` may be called on any thread. ``after`` is called after each refresh."""
+
+    def __init__(self, content: Content, send: Send, *, after: Callable[[Content], None] | None = None) -> None:
+        self.content = content
+        self._send, self._after = send, after
+        self._updates = threading.RLock()  # over all that the content reads and sends
+        self._number = 0
+        self._full_at = -KEYFRAME_S  # when everything was last sent, on the monotonic clock
+        self._sent: dict[str, Any] = {}
+        REFRESHER.watch(self)
+
+    @property
+    def interval_s(self) -> float:
+        """Seconds between refreshes, as the content now wants them."""
+        return self.content.interval_s
+
+    def refresh(self, *, full: bool = False) -> None:
+        """Send what has changed. A problem on the way is shown in the panel; the next call tries again."""
+        with self._updates:
+            _, problem = self.guard(lambda: self._update(full=full))
+            if problem != self._sent.get("problem"):
+                self._send_update({"problem": problem}, {}, [])
+            if self._after:
+                self._after(self.content)
+
+    def _update(self, *, full: bool) -> None:
+        sections = self.content.sections()
+        changing = self._number == 0 or self.interval_s < 1.0
+        full = full or self.content.renewed or (changing and time.monotonic() - self._full_at >= KEYFRAME_S)
+        self.content.renewed = False
+        streams, blocks = self.content.streams(full=full)
+        changed = {
+            name: value
+            for name, value in sections.items()
+            if full or name not in self._sent or self._sent[name] != value
+        }
+        if full or changed or streams:
+            self._send_update(changed, streams, blocks, full=full)
+
+    def _send_update(
+        self, sections: dict[str, Any], streams: dict[str, Any], blocks: list[bytes], *, full: bool = False
+    ) -> None:
+        if full and (problem := self._sent.get("problem")):
+            sections = {**sections, "problem": problem}  # a full update replaces all that the page has
+        self._number += 1
+        self._full_at = time.monotonic() if full else self._full_at
+        message = {"kind": "update", "n": self._number, "full": full, "sections": sections, "streams": streams}
+        self._send(message, blocks)
+        self._sent.update(sections)
+
+    def receive(self, message: Any) -> None:
+        """Take a message of the page. A command is obeyed on a thread of its own."""
+        if isinstance(message, dict) and message.get("kind") == "command":
+            threading.Thread(target=self._obey, args=(message,), name="peft-studio-command", daemon=True).start()
+
+    def _obey(self, message: dict[str, Any]) -> None:
+        name, args = str(message.get("name")), message.get("args")
+        value, problem = self.guard(lambda: self._call(name, args if isinstance(args, dict) else {}))
+        self._send(
+            {"kind": "reply", "id": message.get("id"), "ok": problem is None, "value": value, "problem": problem}, []
+        )
+
+    def _call(self, name: str, args: dict[str, Any]) -> Any:
+        if name == "pull":  # a browser has just come, or has missed an update
+            return self.refresh(full=True)
+        method = self.content.find_command(name)
+        if method is None:
+            raise StudioError(
+                f"This panel has no command {name!r}.",
+                hint="Run the cell again: the page may be older than the kernel.",
+            )
+        value = method(**args)
+        self.refresh()  # what the click has changed is on the page before its answer
+        return value
+
+    def guard(self, work: Callable[[], Any]) -> tuple[Any, dict[str, str] | None]:
+        """The value, or the problem as the panel shows it.
+
+        Whatever goes wrong on a thread of ours would else be seen by nobody.
+        """
+        try:
+            return work(), None
+        except StudioError as exc:
+            ERRORS.append(exc)
+            return None, {"message": plain(exc.message), "hint": plain(exc.hint)}
+        except Exception as exc:  # noqa: BLE001 - the panel's boundary: shown where the click was
+            ERRORS.append(exc)
+            _log.warning("a panel's %s failed", type(self.content).__name__, exc_info=True)
+            return None, {
+                "message": plain(f"{type(exc).__name__}: {exc}"),
+                "hint": "This is unexpected. studio.errors has it, and the kernel's log the trace.",
+            }
+
+    def close(self) -> None:
+        """End the updates."""
+        REFRESHER.forget(self)
+        self.content.close()

@@ -1,0 +1,47 @@
+"""What panels ask of the studio that shows them. The studio itself is above this package and is handed in."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from peft_studio.core.chat import Chat
+    from peft_studio.core.data import Dataset
+    from peft_studio.core.defaults import ExplainedSpec
+    from peft_studio.core.services.check import Check
+    from peft_studio.core.services.run import Run
+    from peft_studio.core.services.runs import RunList
+    from peft_studio.core.session import Session
+
+
+class Host(Protocol):
+    """The part of the studio's face that panels use; see ``Studio`` for what each does."""
+
+    @property
+    def home(self) -> Path: ...
+
+    @property
+    def session(self) -> Session: ...
+
+    def data(self, source: Any, *, columns: Mapping[str, str] | None = None, format: str | None = None,
+             split: float = 0.0, seed: int = 0) -> Dataset: ...  # fmt: skip
+
+    def spec(self, *, model: str, data: Any, **fields: Any) -> ExplainedSpec: ...
+
+    def check(self, spec: ExplainedSpec) -> Check: ...
+
+    def launch(self, spec: ExplainedSpec, *, compute: str = "local", **changes: Any) -> Run: ...
+
+    def run(self, run_id: str) -> Run: ...
+
+    def runs(self, *, status: str | None = None, provider: str | None = None, since: Any = None, text: str = "",
+             limit: int = 50) -> RunList: ...  # fmt: skip
+
+    def chat(self, model: str, *, adapters: Mapping[str, Any] | None = None, **options: Any) -> Chat: ...
+
+    def export(self, spec_or_run: Any, path: str | os.PathLike[str]) -> Path: ...
+
+    def load(self, path: str | os.PathLike[str]) -> tuple[ExplainedSpec, Sequence[str]]: ...

@@ -1,0 +1,72 @@
+// Panels inside the studio: each is a module of its own, as in a cell, and talks over the studio's one model. Its messages carry its name.
+import type { Bridge, Model } from "./bridge";
+import type { Hooks } from "./panel";
+
+type Listener = (message: unknown, buffers: DataView[]) => void;
+
+/** The model as a panel inside sees it: only what is addressed to it. */
+class InnerModel implements Model {
+  private heard = new Map<Listener, Listener>();
+
+  constructor(
+    private outer: Model,
+    private name: string,
+  ) {}
+
+  on(event: "msg:custom", listener: Listener): void {
+    const mine: Listener = (message, buffers) => {
+      if ((message as { panel?: string }).panel === this.name) listener({ ...(message as object), panel: undefined }, buffers);
+    };
+    this.heard.set(listener, mine);
+    this.outer.on(event, mine);
+  }
+
+  off(event: "msg:custom", listener: Listener): void {
+    const mine = this.heard.get(listener);
+    if (mine) this.outer.off(event, mine);
+    this.heard.delete(listener);
+  }
+
+  send(content: unknown): void {
+    this.outer.send({ ...(content as object), panel: this.name });
+  }
+}
+
+export interface Opened {
+  hooks: Hooks;
+  css: string;
+}
+
+/** The panels opened so far. Loaded once a model, drawn in any number of views. */
+export class Inner {
+  private opened = new Map<string, Promise<Opened>>();
+  private endings: (() => void)[] = [];
+
+  constructor(private bridge: Bridge) {}
+
+  open(name: string): Promise<Opened> {
+    const known = this.opened.get(name);
+    if (known) return known;
+    const opening = this.load(name);
+    this.opened.set(name, opening);
+    opening.catch(() => this.opened.delete(name)); // the next click tries again
+    return opening;
+  }
+
+  close(): void {
+    for (const end of this.endings) end();
+  }
+
+  private async load(name: string): Promise<Opened> {
+    const { esm, css } = (await this.bridge.command("load", { panel: name })) as { esm: string; css: string };
+    const address = URL.createObjectURL(new Blob([esm], { type: "text/javascript" }));
+    try {
+      const module = (await import(address)) as { default: () => Hooks };
+      const hooks = module.default();
+      this.endings.push(hooks.initialize({ model: new InnerModel(this.bridge.model, name) }));
+      return { hooks, css };
+    } finally {
+      URL.revokeObjectURL(address);
+    }
+  }
+}
