@@ -1,8 +1,8 @@
 // What stands first: the state, the name, and what can be done now. Stopping asks before it acts.
-import type { ComponentChildren } from "preact";
 import { useState } from "preact/hooks";
 import { useBridge, type useCommands } from "../../bridge/hooks";
-import { Button, CopyButton, IconButton } from "../../ui/button";
+import { Button, IconButton } from "../../ui/button";
+import { Code } from "../../ui/code";
 import { Dialog } from "../../ui/dialog";
 import * as format from "../../ui/format";
 import { State, stateWord } from "../../ui/state";
@@ -72,18 +72,6 @@ export function Head({ view, silentFor, titleId, commands }: HeadProps) {
         {silentFor === null ? stateWord(head) : "No sign of life from the run"}
       </p>
     </>
-  );
-}
-
-export function Code({ text, label, children }: { text: string; label: string; children?: ComponentChildren }) {
-  return (
-    <div class="ps-code">
-      <pre tabIndex={0} aria-label={label}>
-        {text}
-      </pre>
-      <CopyButton text={text} />
-      {children}
-    </div>
   );
 }
 

@@ -5,7 +5,7 @@ import type { Problem } from "../../bridge/bridge";
 import { Button, CopyButton } from "../../ui/button";
 import * as format from "../../ui/format";
 import { Notice } from "../../ui/notice";
-import { Code } from "./head";
+import { Code } from "../../ui/code";
 import type { Change, Failure, RunView, Warning } from "./view";
 
 const SHOWN = 2; // more fold away

@@ -1,0 +1,85 @@
+// Small controls: text, number, choice. They report when a person has finished (change), not on every key, unless `live`.
+import type { ComponentChildren } from "preact";
+import { Icon, type IconName } from "./icon";
+
+interface InputProps {
+  value: string;
+  label: string;
+  /** Hidden labels are read out; the panel shows its own words beside the control. */
+  placeholder?: string;
+  icon?: IconName;
+  /** After the value, inside the control. */
+  unit?: string;
+  kind?: "text" | "number" | "search";
+  live?: boolean;
+  /** What is wrong with it; shown below by the panel, announced here. */
+  invalid?: boolean;
+  describedBy?: string;
+  onChange: (value: string) => void;
+}
+
+export function Input({ value, label, placeholder, icon, unit, kind = "text", live, invalid, describedBy, onChange }: InputProps) {
+  const take = (event: Event): void => onChange((event.target as HTMLInputElement).value);
+  return (
+    <span class="ps-in">
+      {icon && <Icon name={icon} hue="muted" />}
+      <input
+        type={kind === "number" ? "text" : kind}
+        inputMode={kind === "number" ? "decimal" : undefined}
+        value={value}
+        placeholder={placeholder}
+        aria-label={label}
+        aria-invalid={invalid ? "true" : undefined}
+        aria-describedby={describedBy}
+        spellcheck={false}
+        autocomplete="off"
+        {...(live ? { onInput: take } : { onChange: take })}
+      />
+      {unit && <span class="ps-muted ps-s">{unit}</span>}
+    </span>
+  );
+}
+
+export interface Option {
+  value: string;
+  title: string;
+  /** Why it cannot be chosen now. */
+  reason?: string | undefined;
+}
+
+/** The browser's own select: it works with every keyboard, reader and theme. */
+export function Select({ value, options, label, describedBy, onChange }: { value: string; options: Option[]; label: string; describedBy?: string; onChange: (value: string) => void }) {
+  return (
+    <select class="ps-select" value={value} aria-label={label} aria-describedby={describedBy} onChange={(event) => onChange((event.target as HTMLSelectElement).value)}>
+      {options.map((one) => (
+        <option key={one.value} value={one.value} disabled={one.reason !== undefined} title={one.reason}>
+          {one.title}
+        </option>
+      ))}
+    </select>
+  );
+}
+
+/** A choice of few, side by side. */
+export function Segmented({ value, options, label, onChange }: { value: string; options: Option[]; label: string; onChange: (value: string) => void }) {
+  return (
+    <span class="ps-seg" role="radiogroup" aria-label={label}>
+      {options.map((one) => (
+        <label key={one.value}>
+          <input type="radio" checked={one.value === value} onChange={() => onChange(one.value)} />
+          {one.title}
+        </label>
+      ))}
+    </span>
+  );
+}
+
+/** A word in a frame, with its icon: a verdict. */
+export function Badge({ hue, icon, children }: { hue: "ok" | "warn" | "error" | "info" | "muted"; icon: IconName; children: ComponentChildren }) {
+  return (
+    <span class={`ps-badge ps-badge-${hue}`}>
+      <Icon name={icon} hue={hue} />
+      {children}
+    </span>
+  );
+}
