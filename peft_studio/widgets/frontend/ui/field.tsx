@@ -24,7 +24,8 @@ export function Input({ value, label, placeholder, icon, unit, kind = "text", li
     <span class="ps-in">
       {icon && <Icon name={icon} hue="muted" />}
       <input
-        type={kind === "number" ? "text" : kind}
+        type="text"
+        role={kind === "search" ? "searchbox" : undefined}
         inputMode={kind === "number" ? "decimal" : undefined}
         value={value}
         placeholder={placeholder}
