@@ -93,7 +93,9 @@ def test_a_loss_that_explodes_is_stopped_and_its_cure_works(studio: Studio, make
 def test_out_of_memory(studio: Studio, make_spec: MakeSpec, tmp_path: Path) -> None:
     """A trainer whose first step needs more memory than it may have: named as such, with less at once as the way on."""
     rows = write_rows(tmp_path / "many.jsonl", 4096)
-    run = studio.launch(make_spec(data=str(rows), batch_size=2048, max_length=256))  # a step takes seconds, and over a GB
+    run = studio.launch(
+        make_spec(data=str(rows), batch_size=2048, max_length=256)
+    )  # a step takes seconds, and over a GB
     wait_for(lambda: run.read()[0].plan is not None, "the plan, which comes just before the first step")
     (trainer,) = processes(run, "train")
     most = trainer.memory_info().vms + 400 * 2**20  # room for threads, not for the step
