@@ -112,6 +112,12 @@ class RunIndex:
         with self._open() as index:
             return [RunRow(*row) for row in index.execute(select, (*values, count, start))]
 
+    def find(self, run_id: str) -> RunRow | None:
+        """The row of a run."""
+        with self._open() as index:
+            row = index.execute(f"SELECT {', '.join(COLUMNS)} FROM runs WHERE id = ?", (run_id,)).fetchone()  # noqa: S608  names are ours
+        return RunRow(*row) if row else None
+
     def count(self, query: RunQuery) -> int:
         """How many match."""
         where, values = query.where()

@@ -22,7 +22,7 @@ def build_lines(events: Iterable[ev.Event]) -> Iterator[ev.Logged]:
 
 def shows(line: ev.Logged, level: str, contains: str) -> bool:
     """Whether a line is at or above a level and contains a text, in any case."""
-    return LEVELS.index(line.level) >= LEVELS.index(level) and contains.casefold() in line.text.casefold()  # type: ignore[arg-type]
+    return LEVELS.index(line.level) >= LEVELS.index(level) and contains.casefold() in line.text.casefold()
 
 
 def _line(event: ev.Event, level: ev.Level, text: str, hint: str) -> ev.Logged:
