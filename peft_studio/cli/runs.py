@@ -10,7 +10,7 @@ from dataclasses import asdict
 from peft_studio._studio import Studio
 from peft_studio.cli import figures
 from peft_studio.cli.terminal import Line, Terminal, cells, fit
-from peft_studio.core.runs.store import RunRow
+from peft_studio.core.runs.index import RunRow
 from peft_studio.widgets._text import plain
 
 GAP = "  "

@@ -53,4 +53,6 @@ def find_step(name: str) -> Step:
     return STEPS[name]
 
 
+register(Step("runs", "Runs", "peft_studio.widgets.runs:RunsContent"))
 register(Step("run", "Run", "peft_studio.widgets.run:ChosenRunContent"))
+register(Step("logs", "Logs", "peft_studio.widgets.logs:LogsContent"))

@@ -6,17 +6,15 @@ whoever lists refreshes rows of runs that are not finished, and adds folders the
 
 from __future__ import annotations
 
-import contextlib
-import sqlite3
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Sequence
 from pathlib import Path
 
 from peft_studio.core.errors import RunNotFound, SpecError
 from peft_studio.core.ids import is_run_id, new_run_id
 from peft_studio.core.runs import events as ev
 from peft_studio.core.runs.folder import RunFolder
+from peft_studio.core.runs.index import RunIndex, RunQuery, RunRow
 from peft_studio.core.runs.log import EventLogWriter, read_events
 from peft_studio.core.runs.metrics import Row, read_metrics
 from peft_studio.core.runs.state import TERMINAL, RunState, fold
@@ -24,26 +22,8 @@ from peft_studio.core.runs.watch import current_standing
 from peft_studio.core.spec import RunSpec
 from peft_studio.core.system import is_locked, sync_folder, write_private
 
-
-@dataclass(frozen=True, slots=True)
-class RunRow:
-    """One line of a list of runs. Times in seconds since 1970; None where nothing is known yet."""
-
-    id: str
-    name: str
-    state: str
-    model: str
-    method: str
-    provider: str
-    created_at: float
-    last_at: float
-    step: int | None
-    total_steps: int | None
-    loss: float | None
-    eval_loss: float | None
-
-
-COLUMNS = tuple(column.name for column in fields(RunRow))
+_SETTLED_NS = 2_000_000_000  # file systems tell times no finer than this: a folder changed later may change unseen
+_BEING_MADE_S = 60.0  # a folder that cannot be read yet is looked at again for so long
 
 
 class RunStore:
@@ -53,6 +33,7 @@ class RunStore:
         self.home = home
         self.runs = home / "runs"
         self.runs.mkdir(parents=True, exist_ok=True)
+        self.index = RunIndex(home / "index.sqlite")
 
     def create(self, spec: RunSpec) -> RunFolder:
         """Make the folder of a new run, durably: spec and first event are on disk when this returns. Nothing is started."""
@@ -84,14 +65,12 @@ class RunStore:
         """Write a run's row and return it. State and last metrics rows are read from the folder unless the caller has them."""
         state = state or fold(read_events(folder.events))
         row = build_row(folder, state, read_metrics(folder.metrics) if tail is None else tail)
-        with self._index() as index:
-            index.execute(_PUT, tuple(asdict(row).values()))
+        self.index.put([row])
         return row
 
     def forget(self, run_id: str) -> None:
         """Take a run off the index, after its folder is gone."""
-        with self._index() as index:
-            index.execute("DELETE FROM runs WHERE id = ?", (run_id,))
+        self.index.put([], gone=[run_id])
 
     def list_rows(
         self,
@@ -103,51 +82,34 @@ class RunStore:
         limit: int = 50,
     ) -> list[RunRow]:
         """Runs that match, newest first. Rows of unfinished runs are brought up to date before they are filtered."""
-        self._catch_up()
-        where, values = ["1"], list[object]()
-        for column, value in (("state", status), ("provider", provider)):
-            if value is not None:
-                where.append(f"{column} = ?")
-                values.append(value)
-        if since_at is not None:
-            where.append("created_at >= ?")
-            values.append(since_at)
-        if text:
-            where.append("(id || ' ' || name || ' ' || model || ' ' || method) LIKE ? ESCAPE '\\'")
-            values.append("%" + text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%")
-        query = f"SELECT {', '.join(COLUMNS)} FROM runs WHERE {' AND '.join(where)} ORDER BY created_at DESC, id DESC LIMIT ?"  # noqa: S608  column names are ours
-        with self._index() as index:
-            return [RunRow(*row) for row in index.execute(query, (*values, limit))]
+        self.catch_up()
+        return self.index.page(RunQuery(status, provider, since_at, text), 0, limit)
 
-    def _catch_up(self) -> None:
-        """Add folders the index lacks, drop rows whose folder is gone, refresh unfinished rows that no living agent keeps fresh."""
-        with self._index() as index:
-            known = dict(index.execute("SELECT id, state FROM runs"))
-        there = {entry.name for entry in self.runs.iterdir() if is_run_id(entry.name)}
-        unsure = (RunFolder(self.runs / run_id) for run_id in there if known.get(run_id) not in TERMINAL)
+    def catch_up(self) -> None:
+        """Add folders the index lacks, drop rows whose folder is gone, refresh unfinished rows that no living agent keeps fresh.
+
+        The folders are listed only when one has come or gone since the last listing, and only those of unfinished runs are read.
+        """
+        changed_ns = self.runs.stat().st_mtime_ns
+        same = changed_ns == self.index.listed()
+        known = self.index.states(unfinished=same)
+        there = known.keys() if same else {entry.name for entry in self.runs.iterdir() if is_run_id(entry.name)}
+        unsure = [RunFolder(self.runs / run_id) for run_id in there if known.get(run_id) not in TERMINAL]
         # Rows are built before the index is held: reading folders takes long, and agents want to write meanwhile.
-        rows = [row for folder in unsure if (row := _look(folder, listed=folder.id in known))]
-        if not rows and known.keys() <= there:
-            return
-        with self._index() as index:
-            index.execute("BEGIN IMMEDIATE")
-            index.executemany("DELETE FROM runs WHERE id = ?", [(run_id,) for run_id in known.keys() - there])
-            index.executemany(_PUT, [tuple(asdict(row).values()) for row in rows])
-            index.execute("COMMIT")
+        found = {folder.id: _look(folder, listed=folder.id in known) for folder in unsure}
+        rows, gone = [row for row in found.values() if row], known.keys() - there
+        unread = [folder for folder in unsure if folder.id not in known and found[folder.id] is None]
+        settled = time.time_ns() - changed_ns > _SETTLED_NS and not any(map(_may_be_in_the_making, unread))
+        listed = changed_ns if settled and not same else None
+        if rows or gone or listed is not None:
+            self.index.put(rows, gone=gone, listed=listed)
 
-    @contextlib.contextmanager
-    def _index(self) -> Iterator[sqlite3.Connection]:
-        path = self.home / "index.sqlite"
-        try:
-            index = _open_index(path)
-        except sqlite3.OperationalError:
-            raise  # locked, or no room: the file itself is sound
-        except sqlite3.DatabaseError:  # damaged, or no database: it is only an index
-            for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):
-                path.with_name(name).unlink(missing_ok=True)
-            index = _open_index(path)
-        with contextlib.closing(index):
-            yield index
+
+def _may_be_in_the_making(folder: RunFolder) -> bool:
+    try:
+        return time.time() - folder.path.stat().st_mtime < _BEING_MADE_S
+    except FileNotFoundError:
+        return False
 
 
 def _look(folder: RunFolder, *, listed: bool) -> RunRow | None:
@@ -164,18 +126,6 @@ def _look(folder: RunFolder, *, listed: bool) -> RunRow | None:
         return None
 
 
-def _open_index(path: Path) -> sqlite3.Connection:
-    index = sqlite3.connect(path, timeout=10, isolation_level=None)
-    try:
-        index.execute("PRAGMA journal_mode=WAL")
-        index.execute("PRAGMA synchronous=NORMAL")  # rows that a power cut takes are built again
-        index.execute(_SCHEMA)
-    except sqlite3.Error:
-        index.close()
-        raise
-    return index
-
-
 def build_row(folder: RunFolder, state: RunState, rows: Sequence[Row]) -> RunRow:
     """A run's line in the list. ``rows`` are its metrics, or the last few of them."""
     spec = folder.load_spec()
@@ -184,13 +134,19 @@ def build_row(folder: RunFolder, state: RunState, rows: Sequence[Row]) -> RunRow
         id=folder.id, name=state.name or spec.name, state=current_standing(folder, state, now=time.time()).state,
         model=spec.model, method=spec.method, provider="local", created_at=state.created_at, last_at=state.last_at,
         step=rows[-1].step if rows else None, total_steps=state.plan.total_steps if state.plan else None,
-        loss=loss, eval_loss=state.evaluations[-1].loss if state.evaluations else None,
+        loss=loss, eval_loss=state.evaluations[-1].loss if state.evaluations else None, rank=spec.rank,
+        time_s=sum((p.ended_at or state.last_at) - p.began_at for p in state.phases) if state.phases else None,
+        reason=_reason(state),
     )  # fmt: skip
 
 
-_PUT = f"INSERT OR REPLACE INTO runs ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608  names are ours
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS runs (
-  id TEXT PRIMARY KEY, name TEXT, state TEXT, model TEXT, method TEXT, provider TEXT, created_at REAL, last_at REAL,
-  step INTEGER, total_steps INTEGER, loss REAL, eval_loss REAL
-)"""
+def _reason(state: RunState) -> str:
+    """Why a run is as it is, in a few words: ``out of memory, step 1``, ``saved at step 1180``."""
+    if state.failure:
+        where = f", step {state.failure.step}" if state.failure.step is not None else ""
+        return state.failure.code.replace("_", " ") + where
+    if state.state == "stopped":
+        if state.adapter:
+            return f"saved at step {state.adapter.step}"
+        return f"checkpoint at step {state.checkpoints[-1].step}" if state.checkpoints else "nothing saved"
+    return state.detail[:200]

@@ -17,6 +17,7 @@ from peft_studio.core.runs import events as ev
 from peft_studio.core.runs.adapter import Adapter
 from peft_studio.core.runs.checkpoints import checkpoint_path, find_newest, list_steps, verify
 from peft_studio.core.runs.folder import RunFolder
+from peft_studio.core.runs.lines import build_lines, shows
 from peft_studio.core.runs.log import EventLogReader, read_events
 from peft_studio.core.runs.metrics import merge_steps, read_metrics
 from peft_studio.core.runs.state import LIVE, RunState, Standing, fold
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     import plotly.graph_objects
 
 POLL_S = 0.2
-LEVELS = ("debug", "info", "warning", "error")
 
 
 class Run:
@@ -141,10 +141,8 @@ class Run:
             time.sleep(POLL_S)
 
     def logs(self, level: str = "debug", contains: str = "") -> list[ev.Logged]:
-        """Log lines at or above a level whose text contains ``contains``."""
-        least = LEVELS.index(level)
-        found = (event for event in read_events(self.folder.events) if isinstance(event, ev.Logged))
-        return [event for event in found if LEVELS.index(event.level) >= least and contains in event.text]
+        """Log lines at or above a level whose text contains ``contains``, in any case; warnings and a failure are lines too."""
+        return [line for line in build_lines(read_events(self.folder.events)) if shows(line, level, contains)]
 
     def wait(self, timeout: float | None = None) -> Run:
         """Wait until the run has ended and return it. Interrupting the wait does not stop the run.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from peft_studio.core.errors import StudioError
 from peft_studio.core.markup import block, table
-from peft_studio.core.runs.store import RunRow
+from peft_studio.core.runs.index import RunRow
 from peft_studio.core.services.run import Run
 
 if TYPE_CHECKING:

@@ -99,3 +99,16 @@ export function clock(at: number, now = Date.now()): string {
 export function fullTime(at: number): string {
   return new Date(at * 1000).toLocaleString("en-GB", { dateStyle: "full", timeStyle: "long" });
 }
+
+/** When something began, short: the time of today, else the day, with its year when that is another. */
+export function began(at: number, now = Date.now()): string {
+  const [then, today] = [new Date(at * 1000), new Date(now)];
+  if (then.toDateString() === today.toDateString()) return then.toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit" });
+  const sameYear = then.getFullYear() === today.getFullYear();
+  return then.toLocaleDateString("en-GB", sameYear ? { weekday: "short", day: "numeric", month: "short" } : { day: "numeric", month: "short", year: "numeric" }).replace(",", "");
+}
+
+/** The name a method goes by. */
+export function method(name: string): string {
+  return { lora: "LoRA", qlora: "QLoRA", dora: "DoRA", pissa: "PiSSA", rslora: "rsLoRA" }[name] ?? name;
+}

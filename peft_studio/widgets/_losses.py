@@ -1,0 +1,113 @@
+"""Loss curves of many runs, read only when somebody looks at them and again only where a file has grown.
+
+What is drawn in a row of a table is kept for many runs, the curve it was made from for few.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from peft_studio.core.runs.metrics import MetricsReader
+from peft_studio.widgets._curve import Bucket, Curve
+from peft_studio.widgets._pace import Pace
+from peft_studio.widgets._snapshot import smoothed
+
+_CURVES, _SPARKS = 64, 2000  # how many are kept
+_POINTS = 48  # of a sparkline: one a pixel and a half
+_SMOOTH = 0.9
+_Kept = TypeVar("_Kept")
+_HEIGHT = 1000  # sparklines travel as whole numbers from 0 to this
+
+
+@dataclass(slots=True)
+class Loss:
+    """One run's curve, followed from where it was left."""
+
+    path: Path
+    reader: MetricsReader
+    curve: Curve = field(default_factory=Curve)
+    pace: Pace = field(default_factory=Pace)
+
+    def read(self) -> None:
+        """Take in new rows. After a resume, read again: joined rows cannot be taken apart."""
+        rows = self.reader.read()
+        if self.reader.rewound_to is not None and self.curve.last_step > self.reader.rewound_to:
+            self.reader, self.curve, self.pace = MetricsReader(self.path), Curve(), Pace()
+            rows = self.reader.read()
+        self.curve.add(rows)
+        self.pace.add(rows)
+
+    def buckets(self) -> list[Bucket]:
+        """Those that have a loss."""
+        return [bucket for bucket in self.curve.buckets if not math.isnan(bucket.mean)]
+
+    def points(self, most: int) -> list[tuple[float, float]]:
+        """Step and smoothed loss at no more than ``most`` places, the first and the last among them."""
+        buckets = self.buckets()
+        values = smoothed(buckets, _SMOOTH if len(buckets) > 100 else 0.6)
+        every = max(1.0, (len(buckets) - 1) / (most - 1))
+        places = sorted({min(len(buckets) - 1, round(at * every)) for at in range(min(most, len(buckets)))})
+        return [(buckets[at].step, values[at]) for at in places]
+
+
+class Losses:
+    """Curves and sparklines by run id. Used by one thread at a time."""
+
+    def __init__(self) -> None:
+        self._curves: OrderedDict[str, tuple[int, Loss]] = OrderedDict()
+        self._sparks: OrderedDict[str, tuple[int, list[int]]] = OrderedDict()
+
+    def read(self, folders: Iterable[tuple[str, Path]], *, within_s: float) -> bool:
+        """Bring sparklines up to date, given id and metrics file; True when there was time for all of them."""
+        until = time.monotonic() + within_s
+        for run_id, path in folders:
+            size = _size(path)
+            if self._sparks.get(run_id, (-1, []))[0] == size:
+                self._sparks.move_to_end(run_id)
+                continue
+            if time.monotonic() > until:
+                return False
+            _keep(self._sparks, run_id, (size, _spark(self.find(run_id, path))), _SPARKS)
+        return True
+
+    def spark(self, run_id: str) -> list[int] | None:
+        """What was last read of a run, as heights; None when nothing was."""
+        found = self._sparks.get(run_id)
+        return found[1] if found else None
+
+    def find(self, run_id: str, path: Path) -> Loss:
+        """The curve of a run as it stands now."""
+        size = _size(path)
+        read, loss = self._curves.get(run_id) or (-1, Loss(path, MetricsReader(path)))
+        if read != size:
+            loss.read()
+        _keep(self._curves, run_id, (size, loss), _CURVES)
+        return loss
+
+
+def _spark(loss: Loss) -> list[int]:
+    values = [value for _, value in loss.points(_POINTS) if math.isfinite(value)]
+    if len(values) < 2:
+        return []
+    low, high = min(values), max(values)
+    return [round((value - low) / ((high - low) or 1) * _HEIGHT) for value in values]
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def _keep(cache: OrderedDict[str, _Kept], run_id: str, value: _Kept, most: int) -> None:
+    cache[run_id] = value
+    cache.move_to_end(run_id)
+    while len(cache) > most:
+        cache.popitem(last=False)

@@ -1,0 +1,81 @@
+// Smoothed losses of a few runs over one another, by step. Colour, dash and the name in the legend tell them apart.
+import { useEffect, useRef, useState } from "preact/hooks";
+import { count, tick } from "../../ui/format";
+import { Swatch } from "../../ui/swatch";
+import { type ComparedRun, nameOf } from "./view";
+
+const [HEIGHT, LEFT, RIGHT, TOP, BOTTOM] = [220, 40, 8, 8, 22];
+const DASHES = [undefined, "6 3", "2 3", "8 3 2 3"];
+export const colorOf = (at: number): string => `var(--ps-s${(at % 8) + 1})`;
+export const dashOf = (at: number): string | undefined => DASHES[at % DASHES.length];
+
+/** Round values between two numbers, about `most` of them, and the distance between neighbours. */
+export function ticks(low: number, high: number, most: number): { at: number[]; step: number } {
+  const rough = (high - low || 1) / most;
+  const power = 10 ** Math.floor(Math.log10(rough));
+  const step = power * ([1, 2, 5, 10].find((size) => size * power >= rough) ?? 10);
+  const from = Math.ceil(low / step - 1e-9);
+  return { at: Array.from({ length: Math.floor(high / step + 1e-9) - from + 1 }, (_, index) => (from + index) * step), step };
+}
+
+export function Overlay({ runs }: { runs: ComparedRun[] }) {
+  const box = useRef<HTMLDivElement>(null);
+  const [width, setWidth] = useState(600);
+  useEffect(() => {
+    if (!box.current) return;
+    const watch = new ResizeObserver(([entry]) => entry && setWidth(Math.max(160, entry.contentRect.width)));
+    watch.observe(box.current);
+    return () => watch.disconnect();
+  }, []);
+  return (
+    <div ref={box}>
+      <p class="ps-legend">
+        {runs.map((run, at) => (
+          <span key={run.id}>
+            <Swatch color={colorOf(at)} dash={dashOf(at)} />
+            <bdi class="ps-cut">{nameOf(run)}</bdi>
+          </span>
+        ))}
+      </p>
+      <Lines runs={runs} width={width} />
+    </div>
+  );
+}
+
+function Lines({ runs, width }: { runs: ComparedRun[]; width: number }) {
+  const points = runs.flatMap((run) => run.points);
+  if (points.length < 2) return <p class="ps-muted ps-s">These runs have no losses to draw yet.</p>;
+  const losses = points.map(([, loss]) => loss);
+  const [low, high, end] = [Math.min(...losses), Math.max(...losses), Math.max(...points.map(([step]) => step))];
+  const x = (step: number): number => LEFT + (step / (end || 1)) * (width - LEFT - RIGHT);
+  const y = (loss: number): number => TOP + ((high - loss) / (high - low || 1)) * (HEIGHT - TOP - BOTTOM);
+  const [rows, columns] = [ticks(low, high, 4), ticks(0, end, width < 420 ? 3 : 6)];
+  const said = runs.map((run) => `${nameOf(run)} ends at ${run.points.at(-1)?.[1].toFixed(3) ?? "no loss"}`).join(", ");
+  return (
+    <svg class="ps-overlay" width={width} height={HEIGHT} role="img" aria-label={`Smoothed training loss by step: ${said}`}>
+      {rows.at.map((loss) => (
+        <g key={loss}>
+          <path class="ps-gridline" d={`M${LEFT} ${y(loss)}H${width - RIGHT}`} />
+          <text x={LEFT - 6} y={y(loss) + 4} text-anchor="end">
+            {tick(loss, rows.step)}
+          </text>
+        </g>
+      ))}
+      <path class="ps-baseline" d={`M${LEFT} ${HEIGHT - BOTTOM}H${width - RIGHT}`} />
+      {columns.at.map((step) => (
+        <text key={step} x={x(step)} y={HEIGHT - 6} text-anchor={x(step) > width - 30 ? "end" : "middle"}>
+          {count(step)}
+        </text>
+      ))}
+      {runs.map((run, at) => (
+        <path
+          key={run.id}
+          d={`M${run.points.map(([step, loss]) => `${x(step).toFixed(1)} ${y(loss).toFixed(1)}`).join("L")}`}
+          style={{ stroke: colorOf(at) }}
+          stroke-width="1.75"
+          stroke-dasharray={dashOf(at)}
+        />
+      ))}
+    </svg>
+  );
+}
