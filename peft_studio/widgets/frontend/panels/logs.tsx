@@ -24,7 +24,8 @@ interface LogsView {
   asked: { run: string; level: string; text: string };
   runs: { id: string; name: string }[];
   shown: string | null;
-  counts: { debug: number; info: number; warning: number; error: number; kept: number; read: number };
+  counts: { debug: number; info: number; warning: number; error: number; read: number };
+  hidden: number;
   levels: string[];
   code: string;
 }
@@ -48,7 +49,6 @@ function LogsPanel({ state }: { state: Lines }) {
   const problem = commands.problem ?? (bridge.sections["problem"] as Problem | null | undefined);
   const lines = state.all;
   const of = view.asked?.run === ALL ? "all runs" : (view.shown ?? "");
-  const hidden = view.counts ? Math.max(0, view.counts.kept - lines.length) : 0;
   const narrowed = view.asked && (view.asked.text !== "" || view.asked.level !== "debug");
   return (
     <section class="ps" aria-labelledby={titleId} onFocusIn={keepKeys}>
@@ -66,17 +66,17 @@ function LogsPanel({ state }: { state: Lines }) {
           {lines.length > 0 ? (
             <LogView lines={lines} label={`Log of ${of}`} tall named={view.asked.run === ALL} follows={follows} onFollows={setFollows} />
           ) : (
-            <p class="ps-log-none ps-muted ps-s">{hidden ? "No line passes the filter." : "Nothing has been said yet."}</p>
+            <p class="ps-log-none ps-muted ps-s">{view.hidden ? "No line passes the filter." : "Nothing has been said yet."}</p>
           )}
           <footer class="ps-foot ps-log-foot">
             <span>
               {count(lines.length)} {lines.length === 1 ? "line" : "lines"}
-              {view.counts.read > view.counts.kept ? `, the newest of ${count(view.counts.read)}` : ""}
+              {view.counts.read > lines.length + view.hidden ? `, the newest of ${count(view.counts.read)}` : ""}
             </span>
-            {hidden > 0 && (
+            {view.hidden > 0 && (
               <>
                 <span>
-                  {count(hidden)} {hidden === 1 ? "line" : "lines"} hidden by the filter
+                  {count(view.hidden)} {view.hidden === 1 ? "line" : "lines"} hidden by the filter
                 </span>
                 {narrowed && (
                   <Button small kind="quiet" onPress={() => void commands.run("filter", { level: "debug", text: "" })}>
