@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from html import escape
 from typing import Any
 
@@ -22,6 +22,7 @@ from peft_studio.widgets._text import plain
 ALL = "all"  # instead of a run's id
 _RUNS = 20  # the newest ones: those that are offered, and those that "all" means
 _LIVE_S, _QUIET_S = 0.1, 1.0
+_PATIENCE_S = 1.0  # so that the first update has the lines; very long logs may take longer
 _LIST_S = 2.0  # how soon a run that was just started joins the list
 
 
@@ -43,7 +44,8 @@ class LogsContent(Content):
         self._announced: LogSource | None = None  # the one that the page was last told of
         self._reading = threading.Lock()
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="peft-studio-logs")
-        self._going: Future[None] | None = None
+        self._going: Future[None] | None = self._pool.submit(self._read)
+        wait([self._going], timeout=_PATIENCE_S)
 
     def __repr__(self) -> str:
         return "LogsPanel()"
