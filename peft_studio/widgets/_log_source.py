@@ -32,6 +32,7 @@ class LogSource:
     def __init__(self) -> None:
         self._readers: dict[str, EventLogReader] = {}
         self._kept: dict[str, deque[Kept]] = {level: deque(maxlen=KEPT) for level in LEVELS}
+        self._hidden: tuple[Any, int] = (None, 0)
         self.count = 0  # lines read so far, also those that are no longer kept
 
     def follow(self, folders: Iterable[tuple[str, RunFolder]]) -> None:
@@ -48,9 +49,17 @@ class LogSource:
         """How many lines of each level are kept."""
         return {level: len(kept) for level, kept in self._kept.items()}
 
+    def hidden(self, level: str, contains: str) -> int:
+        """How many of the lines kept the filter leaves out."""
+        asked = (self.count, level, contains)
+        if asked != self._hidden[0]:  # asked ten times a second, also when nothing is said
+            every = (one for kept in self._kept.values() for one in kept)
+            self._hidden = (asked, sum(not shows(one.line, level, contains) for one in every))
+        return self._hidden[1]
+
     def select(self, level: str, contains: str, *, after: int = 0) -> list[dict[str, Any]]:
         """The newest lines that pass the filter, with a number above ``after``, oldest first."""
-        least = LEVELS.index(level)  # type: ignore[arg-type]
+        least = LEVELS.index(level)
         kept = (one for name in LEVELS[least:] for one in reversed(self._kept[name]) if one.number > after)
         passed = sorted((one for one in kept if shows(one.line, level, contains)), key=lambda one: -one.number)
         return [_view(one) for one in islice(passed, KEPT)][::-1]

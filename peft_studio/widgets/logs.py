@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from html import escape
 from typing import Any
 
@@ -22,6 +22,7 @@ from peft_studio.widgets._text import plain
 ALL = "all"  # instead of a run's id
 _RUNS = 20  # the newest ones: those that are offered, and those that "all" means
 _LIVE_S, _QUIET_S = 0.1, 1.0
+_PATIENCE_S = 1.0  # so that the first update has the lines; very long logs may take longer
 _LIST_S = 2.0  # how soon a run that was just started joins the list
 
 
@@ -39,10 +40,12 @@ class LogsContent(Content):
         self._listed_at = -_LIST_S  # on the monotonic clock
         self._followed: tuple[str, ...] | None = None
         self._mode: bool | None = None  # whether all runs were followed when last read
-        self._source, self._sent = LogSource(), 0
+        self._source, self._sent, self._told = LogSource(), 0, 0
+        self._announced: LogSource | None = None  # the one that the page was last told of
         self._reading = threading.Lock()
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="peft-studio-logs")
-        self._going: Future[None] | None = None
+        self._going: Future[None] | None = self._pool.submit(self._read)
+        wait([self._going], timeout=_PATIENCE_S)
 
     def __repr__(self) -> str:
         return "LogsPanel()"
@@ -57,14 +60,15 @@ class LogsContent(Content):
         if self._followed is None:
             return {}
         with self._reading:
+            self._announced, self._told = self._source, self._source.count
             folders = [self._folder(run_id) for run_id in self._followed]
             self.interval_s = _LIVE_S if any(is_locked(folder.agent_lock) for folder in folders) else _QUIET_S
-            counts = self._source.counts()
             return {
                 "asked": {"run": self._wanted, "level": self._level, "text": self._text},
                 "runs": [{"id": row.id, "name": plain(row.name, limit=200) or row.id} for row in self._rows],
                 "shown": None if self._wanted == ALL or not self._followed else self._name(self._followed[0]),
-                "counts": {**counts, "kept": sum(counts.values()), "read": self._source.count},
+                "counts": {**self._source.counts(), "read": self._source.count},
+                "hidden": self._source.hidden(self._level, self._text),
                 "levels": list(LEVELS),
                 "code": logs_code(self._wanted, self._followed, self._level, self._text),
             }
@@ -72,8 +76,11 @@ class LogsContent(Content):
     def streams(self, *, full: bool) -> tuple[dict[str, Any], list[bytes]]:
         """New lines that pass the filter."""
         with self._reading:
-            lines = self._source.select(self._level, self._text, after=0 if full else self._sent)
-            self._sent = self._source.count
+            if self._announced is not self._source:  # another run since the sections were read: they say so first
+                return {}, []
+            after, upto = 0 if full else self._sent, self._told  # what came after the sections comes with the next
+            lines = [line for line in self._source.select(self._level, self._text, after=after) if line["seq"] <= upto]
+            self._sent = upto
         return ({"log": lines} if lines or full else {}), []
 
     def snapshot_html(self) -> str:

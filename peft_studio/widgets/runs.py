@@ -6,7 +6,7 @@ The browser holds a window of the list, however long it is. Folders and the inde
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from peft_studio.widgets._steps import STEPS
 from peft_studio.widgets._text import plain
 
 _FIRST_S, _LIVE_S, _QUIET_S = 0.05, 0.5, 1.0
+_PATIENCE_S = 1.0  # so that the first update has the runs; a home not indexed yet may take longer
 _MOST = 200  # rows the browser has at once
 _COMPARED = 8  # there are eight series to tell apart
 
@@ -38,7 +39,8 @@ class RunsContent(Content):
         self._studio = studio
         self._source = RunsSource(RunStore(studio.home))
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="peft-studio-runs")
-        self._looking: Future[None] | None = None
+        self._looking: Future[None] | None = self._pool.submit(self._source.look)
+        wait([self._looking], timeout=_PATIENCE_S)
 
     def __repr__(self) -> str:
         return "RunsPanel()"
@@ -133,8 +135,8 @@ class RunsContent(Content):
         }
 
     @command
-    def delete(self, run_ids: Sequence[str], confirmed: bool = False) -> None:
-        """Delete runs, folders and all. ``confirmed`` comes from the dialog that has said what is lost."""
+    def delete(self, run_ids: Sequence[str], confirmed: bool = False) -> int:
+        """Delete runs, folders and all, and say how many. ``confirmed`` comes from the dialog that has said what is lost."""
         if confirmed is not True:
             raise RunStateError("Nothing was deleted.", hint="Confirm in the dialog that names what is lost.")
         for run_id in run_ids:
@@ -142,6 +144,7 @@ class RunsContent(Content):
             if self._studio.session.now.run_id == run_id:
                 self._studio.session.choose(run_id=None)
         self._source.ask(compared=tuple(one for one in self._source.asked.compared if one not in run_ids))
+        return len(run_ids)
 
 
 def _bytes(folder: Path) -> int:

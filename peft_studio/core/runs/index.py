@@ -92,12 +92,17 @@ class RunIndex:
                 index.execute("INSERT OR REPLACE INTO marks VALUES ('listed', ?)", (listed,))
             index.execute("COMMIT")
 
-    def states(self, *, unfinished: bool = False) -> dict[str, str]:
-        """State by id, of all runs or of those that have not ended."""
-        states = ", ".join(f"'{state}'" for state in sorted(TERMINAL))
-        where = f" WHERE state NOT IN ({states})" if unfinished else ""
+    def states(self) -> dict[str, str]:
+        """State by id, of all runs."""
         with self._open() as index:
-            return dict(index.execute(f"SELECT id, state FROM runs{where}"))  # noqa: S608  words are ours
+            return dict(index.execute("SELECT id, state FROM runs"))
+
+    def unfinished(self) -> dict[str, RunRow]:
+        """Rows by id, of the runs that have not ended."""
+        states = ", ".join(f"'{state}'" for state in sorted(TERMINAL))
+        select = f"SELECT {', '.join(COLUMNS)} FROM runs WHERE state NOT IN ({states})"  # noqa: S608  words are ours
+        with self._open() as index:
+            return {row[0]: RunRow(*row) for row in index.execute(select)}
 
     def listed(self) -> int | None:
         """When the folder of runs had last changed as its listing was taken in, in nanoseconds; None before the first."""

@@ -92,12 +92,13 @@ class RunStore:
         """
         changed_ns = self.runs.stat().st_mtime_ns
         same = changed_ns == self.index.listed()
-        known = self.index.states(unfinished=same)
+        unfinished = self.index.unfinished()
+        known = {row.id: row.state for row in unfinished.values()} if same else self.index.states()
         there = known.keys() if same else {entry.name for entry in self.runs.iterdir() if is_run_id(entry.name)}
         unsure = [RunFolder(self.runs / run_id) for run_id in there if known.get(run_id) not in TERMINAL]
         # Rows are built before the index is held: reading folders takes long, and agents want to write meanwhile.
         found = {folder.id: _look(folder, listed=folder.id in known) for folder in unsure}
-        rows, gone = [row for row in found.values() if row], known.keys() - there
+        rows, gone = [row for row in found.values() if row and row != unfinished.get(row.id)], known.keys() - there
         unread = [folder for folder in unsure if folder.id not in known and found[folder.id] is None]
         settled = time.time_ns() - changed_ns > _SETTLED_NS and not any(map(_may_be_in_the_making, unread))
         listed = changed_ns if settled and not same else None
@@ -134,10 +135,15 @@ def build_row(folder: RunFolder, state: RunState, rows: Sequence[Row]) -> RunRow
         id=folder.id, name=state.name or spec.name, state=current_standing(folder, state, now=time.time()).state,
         model=spec.model, method=spec.method, provider="local", created_at=state.created_at, last_at=state.last_at,
         step=rows[-1].step if rows else None, total_steps=state.plan.total_steps if state.plan else None,
-        loss=loss, eval_loss=state.evaluations[-1].loss if state.evaluations else None, rank=spec.rank,
+        loss=_number(loss), eval_loss=_number(state.evaluations[-1].loss) if state.evaluations else None, rank=spec.rank,
         time_s=sum((p.ended_at or state.last_at) - p.began_at for p in state.phases) if state.phases else None,
         reason=_reason(state),
     )  # fmt: skip
+
+
+def _number(value: float | None) -> float | None:
+    """As the index keeps it: SQLite has no NaN."""
+    return None if value is None or value != value else value
 
 
 def _reason(state: RunState) -> str:

@@ -24,7 +24,8 @@ interface LogsView {
   asked: { run: string; level: string; text: string };
   runs: { id: string; name: string }[];
   shown: string | null;
-  counts: { debug: number; info: number; warning: number; error: number; kept: number; read: number };
+  counts: { debug: number; info: number; warning: number; error: number; read: number };
+  hidden: number;
   levels: string[];
   code: string;
 }
@@ -48,7 +49,6 @@ function LogsPanel({ state }: { state: Lines }) {
   const problem = commands.problem ?? (bridge.sections["problem"] as Problem | null | undefined);
   const lines = state.all;
   const of = view.asked?.run === ALL ? "all runs" : (view.shown ?? "");
-  const hidden = view.counts ? Math.max(0, view.counts.kept - lines.length) : 0;
   const narrowed = view.asked && (view.asked.text !== "" || view.asked.level !== "debug");
   return (
     <section class="ps" aria-labelledby={titleId} onFocusIn={keepKeys}>
@@ -66,17 +66,17 @@ function LogsPanel({ state }: { state: Lines }) {
           {lines.length > 0 ? (
             <LogView lines={lines} label={`Log of ${of}`} tall named={view.asked.run === ALL} follows={follows} onFollows={setFollows} />
           ) : (
-            <p class="ps-log-none ps-muted ps-s">{hidden ? "No line passes the filter." : "Nothing has been said yet."}</p>
+            <p class="ps-log-none ps-muted ps-s">{view.hidden ? "No line passes the filter." : "Nothing has been said yet."}</p>
           )}
           <footer class="ps-foot ps-log-foot">
             <span>
               {count(lines.length)} {lines.length === 1 ? "line" : "lines"}
-              {view.counts.read > view.counts.kept ? `, the newest of ${count(view.counts.read)}` : ""}
+              {view.counts.read > lines.length + view.hidden ? `, the newest of ${count(view.counts.read)}` : ""}
             </span>
-            {hidden > 0 && (
+            {view.hidden > 0 && (
               <>
                 <span>
-                  {count(hidden)} {hidden === 1 ? "line" : "lines"} hidden by the filter
+                  {count(view.hidden)} {view.hidden === 1 ? "line" : "lines"} hidden by the filter
                 </span>
                 {narrowed && (
                   <Button small kind="quiet" onPress={() => void commands.run("filter", { level: "debug", text: "" })}>
@@ -101,17 +101,24 @@ interface FiltersProps {
 
 /** Which run, which level, which words. The text is asked for when typing pauses. */
 function Filters({ view, run, follows, onFollows }: FiltersProps) {
-  const [draft, setDraft] = useState<string | null>(null); // what is being typed; null when the kernel has it
+  // What was clicked or typed counts at once; the kernel's word, which code may have changed, counts after it.
+  const [draft, setDraft] = useState<Partial<LogsView["asked"]>>({});
   const typing = useRef<ReturnType<typeof setTimeout> | undefined>(undefined);
-  const text = draft ?? view.asked.text;
+  const asked = { ...view.asked, ...draft };
   const ask = (change: { level?: string; text?: string }): void => {
     clearTimeout(typing.current);
-    void run("filter", { level: view.asked.level, text, ...change }).finally(() => setDraft(null));
+    const { level, text } = { ...asked, ...change };
+    setDraft({ ...draft, level, text });
+    void run("filter", { level, text }).finally(() => setDraft({}));
   };
-  const type = (words: string): void => {
-    setDraft(words);
+  const type = (text: string): void => {
+    setDraft({ ...draft, text });
     clearTimeout(typing.current);
-    typing.current = setTimeout(() => ask({ text: words }), PAUSE_MS);
+    typing.current = setTimeout(() => ask({ text }), PAUSE_MS);
+  };
+  const choose = (wanted: string): void => {
+    setDraft({ ...draft, run: wanted });
+    void run("choose", { run: wanted }).finally(() => setDraft({}));
   };
   const runs = [
     { value: "", title: view.asked.run === "" && view.shown ? `Chosen run: ${view.shown}` : "Chosen run" },
@@ -120,9 +127,9 @@ function Filters({ view, run, follows, onFollows }: FiltersProps) {
   ];
   return (
     <div class="ps-sub ps-log-filters" role="search">
-      <Select label="Run" value={view.asked.run} options={runs} onChange={(wanted) => void run("choose", { run: wanted })} />
-      <Segmented label="Least level" value={view.asked.level} options={view.levels.map((level) => ({ value: level, title: level[0]?.toUpperCase() + level.slice(1) }))} onChange={(level) => ask({ level })} />
-      <Input kind="search" icon="search" value={text} live label="Search the log" placeholder="Text in the line" onChange={type} />
+      <Select label="Run" value={asked.run} options={runs} onChange={choose} />
+      <Segmented label="Least level" value={asked.level} options={view.levels.map((level) => ({ value: level, title: level[0]?.toUpperCase() + level.slice(1) }))} onChange={(level) => ask({ level })} />
+      <Input kind="search" icon="search" value={asked.text} live label="Search the log" placeholder="Text in the line" onChange={type} />
       <label class="ps-check ps-end">
         <input type="checkbox" checked={follows} onChange={(event) => onFollows((event.target as HTMLInputElement).checked)} />
         Follow

@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 
+from peft_studio.core.runs import events as ev
 from peft_studio.core.runs import store as store_module
 from peft_studio.core.runs.index import ORDERS, RunIndex, RunQuery, RunRow
+from peft_studio.core.runs.log import EventLogWriter
 from peft_studio.core.runs.store import RunStore
 
 MANY = 100_000
@@ -108,3 +110,19 @@ def test_a_folder_that_comes_later_is_listed(tmp_path: Path) -> None:
 
     (store.runs / "r-20261122-203412-00000a").mkdir()
     assert store.list_rows() == []
+
+
+def test_an_unfinished_run_that_has_not_changed_is_not_written_again(store: RunStore, make_run: Any) -> None:
+    """Listing a lost run over and over leaves the index as it is: who watches the file would else never rest."""
+    folder = make_run()
+    folder.agent_lock.touch()
+    EventLogWriter(folder.events).append(ev.JobStarted(pid=1))
+    store.catch_up()
+    old = time.time() - 60
+    os.utime(store.runs, (old, old))
+    store.catch_up()
+    before = store.index.path.stat().st_mtime_ns
+    store.catch_up()
+
+    assert store.list_rows()[0].state == "lost"
+    assert store.index.path.stat().st_mtime_ns == before

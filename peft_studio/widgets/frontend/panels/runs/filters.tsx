@@ -11,23 +11,25 @@ const PROVIDERS: Record<string, string> = { local: "This machine" };
 const NOTHING = { text: "", state: "", provider: "", since: "" };
 
 export function Filters({ view, onFilter }: { view: RunsView; onFilter: (wanted: Pick<Asked, keyof typeof NOTHING>) => Promise<unknown> }) {
-  const { asked } = view;
-  const [draft, setDraft] = useState<string | null>(null); // what is being typed; null when the kernel has it
+  // What was clicked or typed counts at once; the kernel's word, which other views may have changed, counts after it.
+  const [draft, setDraft] = useState<Partial<typeof NOTHING>>({});
   const typing = useRef<ReturnType<typeof setTimeout> | undefined>(undefined);
-  const text = draft ?? asked.text;
+  const asked = { ...view.asked, ...draft };
   const ask = (change: Partial<typeof NOTHING>): void => {
     clearTimeout(typing.current);
-    void onFilter({ text, state: asked.state, provider: asked.provider, since: asked.since, ...change }).finally(() => setDraft(null));
+    const { text, state, provider, since } = { ...asked, ...change };
+    setDraft({ text, state, provider, since });
+    void onFilter({ text, state, provider, since }).finally(() => setDraft({}));
   };
-  const type = (words: string): void => {
-    setDraft(words);
+  const type = (text: string): void => {
+    setDraft({ ...draft, text });
     clearTimeout(typing.current);
-    typing.current = setTimeout(() => ask({ text: words }), PAUSE_MS);
+    typing.current = setTimeout(() => ask({ text }), PAUSE_MS);
   };
-  const narrowed = text || asked.state || asked.provider || asked.since;
+  const narrowed = asked.text || asked.state || asked.provider || asked.since;
   return (
     <div class="ps-sub ps-filters" role="search">
-      <Input kind="search" icon="search" value={text} live label="Search runs" placeholder="Name, model, method, id" onChange={type} />
+      <Input kind="search" icon="search" value={asked.text} live label="Search runs" placeholder="Name, model, method, id" onChange={type} />
       <Select
         label="State"
         value={asked.state}

@@ -1,0 +1,127 @@
+"""The Runs panel in JupyterLab, used through a real browser on a home of runs in every state."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Locator, expect
+
+from tests.ui.lab import Lab, Notebook
+from tests.ui.write_home import write_home
+
+pytestmark = pytest.mark.slow
+
+STUDIO = "from peft_studio import Studio\nstudio = Studio(home={!r})\n"
+WIDTHS = (280, 320, 480, 640, 800, 1400)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """Seven runs."""
+    return write_home(tmp_path / "home", now=time.time())
+
+
+@pytest.fixture
+def open_notebook(lab: Lab, request: pytest.FixtureRequest) -> Iterator[Callable[..., Notebook]]:
+    """Open a new notebook with these cells. When the test is over its page has seen no error, and its kernel is shut down."""
+    opened: list[Notebook] = []
+
+    def open_(*cells: str, **page: object) -> Notebook:
+        opened.append(lab.open(list(cells), name=f"{request.node.name}.ipynb", **page))
+        return opened[-1]
+
+    yield open_
+    for notebook in opened:
+        notebook.close()
+        assert notebook.errors == []
+
+
+def names(panel: Locator) -> Locator:
+    """The names listed, in order."""
+    return panel.locator(".ps-grid tbody th .ps-open")
+
+
+def test_filter_sort_and_open_in_the_studio(open_notebook: Callable[..., Notebook], home: Path) -> None:
+    """In the shell: the list narrows and turns, and a click on a name shows that run."""
+    notebook = open_notebook(STUDIO.format(str(home)) + "studio.session.choose(panel='runs')\nstudio.show()")
+    notebook.run(0)
+    panel = notebook.page.locator("section.ps section.ps")
+    expect(names(panel)).to_have_count(7)
+    expect(panel.get_by_role("grid")).to_have_attribute("aria-rowcount", "8")
+    expect(panel.locator(".ps-grid .ps-spark")).to_have_count(6)
+
+    panel.get_by_role("searchbox").fill("assistant")
+    expect(names(panel)).to_have_count(4)
+    panel.get_by_label("State", exact=True).select_option("completed")
+    expect(names(panel)).to_have_text(["sql-assistant-v4", "sql-assistant-v3", "sql-assistant-v2"])
+    head = panel.get_by_role("columnheader", name="Run", exact=True)
+    head.get_by_role("button").click()
+    expect(head).to_have_attribute("aria-sort", "ascending")
+    expect(names(panel)).to_have_text(["sql-assistant-v2", "sql-assistant-v3", "sql-assistant-v4"])
+    panel.get_by_role("button", name="Show code").click()
+    expect(panel.get_by_label("The same in Python")).to_contain_text(
+        "studio.runs(status='completed', text='assistant')"
+    )
+    panel.get_by_role("button", name="Clear", exact=True).click()
+    expect(names(panel)).to_have_count(7)
+
+    names(panel).filter(has_text="sql-assistant-v3").click()
+    expect(notebook.page.get_by_role("tab", name="Run", exact=True)).to_have_attribute("aria-selected", "true")
+    expect(notebook.page.get_by_role("heading", name="sql-assistant-v3")).to_be_visible()
+
+
+def test_compare_and_delete_by_keyboard(open_notebook: Callable[..., Notebook], home: Path) -> None:
+    """Arrows and Space select two, they are compared; one is deleted through the dialog, and the focus stays in the list."""
+    notebook = open_notebook(STUDIO.format(str(home)) + "studio.panel('runs')", "1 + 1")
+    notebook.run(0)
+    panel, keys = notebook.panel(), notebook.page.keyboard
+    expect(names(panel)).to_have_count(7)
+    panel.locator('.ps-grid tr[tabindex="0"]').focus()
+    for key in ("ArrowDown", " ", "ArrowDown", " "):
+        keys.press(key)
+    expect(panel.locator('tr[aria-selected="true"]')).to_have_count(2)
+    panel.get_by_role("button", name="Compare", exact=True).press("Enter")
+    table = panel.get_by_role("region", name="Side by side")
+    expect(table.get_by_role("columnheader")).to_have_text(["Measure", "sql-assistant-v3", "sql-assistant-v2"])
+    expect(table.get_by_role("row", name="rank")).to_contain_text("32")
+    expect(panel.locator(".ps-overlay path[stroke-width]")).to_have_count(2)
+
+    panel.get_by_label("Select sql-assistant-v3").uncheck()
+    panel.get_by_role("button", name="Delete…").press("Enter")
+    dialog = panel.get_by_role("dialog")
+    expect(dialog.get_by_role("heading")).to_have_text("Delete sql-assistant-v2?")
+    expect(dialog).to_contain_text("log and metrics")
+    expect(dialog.get_by_role("button", name="Cancel")).to_be_focused()
+    keys.press("Escape")
+    expect(dialog).to_have_count(0)
+    expect(names(panel)).to_have_count(7)
+    keys.press("Enter")
+    expect(dialog.get_by_role("button", name="Cancel")).to_be_focused()
+    keys.press("Tab")
+    keys.press("Enter")
+    expect(names(panel)).to_have_count(6)
+    expect(names(panel).filter(has_text="sql-assistant-v2")).to_have_count(0)
+
+    assert len(list((home / "runs").iterdir())) == 6
+    expect(panel.locator(".ps-grid tbody tr:focus")).to_have_count(1)
+    assert notebook.page.locator(".jp-Notebook .jp-Cell").count() == 2
+
+
+def test_no_width_overflows(open_notebook: Callable[..., Notebook], home: Path) -> None:
+    """From a narrow sidebar to a wide cell, with a larger font and a long name, nothing sticks out and no word in a button is cut."""
+    notebook = open_notebook(
+        STUDIO.format(str(home)) + "studio.panel('runs')", viewport={"width": 1700, "height": 1200}
+    )
+    notebook.run(0)
+    panel = notebook.panel()
+    expect(names(panel)).to_have_count(7)
+    panel.get_by_label("Select sql-assistant-v3").check()
+    for size in ("13px", "16px"):
+        for width in WIDTHS:
+            notebook.resize(panel, width=width, font=size)
+            out = notebook.sticking_out(panel)
+            out = [one for one in out if not one.startswith("ps-back")]  # cut by the second line, which is meant to be
+            assert out == [], f"at {width} px and {size}: {out}"
