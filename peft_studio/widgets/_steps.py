@@ -54,3 +54,4 @@ def find_step(name: str) -> Step:
 
 
 register(Step("run", "Run", "peft_studio.widgets.run:ChosenRunContent"))
+register(Step("chat", "Chat", "peft_studio.widgets.chat:ChatContent"))
