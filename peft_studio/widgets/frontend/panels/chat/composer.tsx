@@ -18,7 +18,8 @@ export function Composer({ view }: { view: ChatView }) {
   const keeping = useRef<ReturnType<typeof setTimeout> | undefined>(undefined);
   const asked = view.setup.slots.filter((slot) => slot.on);
   const busy = view.busy !== null || bridge.pending.some((one) => one.name === "send");
-  const reason = view.setup.model === null ? "Choose a base model first" : asked.length === 0 ? "Tick who answers" : draft.trim() === "" ? "Write a prompt first" : undefined;
+  const blocked = view.setup.model === null ? "Choose a base model first" : asked.length === 0 ? "Tick who answers" : undefined;
+  const reason = blocked ?? (draft.trim() === "" ? "Write a prompt first" : undefined);
 
   const type = (text: string): void => {
     setTyped(text);
@@ -26,10 +27,12 @@ export function Composer({ view }: { view: ChatView }) {
     keeping.current = setTimeout(() => bridge.command("keep", { draft: text }).catch(() => undefined), KEEP_MS);
   };
   const send = async (): Promise<void> => {
-    if (busy || reason !== undefined) return;
+    // What stands in the box now: the last key may not have been drawn yet.
+    const prompt = box.current?.value ?? draft;
+    if (busy || blocked !== undefined || prompt.trim() === "") return;
     clearTimeout(keeping.current);
-    const taken = await commands.run("send", { prompt: draft });
-    if (taken !== null && bridge.local["draft"] === typed) setTyped("");
+    const taken = await commands.run("send", { prompt });
+    if (taken !== null && (bridge.local["draft"] ?? prompt) === prompt) setTyped("");
   };
   return (
     <div class="ps-sec">

@@ -1,4 +1,5 @@
 // How answers are made: what the core's chat takes, and nothing else.
+import { useState } from "preact/hooks";
 import { useUnique, useCommands } from "../../bridge/hooks";
 import { Button } from "../../ui/button";
 import { Input } from "../../ui/field";
@@ -14,19 +15,12 @@ const FIELDS: { name: "max_new_tokens" | "temperature" | "top_p" | "seed"; title
 
 export function SettingsSection({ settings, process, busy }: { settings: Settings; process: Process; busy: boolean }) {
   const commands = useCommands();
-  const id = useUnique();
   const set = (name: string, value: string | boolean): void => void commands.run("set_option", { name, value });
   return (
     <div class="ps-sec" role="group" aria-label="Settings">
       <div class="ps-settings">
         {FIELDS.map(({ name, title, hint }) => (
-          <div key={name}>
-            <span class="ps-s">{title}</span>
-            <Input value={settings[name] === null ? "" : String(settings[name])} label={title} kind="number" describedBy={`${id}-${name}`} onChange={(value) => set(name, value)} />
-            <span id={`${id}-${name}`} class="ps-xs ps-muted">
-              {hint}
-            </span>
-          </div>
+          <SettingField key={name} name={name} title={title} hint={hint} value={settings[name] === null ? "" : String(settings[name])} onSet={(value) => set(name, value)} />
         ))}
       </div>
       {commands.problem && (
@@ -45,6 +39,25 @@ export function SettingsSection({ settings, process, busy }: { settings: Setting
           </Button>
         </span>
       </div>
+    </div>
+  );
+}
+
+/** What is being typed stays while the panel is drawn again, which happens ten times a second under an answer; Enter or leaving sets it. */
+function SettingField({ name, title, hint, value, onSet }: { name: string; title: string; hint: string; value: string; onSet: (value: string) => void }) {
+  const id = useUnique();
+  const [typed, setTyped] = useState<string | null>(null);
+  const commit = (): void => {
+    if (typed !== null && typed !== value) onSet(typed);
+    setTyped(null);
+  };
+  return (
+    <div onFocusOut={commit} onKeyDown={(event) => event.key === "Enter" && commit()}>
+      <span class="ps-s">{title}</span>
+      <Input live value={typed ?? value} label={title} kind="number" describedBy={`${id}-${name}`} onChange={setTyped} />
+      <span id={`${id}-${name}`} class="ps-xs ps-muted">
+        {hint}
+      </span>
     </div>
   );
 }
