@@ -86,6 +86,7 @@ def test_a_prompt_by_keyboard_is_answered_side_by_side(notebook: Notebook) -> No
     keys.type("dd the capital")
     keys.press("Shift+Enter")
     keys.type(HOSTILE)
+    expect(panel.get_by_label("Prompt")).to_have_value(f"dd the capital\n{HOSTILE}")
     keys.press("Enter")
     expect(panel.locator(".ps-state")).to_contain_text("Loading the base model")
     first, second = wait_for_answers(panel, 2)

@@ -57,9 +57,11 @@ export function Composer({ view }: { view: ChatView }) {
           placeholder="Ask all that are ticked. Enter sends, Shift+Enter makes a new line."
           onInput={(event) => type((event.target as HTMLTextAreaElement).value)}
           onKeyDown={(event) => {
-            if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+            if (event.key !== "Enter" || event.isComposing) return;
             event.preventDefault();
-            void send();
+            // JupyterLab takes the browser's own new line away from Shift+Enter; this way it can be undone, too.
+            if (event.shiftKey) document.execCommand("insertText", false, "\n");
+            else void send();
           }}
         />
         <div class="ps-foot-row">
