@@ -10,10 +10,10 @@ from playwright.sync_api import Locator, expect
 
 pytest.importorskip("torch")
 
-from tests.conftest import wait_for  # noqa: E402  after importorskip
-from tests.ui.lab import Lab, Notebook  # noqa: E402
-from tests.unit.runner.trainer.tiny_model import WORDS, save_adapter, save_tiny_model  # noqa: E402
-from tests.unit.widgets.chat_home import write_completed_run  # noqa: E402
+from tests.conftest import wait_for
+from tests.ui.lab import Lab, Notebook
+from tests.unit.runner.trainer.tiny_model import WORDS, save_adapter, save_tiny_model
+from tests.unit.widgets.chat_home import write_completed_run
 
 pytestmark = pytest.mark.slow
 

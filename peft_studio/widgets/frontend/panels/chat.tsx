@@ -105,8 +105,8 @@ function FactsLine({ view: { setup, process, settings } }: { view: ChatView }) {
         <Icon name="model" />
         <bdi class="ps-cut" title={setup.model ?? ""}>
           {setup.title ?? "No base model yet"}
+          {open && process.precision && `, ${process.precision}`}
         </bdi>
-        {open && process.precision && <span>, {process.precision}</span>}
       </span>
       {open && (
         <span title={process.load_s === null ? "" : `Loaded once, in ${format.duration(process.load_s, true)}`}>

@@ -97,5 +97,5 @@ export function compared(turn: Turn, texts: Map<number, string>): { ok: boolean;
   if (!base || adapters.length === 0 || turn.answers.some((answer) => answer.state !== "done")) return null;
   const same = adapters.filter((answer) => texts.get(answer.number) === texts.get(base.number)).map((answer) => answer.title);
   if (same.length) return { ok: false, words: `${same.join(", ")}: the same answer as the base model` };
-  return { ok: true, words: adapters.length === 1 ? "The adapter changes the answer to this prompt." : `All ${adapters.length} adapters change the answer to this prompt.` };
+  return { ok: true, words: adapters.length === 1 ? "The adapter changes the answer to this prompt." : `${adapters.length === 2 ? "Both" : `All ${adapters.length}`} adapters change the answer to this prompt.` };
 }
