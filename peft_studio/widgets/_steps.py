@@ -56,3 +56,4 @@ def find_step(name: str) -> Step:
 register(Step("runs", "Runs", "peft_studio.widgets.runs:RunsContent"))
 register(Step("run", "Run", "peft_studio.widgets.run:ChosenRunContent"))
 register(Step("logs", "Logs", "peft_studio.widgets.logs:LogsContent"))
+register(Step("chat", "Chat", "peft_studio.widgets.chat:ChatContent"))

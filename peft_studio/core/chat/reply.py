@@ -10,6 +10,7 @@ class Reply:
     """An answer. ``str(reply)`` is its text.
 
     ``first_token_s`` runs from the question to the first token; ``tokens_per_s`` counts the tokens after it.
+    ``switch_s`` is what it took to let this adapter, or the bare base, answer.
     ``memory_bytes`` is what the chat process holds (on a GPU: what it holds there). ``ended``: ``end`` (the model was
     done), ``length`` (cut at max_new_tokens) or ``stopped``. ``note`` says that memory was short and the model quantised.
     """
@@ -25,6 +26,7 @@ class Reply:
     ended: str
     quantization: str | None
     note: str = ""
+    switch_s: float = 0.0
 
     def __str__(self) -> str:
         return self.text

@@ -117,7 +117,9 @@ class ChatModel:
         self._check_name(adapter)
         began = time.perf_counter()
         ids = self._encode(prompt, max_new_tokens)
+        switching = time.perf_counter()
         self._adapters.switch(adapter)
+        switch_s = time.perf_counter() - switching
         pieces = Pieces(self._tokenizer, on_piece)
         sampling = {"do_sample": True, "temperature": temperature, "top_p": top_p} if temperature > 0 else _GREEDY
         if seed is not None:
@@ -130,6 +132,7 @@ class ChatModel:
             "prompt_tokens": int(ids.shape[1]),
             "ended": "stopped" if stop.is_set() else "length" if cut else "end",
             "adapter": adapter,
+            "switch_s": switch_s,
             "memory_bytes": self._memory_bytes(),
             **{name: self._facts[name] for name in ("quantization", "note")},
             **pieces.measure(began=began, took_s=took_s),

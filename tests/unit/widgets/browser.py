@@ -32,6 +32,8 @@ class PageComm(BaseComm):
 class Browser:
     """The page of one panel. ``sections``, ``log`` and ``curve`` are what it would show."""
 
+    deadline_s = DEADLINE_S
+
     def __init__(self, panel: Any) -> None:
         self.panel = panel
         self.sections: dict[str, Any] = {}
@@ -55,7 +57,7 @@ class Browser:
     def wait(self, condition: Callable[[], bool]) -> None:
         """Wait until what the page shows fulfils a condition."""
         with self._news:
-            assert self._news.wait_for(condition, DEADLINE_S), (
+            assert self._news.wait_for(condition, self.deadline_s), (
                 f"the page shows {self.sections}, problem {self.sections.get('problem')}"
             )
 

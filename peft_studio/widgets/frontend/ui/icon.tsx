@@ -6,6 +6,7 @@ const HANDS = "M8 4.8V8l2.3 1.6";
 /** Outline, filled, dashed. */
 const ICONS = {
   best: ["M8 2.4l1.7 3.5 3.8.5-2.8 2.6.7 3.8L8 11l-3.4 1.8.7-3.8L2.5 6.4l3.8-.5z"],
+  chat: ["M2.5 3.5h11v7.5H7.5L4.5 13.5V11h-2z"],
   chart: ["M2 2.5V13.5H14M4 5c2 5 4 5.5 9.5 5.8"],
   check: [RING + "M5.2 8.3l2 2L11 6"],
   clock: [RING + HANDS],
@@ -24,12 +25,13 @@ const ICONS = {
   lost: [RING + "M6.3 6.4a1.8 1.8 0 1 1 2.6 1.6c-.6.3-.9.6-.9 1.2", ring(8, 11.3, 0.8)],
   model: ["M8 1.8l5.4 3.1v6.2L8 14.2l-5.4-3.1V4.9zM2.8 5L8 8l5.2-3M8 8v6"],
   open: ["M8 2a6 6 0 1 1-5.2 3"],
+  plus: ["M8 3v10M3 8h10"],
   play: ["M5 3.5v9l7-4.5z"],
   queued: ["", "", RING],
-  plus: ["M8 3v10M3 8h10"],
   retry: ["M13 8a5 5 0 1 1-1.6-3.7M13 2.5v3h-3"],
   right: ["M6 4l4 4-4 4"],
   search: [ring(7, 7, 4.2) + "M10.2 10.2l3.3 3.3"],
+  send: ["M2.5 8h11M9.5 4l4 4-4 4"],
   sliders: ["M2 4.5h6M11 4.5h3M2 11.5h3M8 11.5h6" + ring(9.5, 4.5, 1.5) + ring(6.5, 11.5, 1.5)],
   stale: [HANDS, "", RING],
   stop: ["M4 5a1 1 0 0 1 1-1h6a1 1 0 0 1 1 1v6a1 1 0 0 1-1 1H5a1 1 0 0 1-1-1z"],

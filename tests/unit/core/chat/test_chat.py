@@ -77,6 +77,7 @@ def test_reply_says_what_it_cost(chat: Chat) -> None:
     assert isinstance(reply, Reply)
     assert (reply.tokens, reply.adapter, reply.ended, reply.quantization) == (5, "one", "length", None)
     assert 0 < reply.first_token_s <= reply.total_s
+    assert 0 < reply.switch_s < reply.total_s
     assert reply.tokens_per_s > 0
     assert reply.memory_bytes > 50_000_000
     assert reply.prompt_tokens > 5
