@@ -106,24 +106,29 @@ class Feed:
         return value
 
     def guard(self, work: Callable[[], Any]) -> tuple[Any, dict[str, str] | None]:
-        """The value, or the problem as the panel shows it.
-
-        Whatever goes wrong on a thread of ours would else be seen by nobody.
-        """
-        try:
-            return work(), None
-        except StudioError as exc:
-            ERRORS.append(exc)
-            return None, {"message": plain(exc.message), "hint": plain(exc.hint)}
-        except Exception as exc:  # noqa: BLE001 - the panel's boundary: shown where the click was
-            ERRORS.append(exc)
-            _log.warning("a panel's %s failed", type(self.content).__name__, exc_info=True)
-            return None, {
-                "message": plain(f"{type(exc).__name__}: {exc}"),
-                "hint": "This is unexpected. studio.errors has it, and the kernel's log the trace.",
-            }
+        """The value, or the problem as the panel shows it."""
+        return guarded(work, of=type(self.content).__name__)
 
     def close(self) -> None:
         """End the updates."""
         REFRESHER.forget(self)
         self.content.close()
+
+
+def guarded(work: Callable[[], Any], *, of: str) -> tuple[Any, dict[str, str] | None]:
+    """The value, or the problem as a panel shows it.
+
+    Whatever goes wrong on a thread of ours would else be seen by nobody. ``of`` names whose work it is, for the log.
+    """
+    try:
+        return work(), None
+    except StudioError as exc:
+        ERRORS.append(exc)
+        return None, {"message": plain(exc.message), "hint": plain(exc.hint)}
+    except Exception as exc:  # noqa: BLE001 - the panel's boundary: shown where the click was
+        ERRORS.append(exc)
+        _log.warning("a panel's %s failed", of, exc_info=True)
+        return None, {
+            "message": plain(f"{type(exc).__name__}: {exc}"),
+            "hint": "This is unexpected. studio.errors has it, and the kernel's log the trace.",
+        }

@@ -53,4 +53,5 @@ def find_step(name: str) -> Step:
     return STEPS[name]
 
 
+register(Step("train", "Train", "peft_studio.widgets.train:TrainContent"))
 register(Step("run", "Run", "peft_studio.widgets.run:ChosenRunContent"))
