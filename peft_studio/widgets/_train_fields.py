@@ -35,7 +35,7 @@ SIMPLE = (
     FormField("method", "Method"),
     FormField("quantization", "Quantization"),
     FormField("epochs", "Epochs"),
-    FormField("max_steps", "Max steps", "steps", "as epochs say"),
+    FormField("max_steps", "Max steps", "steps", "by epochs"),
 )
 GROUPS = (
     Group("Adapter", (
@@ -44,13 +44,13 @@ GROUPS = (
     )),
     Group("Learning", (
         FormField("learning_rate", "Learning rate"), FormField("lr_scheduler", "Schedule"),
-        FormField("warmup_ratio", "Warm-up", "of all steps"), FormField("weight_decay", "Weight decay"),
+        FormField("warmup_ratio", "Warm-up", "of steps"), FormField("weight_decay", "Weight decay"),
         FormField("max_grad_norm", "Gradient clip"), FormField("optimizer", "Optimizer"),
     )),
     Group("Batches", (
         FormField("batch_size", "Batch", "rows"), FormField("gradient_accumulation_steps", "Accumulation", "batches"),
         FormField("max_length", "Max length", "tokens"), FormField("packing", "Packing"),
-        FormField("assistant_only_loss", "Loss on answers only"),
+        FormField("assistant_only_loss", "Loss on answers"),
     )),
     Group("Machine", (
         FormField("precision", "Precision"), FormField("gradient_checkpointing", "Checkpointing"),

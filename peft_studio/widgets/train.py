@@ -98,20 +98,20 @@ class TrainContent(Content):
     # -- what a click does -------------------------------------------------------------------------------------
 
     @command
-    def choose_model(self, name: str) -> None:
+    def choose_model(self, model: str) -> None:
         """Choose a base model; its defaults follow when it is ready here."""
-        self._studio.session.choose(model=name.strip() or None)
+        self._studio.session.choose(model=model.strip() or None)
 
     @command
-    def set_field(self, name: str, value: Any) -> None:
+    def set_field(self, field: str, value: Any) -> None:
         """Set a field from what its control holds. What the spec refuses is shown below the field; the draft stays."""
         try:
-            self._edit(lambda draft: _put(draft, name, parse(name, value)), name)
+            self._edit(lambda draft: _put(draft, field, parse(field, value)), field)
         except SpecError as exc:
             text = value if isinstance(value, str) else text_of(value)
-            words = exc.by_field.get(name) or exc.message.removeprefix("The run spec is not valid: ")
+            words = exc.by_field.get(field) or exc.message.removeprefix("The run spec is not valid: ")
             with self._lock:
-                self._errors[name] = {
+                self._errors[field] = {
                     "text": plain(text, limit=4000),
                     "message": _sentence(words),
                     "hint": plain(exc.hint),
@@ -124,9 +124,9 @@ class TrainContent(Content):
         self._edit(lambda draft: draft.replace(**changes), *changes)
 
     @command
-    def reset(self, name: str) -> None:
+    def reset(self, field: str) -> None:
         """Give a field its default again."""
-        self._edit(lambda draft: draft.without(name), name)
+        self._edit(lambda draft: draft.without(field), field)
 
     @command
     def reset_all(self) -> None:
@@ -149,7 +149,7 @@ class TrainContent(Content):
         self._note([])
 
     @command
-    def import_file(self, path: str) -> None:
+    def import_file(self, path: str) -> bool:
         """Take the draft from a spec file. Its data is opened where it is on this machine."""
         draft, notes = self._studio.load(Path(path.strip()).expanduser())
         data = None
@@ -160,6 +160,7 @@ class TrainContent(Content):
                 notes = [*notes, f"{exc.message} {exc.hint}"]
         self._studio.session.choose(model=draft.model, data=data, draft=draft)
         self._note([f"Imported {path.strip()}.", *notes])
+        return True
 
     @command
     def export_file(self, path: str, replace: bool = False) -> dict[str, Any]:
