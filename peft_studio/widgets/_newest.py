@@ -58,7 +58,7 @@ class Newest:
         with self._news:
             if self._news.wait_for(lambda: number != self._number, self._wait_s):
                 return
-        value, problem = guarded(work, of="work")
+        value, problem = guarded(work, "TrainWork")
         with self._news:
             if number == self._number:
                 self.value, self.problem = value, problem

@@ -50,7 +50,7 @@ GROUPS = (
     Group("Batches", (
         FormField("batch_size", "Batch", "rows"), FormField("gradient_accumulation_steps", "Accumulation", "batches"),
         FormField("max_length", "Max length", "tokens"), FormField("packing", "Packing"),
-        FormField("assistant_only_loss", "Loss on answers"),
+        FormField("assistant_only_loss", "Answers only"),
     )),
     Group("Machine", (
         FormField("precision", "Precision"), FormField("gradient_checkpointing", "Checkpointing"),

@@ -109,13 +109,11 @@ class TrainContent(Content):
             self._edit(lambda draft: _put(draft, field, parse(field, value)), field)
         except SpecError as exc:
             text = value if isinstance(value, str) else text_of(value)
-            words = exc.by_field.get(field) or exc.message.removeprefix("The run spec is not valid: ")
+            own = exc.by_field.get(field)
+            words = own or exc.message.removeprefix("The run spec is not valid: ")
+            hint = "" if exc.by_field else plain(exc.hint)  # it would say to change this field
             with self._lock:
-                self._errors[field] = {
-                    "text": plain(text, limit=4000),
-                    "message": _sentence(words),
-                    "hint": plain(exc.hint),
-                }
+                self._errors[field] = {"text": plain(text, limit=4000), "message": _sentence(words), "hint": hint}
                 self._changed += 1
 
     @command

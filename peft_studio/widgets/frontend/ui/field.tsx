@@ -34,10 +34,10 @@ export function Input({ value, label, placeholder, icon, unit, kind = "text", li
     if (live) onChange(words);
     else setTyped(words);
   };
-  const finish = (event: Event): void => {
-    const words = (event.target as HTMLInputElement).value;
-    if (live) return;
-    setTyped(words);
+  // Enter or leaving it. The browser's own change event is lost where the value has been set between two keys.
+  const finish = (): void => {
+    const words = typed;
+    if (words === null) return;
     void Promise.resolve(onChange(words)).finally(() => setTyped((now) => (now === words ? null : now)));
   };
   return (
@@ -56,7 +56,8 @@ export function Input({ value, label, placeholder, icon, unit, kind = "text", li
         spellcheck={false}
         autocomplete="off"
         onInput={type}
-        onChange={finish}
+        onBlur={finish}
+        onKeyDown={(event) => event.key === "Enter" && finish()}
       />
       {suggestions && (
         <datalist id={listId}>
