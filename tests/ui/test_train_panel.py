@@ -195,8 +195,8 @@ def test_no_width_overflows(open_studio: Callable[..., Notebook], tmp_path: Path
     panel = advanced(notebook)
     shell = notebook.panel()
     expect(panel.get_by_label("Optimizer", exact=True)).to_have_value("adamw_8bit")
-    for group in panel.get_by_role("button", expanded=False).filter(has_text="settings").all():
-        group.click()
+    for group in ("Machine", "Saving", "Evaluation and samples", "Run"):
+        panel.get_by_role("button", name=f"{group}, ").click()
     panel.get_by_role("button", name="Why, Rank").click()
     panel.get_by_role("button", name="Show code").click()
     panel.get_by_role("button", name="Export…").click()
