@@ -92,6 +92,7 @@ class TrainContent(Content):
     def _follow(self, now: Choice, *, again: bool = False) -> None:
         with self._lock:
             if now.draft is not self._edited:  # changed by code or another panel: what was typed here is past
+                self._changed += bool(self._errors)
                 self._errors, self._edited = {}, now.draft
         self._work.follow(now, again=again)
 
@@ -178,6 +179,9 @@ class TrainContent(Content):
             raise SpecError(
                 "There is no run to start yet.", hint="Choose data and a model; the fields follow from them."
             )
+        if wrong := [FIELDS[name].title for name in self._errors]:
+            hint = "Mend it, or take it back to its default."
+            raise SpecError(f"{', '.join(wrong)}: a value that cannot be used.", hint=hint, fields=tuple(self._errors))
         try:
             run = self._studio.launch(now.draft)
         except NotReadyError as exc:

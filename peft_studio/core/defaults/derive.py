@@ -50,7 +50,8 @@ def explain_defaults(spec: RunSpec) -> dict[str, Default]:
     """What every field would be if nobody had set it (the others as they are), and why. Model and data have no default."""
     derived = derive_defaults(spec.basis, {name: getattr(spec, name) for name in spec.chosen})
     names = [name for name in RunSpec.model_fields if name not in NOT_EXPLAINED - {"name", "tags"} and name != "model"]
-    return {name: derived.get(name) or _fixed_default(name) for name in names}
+    found = {name: derived.get(name) or _fixed_default(name) for name in names}
+    return found | {"method": replace(found["method"], why=METHODS[found["method"].value])}
 
 
 def _fixed_default(name: str) -> Default:

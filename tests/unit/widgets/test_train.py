@@ -119,6 +119,7 @@ def test_an_invalid_value_is_shown_below_its_field(
     """What was typed stays with its error, the draft stays valid; a right value ends it."""
     before = draft_of(studio)
     assert train.command("set_field", field=name, value=value)["ok"]
+    assert "cannot be used" in train.command("launch")["problem"]["message"]
     assert said in field(train, name)["error"]["message"]
     assert field(train, name)["text"] == value
     assert draft_of(studio) is before

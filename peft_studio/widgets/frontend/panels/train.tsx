@@ -1,5 +1,5 @@
 // The Train panel: the session's draft as a form. Its twin is widgets/train.py.
-import { useState } from "preact/hooks";
+import { useRef, useState } from "preact/hooks";
 import type { Problem } from "../bridge/bridge";
 import { useBridge, useCommands, useLocal, useUnique } from "../bridge/hooks";
 import { definePanel } from "../bridge/panel";
@@ -23,7 +23,7 @@ type Commands = ReturnType<typeof useCommands>;
 
 function TrainPanel() {
   const bridge = useBridge();
-  const commands = useCommands();
+  const commands = useOrdered(useCommands());
   const titleId = useUnique();
   const formId = useUnique();
   const [file, setFile] = useState<"import" | "export" | null>(null);
@@ -64,10 +64,27 @@ function TrainPanel() {
       </div>
       <Foot view={view} commands={commands} />
       <p class="ps-hidden" role="status">
-        {view.preflight.state === "ready" ? "Ready" : view.preflight.state === "not_ready" ? `Not ready, ${blocking(view)} to settle` : ""}
+        {said(view)}
       </p>
     </section>
   );
+}
+
+/** What is read out when it changes: the state, not its numbers. */
+function said(view: TrainView): string {
+  if (view.deriving.busy) return "Preparing the model";
+  return { ready: "Ready", not_ready: `Not ready, ${blocking(view)} to settle`, checking: "", none: "" }[view.preflight.state];
+}
+
+/** Commands one after the other: a field that loses the focus to the launch button is set before the launch. */
+function useOrdered(commands: Commands): Commands {
+  const last = useRef<Promise<unknown>>(Promise.resolve());
+  const run: Commands["run"] = (name, args) => {
+    const next = last.current.then(() => commands.run(name, args));
+    last.current = next.catch(() => null);
+    return next;
+  };
+  return { ...commands, run };
 }
 
 /** Simple or advanced, what has been changed, and the fields that only the advanced view has. */
@@ -118,7 +135,7 @@ function Foot({ view, commands }: { view: TrainView; commands: Commands }) {
   const rows = view.data ? `${count(view.data.rows)} rows, ` : "";
   return (
     <footer class="ps-foot">
-      <span class="ps-grow" role="status">
+      <span class="ps-grow">
         {reason ?? (started ? `Started ${started}, shown in the step Run` : `${rows}${view.fields["epochs"]?.hint ?? ""}. No charge on this machine.`)}
       </span>
       <Button kind="primary" icon="play" reason={reason} onPress={() => void launch()}>

@@ -66,14 +66,16 @@ export function FormField({ id, label, changed, back, why, note, hint, error, gr
         </p>
       )}
       {why?.open && (
-        <dl class="ps-pop" id={`${id}-why`} role="group" aria-label={`Why, ${label}`}>
-          {why.facts.map(([name, what]) => (
-            <div key={name}>
-              <dt>{name}</dt>
-              <dd dir="auto">{what}</dd>
-            </div>
-          ))}
-        </dl>
+        <div class="ps-pop" id={`${id}-why`} role="group" aria-label={`Why, ${label}`}>
+          <dl>
+            {why.facts.map(([name, what]) => (
+              <div key={name}>
+                <dt>{name}</dt>
+                <dd dir="auto">{what}</dd>
+              </div>
+            ))}
+          </dl>
+        </div>
       )}
     </div>
   );

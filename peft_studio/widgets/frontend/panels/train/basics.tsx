@@ -80,7 +80,7 @@ function Deriving({ view, commands }: { view: TrainView; commands: ReturnType<ty
     );
   if (deriving.busy)
     return (
-      <p class="ps-row ps-s ps-muted" role="status">
+      <p class="ps-row ps-s ps-muted">
         <Icon name="open" hue="info" turning />
         <span class="ps-cut">
           Preparing <bdi>{model.name}</bdi>

@@ -57,7 +57,7 @@ export function blocking({ preflight }: TrainView): number {
 export function obstacle(view: TrainView): string | undefined {
   if (view.missing.length) return `Choose ${view.missing.map((one) => (one === "model" ? "a model" : one)).join(" and ")} first`;
   if (view.deriving.busy) return "The fields are being derived";
-  if (view.deriving.problem || !Object.keys(view.fields).length) return "There are no fields for this model and data yet";
+  if (view.deriving.problem || !Object.keys(view.fields).length) return "Not possible with this model and data yet";
   const wrong = Object.values(view.fields).find((one) => one.error);
   if (wrong) return `${wrong.title} has a value that cannot be used`;
   const stops = blocking(view);
