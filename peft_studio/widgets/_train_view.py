@@ -26,7 +26,7 @@ from peft_studio.widgets._train_fields import (
     words_of,
 )
 
-_VALUE, _WORDS = 4000, 600  # characters
+_VALUE, _WORDS = 100_000, 600  # characters; what is cut off a value would be lost when it is edited
 _TRADE_OFFS: dict[str, Mapping[Any, str]] = {"method": METHODS, "quantization": QUANTIZATIONS}
 
 Section = dict[str, Any]

@@ -62,7 +62,10 @@ class TrainContent(Content):
         with self._lock:
             errors, notes = dict(self._errors), list(self._notes)
         return {
-            "model": {"name": plain(now.model or "", limit=1000), "known": work.known},
+            "model": {
+                "name": plain(now.model or "", limit=1000),
+                "known": [plain(name, limit=1000) for name in work.known],
+            },
             "data": build_data(now.data),
             "machine": work.machine,
             "missing": [name for name in ("model", "data") if not getattr(now, name)],

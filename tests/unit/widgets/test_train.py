@@ -308,3 +308,11 @@ def test_the_saved_picture(train: Browser, studio: Studio, make_spec: Callable[.
     assert repr(content) == "TrainPanel()"
     studio.session.choose(model=None, data=None, draft=None)
     assert "not chosen" in content.snapshot_html()
+
+
+def test_hostile_names_are_only_text(train: Browser, make_spec: Callable[..., Any]) -> None:
+    """Escapes and direction overrides are gone from what the page is sent, and what is left is text."""
+    make_spec(name="\u202e\x1b[31mred<img src=x>", sample_prompts=("\u202eabc",), sample_steps=2)
+    train.wait(lambda: field(train, "name")["text"] == "red<img src=x>")
+    assert field(train, "sample_prompts")["text"] == "abc"
+    assert "\u202e" not in json.dumps(train.sections, ensure_ascii=False)
