@@ -18,7 +18,7 @@ An error is a small instruction: the message says what failed, where and why if 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 
 class StudioError(Exception):
@@ -39,7 +39,13 @@ class DataError(StudioError):
 
 
 class SpecError(StudioError):
-    """A run spec is wrong."""
+    """A run spec is wrong. ``by_field`` has each field's own words, for showing them beside it."""
+
+    def __init__(
+        self, message: str, *, hint: str = "", fields: tuple[str, ...] = (), by_field: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(message, hint=hint, fields=fields)
+        self.by_field = dict(by_field or {})
 
 
 class ModelError(StudioError):

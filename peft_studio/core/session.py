@@ -43,3 +43,12 @@ class Session:
         with self._lock:
             self._now = replace(self._now, **changes)
             return self._now
+
+    def choose_if(self, before: Choice, **changes: Any) -> bool:
+        """Choose only if model, data and draft are still those of ``before``: for changes that were worked out from them."""
+        with self._lock:
+            now = self._now
+            if now.model != before.model or now.data is not before.data or now.draft is not before.draft:
+                return False
+            self._now = replace(now, **changes)
+            return True

@@ -53,7 +53,8 @@ def find_step(name: str) -> Step:
     return STEPS[name]
 
 
+register(Step("train", "Train", "peft_studio.widgets.train:TrainContent"))
 register(Step("runs", "Runs", "peft_studio.widgets.runs:RunsContent"))
 register(Step("run", "Run", "peft_studio.widgets.run:ChosenRunContent"))
-register(Step("logs", "Logs", "peft_studio.widgets.logs:LogsContent"))
 register(Step("chat", "Chat", "peft_studio.widgets.chat:ChatContent"))
+register(Step("logs", "Logs", "peft_studio.widgets.logs:LogsContent"))

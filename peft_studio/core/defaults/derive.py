@@ -32,7 +32,7 @@ def explain_spec(spec: RunSpec) -> dict[str, Default]:
     """Every field of a spec with its value and why it has it; a field a person set says so, with what it would have been."""
     derived = derive_defaults(spec.basis, {name: getattr(spec, name) for name in spec.chosen})
     explained = {}
-    for name, field in RunSpec.model_fields.items():
+    for name in RunSpec.model_fields:
         if name in NOT_EXPLAINED:
             continue
         value, default = getattr(spec, name), derived.get(name)
@@ -40,12 +40,23 @@ def explain_spec(spec: RunSpec) -> dict[str, Default]:
             instead = f" The default would be {default.value}." if default and default.value != value else ""
             explained[name] = Default(value, f"Set by you.{instead}", "you")
         else:
-            explained[name] = default or Default(
-                value, field.description or "As peft and transformers have it.", "PEFT Studio"
-            )
+            explained[name] = default or _fixed_default(name)
     for name, meaning in (("method", METHODS[spec.method]), ("quantization", QUANTIZATIONS[spec.quantization])):
         explained[name] = replace(explained[name], why=f"{explained[name].why} {meaning}")
     return explained
+
+
+def explain_defaults(spec: RunSpec) -> dict[str, Default]:
+    """What every field would be if nobody had set it (the others as they are), and why. Model and data have no default."""
+    derived = derive_defaults(spec.basis, {name: getattr(spec, name) for name in spec.chosen})
+    names = [name for name in RunSpec.model_fields if name not in NOT_EXPLAINED - {"name", "tags"} and name != "model"]
+    found = {name: derived.get(name) or _fixed_default(name) for name in names}
+    return found | {"method": replace(found["method"], why=METHODS[found["method"].value])}
+
+
+def _fixed_default(name: str) -> Default:
+    field = RunSpec.model_fields[name]
+    return Default(field.get_default(), field.description or "As peft and transformers have it.", "PEFT Studio")
 
 
 def _monitoring(basis: Basis, values: Mapping[str, Any]) -> dict[str, Default]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Self
 
 from peft_studio.core.defaults.default import Default
-from peft_studio.core.defaults.derive import derive_defaults, explain_spec
+from peft_studio.core.defaults.derive import derive_defaults, explain_defaults, explain_spec
 from peft_studio.core.errors import SpecError, nearest
 from peft_studio.core.markup import block, table
 from peft_studio.core.spec import METHODS, Basis, RunSpec
@@ -44,6 +44,20 @@ class ExplainedSpec(RunSpec):
         kept = {name: getattr(self, name) for name in self.chosen | GIVEN}
         basis = changes.pop("basis", self.basis)
         return self.derive(basis=basis, **{**kept, **changes})
+
+    @property
+    def chosen_values(self) -> dict[str, Any]:
+        """The fields that a person has set, with their values."""
+        return {name: getattr(self, name) for name in self.chosen}
+
+    def without(self, *names: str) -> Self:
+        """A new spec in which these fields have their defaults again."""
+        kept = {name: getattr(self, name) for name in (self.chosen - set(names)) | GIVEN}
+        return self.derive(basis=self.basis, **kept)
+
+    def explain_defaults(self) -> Explanation:
+        """What each field would be if nobody had set it, whether or not somebody has, and why."""
+        return Explanation(explain_defaults(self))
 
     def explain(self) -> Explanation:
         """Every field: value, why, source."""

@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from peft_studio.core.models.catalog import find_embedded
+from peft_studio.core.models.catalog import EMBEDDED, find_embedded
 from peft_studio.core.models.facts import read_config
 from peft_studio.core.models.trust import COMMIT, PinnedCode, RemoteCode, check_trusted
 
@@ -68,6 +68,15 @@ def find_prepared(name: str, home: Path | str) -> Path | None:
     if local is not None:
         return _complete(local) or _complete(prepared_path(name, root))
     return find_pointed(name, root) if is_hub_id(name) else None
+
+
+def list_known(home: Path | str) -> list[str]:
+    """Names of base models that a person can choose at once: those embedded, then those prepared in this home."""
+    root = Path(home) / "models"
+    hub = sorted(path.stem.replace("--", "/", 1) for path in (root / "hub").glob("*.json"))
+    local = sorted(get_base_name(folder) for folder in (root / "local").glob("*") if _complete(folder))
+    found = [*(model.name for model in EMBEDDED.values()), *(name for name in hub if find_pointed(name, Path(home)))]
+    return [*found, *(name for name in local if Path(name).is_dir())]
 
 
 def find_pointed(repo: str, home: Path, *, kind: str = "hub") -> Path | None:

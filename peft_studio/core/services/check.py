@@ -158,9 +158,8 @@ def _schedule(spec: ExplainedSpec) -> Iterator[Problem]:
         )
     if not rows:
         return
-    batch = spec.batch_size * spec.gradient_accumulation_steps * spec.processes
-    steps = spec.max_steps or max(1, int(-(-rows // batch) * spec.epochs))
-    if steps < FEW_STEPS:
+    steps = spec.planned_steps
+    if steps is not None and steps < FEW_STEPS:
         text = (
             f"The run has {steps} optimizer steps; below about {FEW_STEPS} the learning rate matters more than usual."
         )

@@ -12,9 +12,18 @@ from peft_studio.core.spec import RunSpec
 
 
 def save_spec(spec: RunSpec, path: str | os.PathLike[str]) -> Path:
-    """Write a spec. It holds no secret and no rows."""
+    """Write a spec. It holds no secret and no rows.
+
+    Raises:
+        SpecError: The file cannot be written there.
+    """
     target = Path(path)
-    target.write_text(spec.to_json(), encoding="utf-8")
+    try:
+        target.write_text(spec.to_json(), encoding="utf-8")
+    except OSError as exc:
+        raise SpecError(
+            f"{target} cannot be written: {exc}.", hint="Name a file in a folder that you may write."
+        ) from exc
     return target
 
 
@@ -28,4 +37,7 @@ def load_spec(path: str | os.PathLike[str]) -> tuple[ExplainedSpec, list[str]]:
         text = Path(path).read_text(encoding="utf-8")
     except FileNotFoundError as exc:
         raise SpecError(f"There is no file {path}.", hint="studio.export(spec, path) writes one.") from exc
+    except (OSError, UnicodeDecodeError) as exc:
+        hint = "Name a spec file; studio.export(spec, path) writes one."
+        raise SpecError(f"{path} cannot be read: {exc}.", hint=hint) from exc
     return localise(ExplainedSpec.from_json(text), relative_to=Path(path).resolve().parent)

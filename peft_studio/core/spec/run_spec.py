@@ -129,6 +129,19 @@ class RunSpec(BaseModel):
         """What the adapter's output is multiplied with: α/r, or α/√r for rsLoRA (arXiv 2312.03732)."""
         return self.alpha / (self.rank**0.5 if self.method == "rslora" else self.rank)
 
+    @property
+    def planned_steps(self) -> int | None:
+        """Optimizer steps of the whole run, None while the number of rows is unknown. With packing it is the most there can be."""
+        rows = self.basis.train_rows
+        if self.max_steps or not rows:
+            return self.max_steps
+        return max(1, int(-(-rows // self.effective_batch) * self.epochs))
+
+    @property
+    def effective_batch(self) -> int:
+        """Rows that one optimizer step sees."""
+        return self.batch_size * self.gradient_accumulation_steps * self.processes
+
     def to_json(self) -> str:
         """The spec as indented JSON, fields in the order of this class."""
         return self.model_dump_json(indent=2) + "\n"
@@ -159,10 +172,12 @@ class RunSpec(BaseModel):
 def _spec_error(exc: ValidationError) -> SpecError:
     problems = exc.errors()
     lines, fields = [], []
+    by_field: dict[str, str] = {}
     for problem in problems:
         field = ".".join(str(part) for part in problem["loc"])
         message = problem["msg"].removeprefix("Value error, ")
         fields.append(field.split(".")[0])
+        by_field.setdefault(fields[-1], message)
         given = f" (given {problem['input']!r})" if field and not isinstance(problem["input"], dict) else ""
         lines.append(f"{field}: {message}{given}" if field else message)
     hint = "Change the field named here and try again."
@@ -171,4 +186,7 @@ def _spec_error(exc: ValidationError) -> SpecError:
         hint = nearest(
             literal["input"], [c.strip(" '") for c in literal["ctx"]["expected"].replace(" or ", ",").split(",")]
         )
-    return SpecError("The run spec is not valid: " + "; ".join(lines), hint=hint, fields=tuple(f for f in fields if f))
+    return SpecError(
+        "The run spec is not valid: " + "; ".join(lines), hint=hint, fields=tuple(f for f in fields if f),
+        by_field=by_field,
+    )  # fmt: skip

@@ -9,6 +9,7 @@ import { Icon } from "../ui/icon";
 import { keepKeys } from "../ui/keys";
 import { Notice } from "../ui/notice";
 import { Skeleton } from "../ui/skeleton";
+import "../ui/icons-more";
 import "../ui/tokens.css";
 import "../ui/kit.css";
 import "./chat/chat.css";

@@ -12,6 +12,7 @@ import { keepKeys } from "../ui/keys";
 import { type Line, LogView } from "../ui/log";
 import { Notice } from "../ui/notice";
 import { Skeleton } from "../ui/skeleton";
+import "../ui/icons-more";
 import "../ui/tokens.css";
 import "../ui/kit.css";
 import "./logs/logs.css";

@@ -11,6 +11,7 @@ import { keepKeys } from "../ui/keys";
 import { Notice } from "../ui/notice";
 import { Skeleton } from "../ui/skeleton";
 import { Table } from "../ui/table";
+import "../ui/icons-more";
 import "../ui/tokens.css";
 import "../ui/kit.css";
 import "./runs/runs.css";

@@ -11,18 +11,21 @@ interface ButtonProps {
   reason?: string | undefined;
   expanded?: boolean;
   autofocus?: boolean;
+  /** Its name, where its words alone do not say what it does. */
+  label?: string;
   onPress: () => void;
   children: ComponentChildren;
 }
 
-export function Button({ icon, kind, small, reason, expanded, autofocus, onPress, children }: ButtonProps) {
+export function Button({ icon, kind, small, reason, expanded, autofocus, label, onPress, children }: ButtonProps) {
   return (
     <button
       type="button"
       class={`ps-btn${kind ? ` ps-${kind}-btn` : ""}${small ? " ps-small" : ""}`}
       aria-disabled={reason !== undefined ? "true" : undefined}
       aria-expanded={expanded}
-      title={reason}
+      aria-label={label}
+      title={reason ?? label}
       autofocus={autofocus}
       onClick={() => reason === undefined && onPress()}
     >

@@ -1,5 +1,7 @@
 // Small controls: text, number, choice. They report when a person has finished (change), not on every key, unless `live`.
 import type { ComponentChildren } from "preact";
+import { useState } from "preact/hooks";
+import { useUnique } from "../bridge/hooks";
 import { Icon, type IconName } from "./icon";
 
 interface InputProps {
@@ -14,28 +16,56 @@ interface InputProps {
   live?: boolean;
   /** What is wrong with it; shown below by the panel, announced here. */
   invalid?: boolean;
-  describedBy?: string;
-  onChange: (value: string) => void;
+  describedBy?: string | undefined;
+  /** For a label beside it. */
+  id?: string | undefined;
+  /** Offered as one types; any other text is as good. */
+  suggestions?: string[];
+  /** What is typed stays until the promise it may return is settled. */
+  onChange: (value: string) => unknown;
 }
 
-export function Input({ value, label, placeholder, icon, unit, kind = "text", live, invalid, describedBy, onChange }: InputProps) {
-  const take = (event: Event): void => onChange((event.target as HTMLInputElement).value);
+export function Input({ value, label, placeholder, icon, unit, kind = "text", live, invalid, describedBy, id, suggestions, onChange }: InputProps) {
+  // What is being typed; news from the kernel must not write over it.
+  const [typed, setTyped] = useState<string | null>(null);
+  const listId = useUnique();
+  const type = (event: Event): void => {
+    const words = (event.target as HTMLInputElement).value;
+    if (live) onChange(words);
+    else setTyped(words);
+  };
+  // Enter or leaving it. The browser's own change event is lost where the value has been set between two keys.
+  const finish = (): void => {
+    const words = typed;
+    if (words === null) return;
+    void Promise.resolve(onChange(words)).finally(() => setTyped((now) => (now === words ? null : now)));
+  };
   return (
     <span class="ps-in">
       {icon && <Icon name={icon} hue="muted" />}
       <input
         type="text"
-        role={kind === "search" ? "searchbox" : undefined}
+        id={id}
+        {...(suggestions ? { list: listId } : kind === "search" ? { role: "searchbox" as const } : {})}
         inputMode={kind === "number" ? "decimal" : undefined}
-        value={value}
+        value={typed ?? value}
         placeholder={placeholder}
         aria-label={label}
         aria-invalid={invalid ? "true" : undefined}
         aria-describedby={describedBy}
         spellcheck={false}
         autocomplete="off"
-        {...(live ? { onInput: take } : { onChange: take })}
+        onInput={type}
+        onBlur={finish}
+        onKeyDown={(event) => event.key === "Enter" && finish()}
       />
+      {suggestions && (
+        <datalist id={listId}>
+          {suggestions.map((one) => (
+            <option key={one} value={one} />
+          ))}
+        </datalist>
+      )}
       {unit && <span class="ps-muted ps-s">{unit}</span>}
     </span>
   );
@@ -49,9 +79,9 @@ export interface Option {
 }
 
 /** The browser's own select: it works with every keyboard, reader and theme. */
-export function Select({ value, options, label, describedBy, onChange }: { value: string; options: Option[]; label: string; describedBy?: string; onChange: (value: string) => void }) {
+export function Select({ value, options, label, describedBy, id, onChange }: { value: string; options: Option[]; label: string; describedBy?: string | undefined; id?: string | undefined; onChange: (value: string) => void }) {
   return (
-    <select class="ps-select" value={value} aria-label={label} aria-describedby={describedBy} onChange={(event) => onChange((event.target as HTMLSelectElement).value)}>
+    <select class="ps-select" id={id} value={value} aria-label={label} aria-describedby={describedBy} onChange={(event) => onChange((event.target as HTMLSelectElement).value)}>
       {options.map((one) => (
         <option key={one.value} value={one.value} disabled={one.reason !== undefined} title={one.reason}>
           {one.title}
@@ -63,11 +93,12 @@ export function Select({ value, options, label, describedBy, onChange }: { value
 
 /** A choice of few, side by side. */
 export function Segmented({ value, options, label, onChange }: { value: string; options: Option[]; label: string; onChange: (value: string) => void }) {
+  const group = useUnique(); // radios of one name are one stop of Tab, and arrows move among them
   return (
     <span class="ps-seg" role="radiogroup" aria-label={label}>
       {options.map((one) => (
         <label key={one.value}>
-          <input type="radio" checked={one.value === value} onChange={() => onChange(one.value)} />
+          <input type="radio" name={group} checked={one.value === value} onChange={() => onChange(one.value)} />
           {one.title}
         </label>
       ))}

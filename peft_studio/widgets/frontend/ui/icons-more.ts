@@ -1,0 +1,23 @@
+// Icons that the Run panel does not wear. A panel that does imports this file; the others do not carry it.
+import { addIcons, ring } from "./icon";
+
+const MORE = {
+  best: ["M8 2.4l1.7 3.5 3.8.5-2.8 2.6.7 3.8L8 11l-3.4 1.8.7-3.8L2.5 6.4l3.8-.5z"],
+  chat: ["M2.5 3.5h11v7.5H7.5L4.5 13.5V11h-2z"],
+  compare: ["M2.5 3H7v10H2.5zM9.5 3H14v10H9.5z"],
+  download: ["M8 2.5v8M5 7.8l3 2.9 3-2.9M2.5 10.5v3h11v-3"],
+  list: ["M5.5 4H14M5.5 8H14M5.5 12H14", ring(2.6, 4, 1) + ring(2.6, 8, 1) + ring(2.6, 12, 1)],
+  logs: ["M3 4l2.5 2L3 8M7.5 8.5H13M3 12h10"],
+  plus: ["M8 3v10M3 8h10"],
+  reset: ["M3 6.5h6.5a3.3 3.3 0 0 1 0 6.6H6M5.6 4L3 6.5 5.6 9"],
+  retry: ["M13 8a5 5 0 1 1-1.6-3.7M13 2.5v3h-3"],
+  search: [ring(7, 7, 4.2) + "M10.2 10.2l3.3 3.3"],
+  send: ["M2.5 8h11M9.5 4l4 4-4 4"],
+  tick: ["M3.5 8.5l3 3 6-7"],
+  trash: ["M3 4.5h10M6.3 4.3V2.5h3.4v1.8M4.3 4.6l.6 8.9h6.2l.6-8.9"],
+  upload: ["M8 10.5v-8M5 5.2l3-2.9 3 2.9M2.5 10.5v3h11v-3"],
+} as const;
+
+export type MoreIcon = keyof typeof MORE;
+
+addIcons(MORE);
