@@ -35,6 +35,6 @@ for (const { path, text } of outputFiles) {
 }
 
 async function squeeze(text) {
-  const { code } = await minify(text, { module: true, ecma: 2020, compress: { passes: 3, pure_getters: true, unsafe_arrows: true }, format: { comments: false } });
+  const { code } = await minify(text, { module: true, ecma: 2020, compress: { passes: 3, pure_getters: true, unsafe_arrows: true, inline: 1 }, format: { comments: false } });
   return code;
 }

@@ -8,7 +8,6 @@ const HANDS = "M8 4.8V8l2.3 1.6";
 /** Outline, filled, dashed. */
 type Drawing = readonly [outline: string, filled?: string, dashed?: string];
 const CORE = {
-  chart: ["M2 2.5V13.5H14M4 5c2 5 4 5.5 9.5 5.8"],
   check: [RING + "M5.2 8.3l2 2L11 6"],
   clock: [RING + HANDS],
   close: ["M4 4l8 8M12 4l-8 8"],

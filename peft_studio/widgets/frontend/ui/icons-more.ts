@@ -4,6 +4,7 @@ import { addIcons, ring } from "./icon";
 const MORE = {
   best: ["M8 2.4l1.7 3.5 3.8.5-2.8 2.6.7 3.8L8 11l-3.4 1.8.7-3.8L2.5 6.4l3.8-.5z"],
   chat: ["M2.5 3.5h11v7.5H7.5L4.5 13.5V11h-2z"],
+  chart: ["M2 2.5V13.5H14M4 5c2 5 4 5.5 9.5 5.8"],
   compare: ["M2.5 3H7v10H2.5zM9.5 3H14v10H9.5z"],
   download: ["M8 2.5v8M5 7.8l3 2.9 3-2.9M2.5 10.5v3h11v-3"],
   list: ["M5.5 4H14M5.5 8H14M5.5 12H14", ring(2.6, 4, 1) + ring(2.6, 8, 1) + ring(2.6, 12, 1)],
