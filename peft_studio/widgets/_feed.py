@@ -15,7 +15,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from peft_studio.core.errors import StudioError
 from peft_studio.widgets._content import Content
@@ -26,6 +26,7 @@ KEYFRAME_S = 10.0  # a page that was loaded again while a cell runs cannot ask; 
 ERRORS: deque[Exception] = deque(maxlen=100)  # what went wrong on threads of ours, newest last: ``studio.errors``
 
 _log = logging.getLogger("peft_studio")
+_Value = TypeVar("_Value")
 Send = Callable[[dict[str, Any], list[bytes]], None]
 
 
@@ -106,24 +107,29 @@ class Feed:
         return value
 
     def guard(self, work: Callable[[], Any]) -> tuple[Any, dict[str, str] | None]:
-        """The value, or the problem as the panel shows it.
-
-        Whatever goes wrong on a thread of ours would else be seen by nobody.
-        """
-        try:
-            return work(), None
-        except StudioError as exc:
-            ERRORS.append(exc)
-            return None, {"message": plain(exc.message), "hint": plain(exc.hint)}
-        except Exception as exc:  # noqa: BLE001 - the panel's boundary: shown where the click was
-            ERRORS.append(exc)
-            _log.warning("a panel's %s failed", type(self.content).__name__, exc_info=True)
-            return None, {
-                "message": plain(f"{type(exc).__name__}: {exc}"),
-                "hint": "This is unexpected. studio.errors has it, and the kernel's log the trace.",
-            }
+        """The value, or the problem as the panel shows it."""
+        return guarded(work, type(self.content).__name__)
 
     def close(self) -> None:
         """End the updates."""
         REFRESHER.forget(self)
         self.content.close()
+
+
+def guarded(work: Callable[[], _Value], owner: str) -> tuple[_Value | None, dict[str, str] | None]:
+    """The value of ``work``, or the problem as panels show it.
+
+    Whatever goes wrong on a thread of ours would else be seen by nobody.
+    """
+    try:
+        return work(), None
+    except StudioError as exc:
+        ERRORS.append(exc)
+        return None, {"message": plain(exc.message), "hint": plain(exc.hint)}
+    except Exception as exc:  # noqa: BLE001 - the panel's boundary: shown where the click was
+        ERRORS.append(exc)
+        _log.warning("a panel's %s failed", owner, exc_info=True)
+        return None, {
+            "message": plain(f"{type(exc).__name__}: {exc}"),
+            "hint": "This is unexpected. studio.errors has it, and the kernel's log the trace.",
+        }

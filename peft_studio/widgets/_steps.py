@@ -53,4 +53,5 @@ def find_step(name: str) -> Step:
     return STEPS[name]
 
 
+register(Step("data", "Data", "peft_studio.widgets.data:DataContent"))
 register(Step("run", "Run", "peft_studio.widgets.run:ChosenRunContent"))
