@@ -268,7 +268,9 @@ def test_it_follows_code(page: Browser, studio: Studio, tmp_path: Path) -> None:
     assert "".join(text for text, _, _ in page.sections["row"]["pieces"]).startswith("user: Please send")
 
 
-def test_a_model_that_is_not_there_is_not_chosen(page: Browser, studio: Studio, tokenizer: Path, tmp_path: Path) -> None:
+def test_a_model_that_is_not_there_is_not_chosen(
+    page: Browser, studio: Studio, tokenizer: Path, tmp_path: Path
+) -> None:
     """The session has a model named here only once its tokenizer is there."""
     open_file(page, write_rows(tmp_path / "orders.jsonl", 6))
     page.command("set_model", model=str(tmp_path / "nowhere"))
@@ -369,7 +371,9 @@ def test_the_example(page: Browser) -> None:
     )
 
 
-def test_the_code_opens_the_same(page: Browser, studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_code_opens_the_same(
+    page: Browser, studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Run, it gives data with the same pointer."""
     path = write_rows(tmp_path / "orders.jsonl", 12)
     open_file(page, path, columns={"text": "prompt"}, format="text", split=0.25, seed=3)

@@ -57,6 +57,7 @@ function DataPanel() {
   };
   const goRow = (number: number): void => void commands.run("go_row", { number });
   const { data, facts, failed } = view;
+  const stuck = data?.verdict.hue === "error" ? "Settle what is blocking first" : undefined;
   return (
     <section class={`ps${over ? " ps-dropping" : ""}`} aria-labelledby={titleId} onFocusIn={keepKeys} {...drop}>
       {data ? (
@@ -118,9 +119,10 @@ function DataPanel() {
           <footer class="ps-foot">
             <span class="ps-grow">
               {data.used && !data.next ? "The next run of this session is trained on it. " : ""}
+              {stuck ? `${stuck}. ` : ""}
               Fixes never change your file. They are kept in the spec and shown as code.
             </span>
-            <Button kind="primary" reason={data.verdict.hue === "error" ? "Settle what is blocking first" : undefined} onPress={() => void commands.run("use")}>
+            <Button kind="primary" reason={stuck} onPress={() => void commands.run("use")}>
               Use this data
             </Button>
           </footer>
@@ -137,7 +139,9 @@ function FactsLine({ facts, model }: { facts: Facts; model: string | null }) {
       <span>{format.count(facts.rows)} rows</span>
       <span>{format.fileSize(facts.bytes)}</span>
       <span title={facts.why}>
-        format <b>{facts.format}</b>, {sure}
+        <span>
+          format <b>{facts.format}</b>, {sure}
+        </span>
       </span>
       {model && (
         <span>

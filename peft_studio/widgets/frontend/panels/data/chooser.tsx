@@ -46,18 +46,17 @@ export function Chooser({ commands, limitBytes, first, onFile, onOpened }: Choos
   useEffect(() => void browse(null), []);
   return (
     <div class="ps-sec ps-chooser" role="group" aria-label="Choose data">
-      <form
-        class="ps-row"
-        onSubmit={(event) => {
-          event.preventDefault();
-          open(path);
+      <div
+        class="ps-row ps-path"
+        onKeyDown={(event) => {
+          if (event.key === "Enter" && event.target instanceof HTMLInputElement) open(event.target.value);
         }}
       >
         <Input live icon="folder" value={path} label="File, folder or hub id" placeholder="File, folder or hub id: train.jsonl, org/name" onChange={setPath} />
         <Button {...(first ? { kind: "primary" as const } : {})} reason={path.trim() ? undefined : "Type a path or a hub id first"} onPress={() => open(path)}>
           Open
         </Button>
-      </form>
+      </div>
       {listing && <Folder listing={listing} onFolder={(folder) => void browse(folder)} onOpen={open} />}
       <p class="ps-row ps-tight ps-s ps-muted">
         <Button small icon="laptop" onPress={() => picker.current?.click()}>
@@ -115,7 +114,7 @@ function Folder({ listing, onFolder, onOpen }: { listing: Listing; onFolder: (fo
             >
               <Icon name={entry.bytes === null ? "folder" : "file"} hue="muted" />
               <bdi class="ps-cut">{entry.name}</bdi>
-              <span class="ps-end ps-muted">{entry.bytes === null ? "" : format.fileSize(entry.bytes)}</span>
+              <span class="ps-end ps-muted">{entry.bytes === null ? "" : entry.bytes < 1000 ? `${entry.bytes} bytes` : format.fileSize(entry.bytes)}</span>
             </button>
           </li>
         ))}

@@ -55,7 +55,8 @@ export function ColumnsSection({ title, why, columns, formats, now, given, ownSp
     <div class="ps-sec">
       <header>
         <h3>{title}</h3>
-        <span class="ps-end">
+        <span class="ps-end ps-row ps-s ps-muted">
+          format
           <Select value={shown.format} label="Format" options={Object.keys(formats).map((name) => ({ value: name, title: name }))} onChange={setFormat} />
         </span>
       </header>
@@ -92,12 +93,12 @@ export function ColumnsSection({ title, why, columns, formats, now, given, ownSp
               </tr>
             );
           })}
-          <tr>
-            <th scope="row">Evaluation</th>
-            <td colSpan={3}>{ownSplit ? <span class="ps-muted">The folder has a validation split of its own.</span> : <Split now={shown} onChange={change} />}</td>
-          </tr>
         </tbody>
       </table>
+      <p class="ps-row ps-tight ps-s ps-evaluation">
+        <span class="ps-role">Evaluation</span>
+        {ownSplit ? <span class="ps-muted">The folder has a validation split of its own.</span> : <Split now={shown} onChange={change} />}
+      </p>
       {(said || given) && (
         <p class="ps-row ps-tight ps-after">
           {said && (

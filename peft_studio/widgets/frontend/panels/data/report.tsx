@@ -1,4 +1,5 @@
 // What the report found: each finding with its rows, which lead to the row below, and the button that settles it.
+import { Fragment } from "preact";
 import type { useCommands } from "../../bridge/hooks";
 import { Button } from "../../ui/button";
 import * as format from "../../ui/format";
@@ -23,7 +24,7 @@ export function ReportSection({ view: { findings, report, facts, model }, comman
     <div class="ps-sec">
       <header>
         <h3>Report</h3>
-        <span class="ps-end ps-s ps-muted">{report ? `checked in ${report.seconds} s` : (model.checking ?? "")}</span>
+        <span class="ps-end ps-s ps-muted">{report ? (report.seconds >= 0.1 ? `checked in ${report.seconds} s` : "checked") : (model.checking ?? "")}</span>
       </header>
       <ul class="ps-checks">
         {findings.map((finding) => (
@@ -69,14 +70,17 @@ function FindingLine({ finding, commands, onRow }: { finding: Finding; commands:
               {finding.fix && " "}
               {finding.count === 1 ? "Row " : "Rows "}
               {rows.map((row, at) => (
-                <>
-                  {at > 0 && ", "}
-                  <button key={row} type="button" class="ps-link" aria-label={`Show row ${row}`} onClick={() => onRow(row)}>
-                    {format.count(row)}
-                  </button>
-                </>
+                <Fragment key={row}>
+                  {at > 0 && " "}
+                  <span class="ps-whole">
+                    <button type="button" class="ps-link" aria-label={`Show row ${row}`} onClick={() => onRow(row)}>
+                      {format.count(row)}
+                    </button>
+                    {at < rows.length - 1 ? "," : more > 0 ? "" : "."}
+                  </span>
+                </Fragment>
               ))}
-              {more > 0 && ` and ${format.count(more)} more`}.
+              {more > 0 && ` and ${format.count(more)} more.`}
             </span>
           )}
         </div>
