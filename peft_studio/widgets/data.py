@@ -156,7 +156,7 @@ class DataContent(DataOpening):
     def put_back(self) -> None:
         """Take in again what was left out."""
         data = self._need()
-        mapping = {"columns": data.ref.columns, "format": data.ref.format} if data.format.given else {}
+        mapping: dict[str, Any] = {"columns": data.ref.columns, "format": data.ref.format} if data.format.given else {}
         self._ask(source_of(data.ref), split=data.ref.split, seed=data.ref.seed, **mapping)
 
     @command
