@@ -53,6 +53,7 @@ def find_step(name: str) -> Step:
     return STEPS[name]
 
 
+register(Step("data", "Data", "peft_studio.widgets.data:DataContent"))
 register(Step("train", "Train", "peft_studio.widgets.train:TrainContent"))
 register(Step("runs", "Runs", "peft_studio.widgets.runs:RunsContent"))
 register(Step("run", "Run", "peft_studio.widgets.run:ChosenRunContent"))

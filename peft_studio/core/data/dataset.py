@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,6 +76,22 @@ class Dataset:
             if row.number not in left_out:
                 yield row._replace(held_out=True) if row.number in held_out else row
 
+    def raw_row(self, number: int) -> RawRow:
+        """One row by its number, a left-out one too. Reads the source up to it.
+
+        Raises:
+            DataError: There is no row of that number.
+        """
+        found = next(islice(self.source.rows(), number, None), None) if 0 <= number < self.rows else None
+        if found is None:
+            raise self._no_row(number)
+        return found._replace(held_out=True) if number in self._held_out else found
+
+    def _no_row(self, number: int) -> DataError:
+        return DataError(
+            f"There is no row {number}.", hint=f"Rows are numbered 0 to {self.rows - 1}.", fields=("rows",)
+        )
+
     def __iter__(self) -> Iterator[dict[str, Any]]:
         """The rows as their source has them, without those left out.
 
@@ -116,9 +133,7 @@ class Dataset:
         wanted = set(rows)
         strange = sorted(number for number in wanted if not 0 <= number < self.rows)
         if strange:
-            raise DataError(
-                f"There is no row {strange[0]}.", hint=f"Rows are numbered 0 to {self.rows - 1}.", fields=("rows",)
-            )
+            raise self._no_row(strange[0])
         left_out = tuple(sorted(wanted | self._left_out))
         return replace(
             self, ref=self.ref.model_copy(update={"left_out": left_out}), problems=without_rows(self.problems, left_out)

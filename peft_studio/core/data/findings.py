@@ -45,4 +45,11 @@ class Finding:
 def without_rows(findings: Sequence[Finding], left_out: Sequence[int]) -> tuple[Finding, ...]:
     """The findings that leaving out these rows does not settle."""
     gone = set(left_out)
-    return tuple(f for f in findings if not f.fix_action or not set(f.fix_action.get("leave_out", (-1,))) <= gone)
+    return tuple(finding for finding in findings if not _rows_of(finding) or not _rows_of(finding) <= gone)
+
+
+def _rows_of(finding: Finding) -> set[int]:
+    """Every row that a finding is about; none when it does not name them all."""
+    if rows := (finding.fix_action or {}).get("leave_out"):
+        return set(rows)
+    return set(finding.rows) if finding.count == len(finding.rows) else set()

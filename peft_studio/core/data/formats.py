@@ -46,12 +46,16 @@ TEXT_COLUMNS = ("text", "content", "document", "body")
 
 @dataclass(frozen=True)
 class Recognised:
-    """A format, how sure we are (0 to 1), why, and our column name → the data set's."""
+    """A format, how sure we are (0 to 1), why, and our column name → the data set's.
+
+    ``given`` says that the user named the format or columns, so that opening the data again must name them too.
+    """
 
     name: str
     confidence: float
     why: str
     columns: Mapping[str, str] = field(default_factory=dict)
+    given: bool = False
 
     def __str__(self) -> str:
         renamed = ", ".join(f"{ours} ← {theirs}" for ours, theirs in self.columns.items() if ours != theirs)

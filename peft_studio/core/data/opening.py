@@ -100,7 +100,7 @@ def open_ref(ref: DataRef, *, verify: bool = True) -> Dataset:
             f"{ref.path} has changed since the run was launched.",
             hint="Put the old file back, or make a new spec from the file as it is now.",
         )
-    recognised = Recognised(ref.format, 1.0, "as recorded in the run spec", ref.columns)
+    recognised = Recognised(ref.format, 1.0, "as recorded in the run spec", ref.columns, given=True)
     held_out = None
     if isinstance(source, FolderSource) and source.names_a_split:
         held_out = sum(row.held_out for row in source.rows())

@@ -141,7 +141,7 @@ def _judge(name: str, mapping: dict[str, str], good: Sequence[RawRow], *, given:
     needed = " and ".join(repr(mapping[column]) for column in NEEDS[name])
     rows = f"all of the first {len(good)}" if fits == len(good) else f"{fits} of the first {len(good)}"
     how = "as you said, " if given else ""
-    return Recognised(name, sure * fits / len(good), f"{how}{needed} can be read so in {rows} rows", mapping)
+    return Recognised(name, sure * fits / len(good), f"{how}{needed} can be read so in {rows} rows", mapping, given)
 
 
 def _fits(row: RawRow, name: str, mapping: Mapping[str, str]) -> bool:

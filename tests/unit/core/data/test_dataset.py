@@ -59,3 +59,26 @@ def test_how_it_shows(opened: Open) -> None:
     html = data._repr_html_()
     assert "<script" not in html
     assert "&lt;script&gt;" in html
+
+
+def test_one_row_by_its_number(opened: Open) -> None:
+    """A held-out row says so, a left-out one can still be read; a number that is none is refused."""
+    data = opened(ROWS, split=0.25, seed=7).leave_out([5])
+    assert data.raw_row(5).value == ROWS[5]
+    assert (data.raw_row(4).held_out, data.raw_row(5).held_out) == (True, False)
+    for number in (-1, 20):
+        with pytest.raises(DataError, match=f"no row {number}"):
+            data.raw_row(number)
+
+
+def test_a_finding_whose_rows_are_all_left_out_is_settled(opened: Open) -> None:
+    """Also one without a fix of its own, such as rows with other columns."""
+    data = opened([*ROWS, {"text": "x", "note": "y"}])
+    assert [problem.code for problem in data.problems] == ["mixed-columns"]
+    assert data.leave_out([20]).problems == ()
+
+
+def test_what_the_user_said_is_known(opened: Open) -> None:
+    """So that opening it again can say it too."""
+    assert not opened(ROWS).format.given
+    assert opened(ROWS, format="text").format.given

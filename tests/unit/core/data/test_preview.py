@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from peft_studio.core.data import Dataset, Encoder, load_encoder
-from peft_studio.core.data.preview import decode_pieces
+from peft_studio.core.data.preview import decode_pieces, preview_row
 
 Open = Callable[..., Dataset]
 Turns = Callable[..., list[dict[str, str]]]
@@ -106,3 +106,36 @@ def test_pieces_of_a_real_vocabulary(tiny: Encoder) -> None:
     for end in range(1, len(tokens) + 1):
         pieces = decode_pieces(tiny, tokens[:end], [True] * end)
         assert [token for piece in pieces for token in piece.tokens] == tokens[:end]
+
+
+def test_one_row_with_what_is_cut_from_it(opened: Open, tiny: Encoder, turns: Turns) -> None:
+    """Past the cut pieces are marked and not learnt, special tokens are marked, and counts are of what is kept."""
+    data = opened([{"messages": turns("q", "an answer")}])
+    whole = preview_row(data, data.raw_row(0), tiny, max_length=None, assistant_only=True)
+    kept = whole.tokens - 6
+    row = preview_row(data, data.raw_row(0), tiny, max_length=kept, assistant_only=True)
+    encoded = tiny.encode(next(data.train_examples()), max_length=kept)
+
+    assert (row.tokens, row.cut_tokens, row.learnt) == (kept, 6, encoded.trainable.count(True))
+    assert [piece.text for piece in row.pieces] == [piece.text for piece in whole.pieces]
+    assert [token for piece in row.pieces if not piece.cut for token in piece.tokens] == encoded.tokens
+    assert {piece.text for piece in row.pieces if piece.special} == {"<|im_start|>", "<|im_end|>"}
+    assert not any(piece.cut and piece.learnt for piece in row.pieces)
+
+
+def test_the_middle_of_a_long_row_is_passed_over(opened: Open, tiny: Encoder) -> None:
+    """The first and last tokens are shown, with how many lie between; counts are of all."""
+    data = opened([{"text": "abcdefghij" * 100}])
+    row = preview_row(data, data.raw_row(0), tiny, max_length=None, assistant_only=True, most=20)
+
+    assert sum(len(piece.tokens) for piece in row.pieces) + row.skipped == row.tokens == 1001
+    assert "".join(piece.text for piece in row.pieces[: row.skipped_at]) == "abcdefghijabcde"
+    assert "".join(piece.text for piece in row.pieces[row.skipped_at :]) == "ghij<|im_end|>"
+
+
+def test_a_row_that_cannot_be_trained_on_says_why(opened: Open, tiny: Encoder, turns: Turns) -> None:
+    """With and without a model."""
+    data = opened([{"messages": turns("q", "a")}, {"messages": "x"}])
+
+    assert "row 1" in preview_row(data, data.raw_row(1), tiny, max_length=None, assistant_only=True).problem.lower()
+    assert preview_row(data, data.raw_row(0), None, max_length=None, assistant_only=True).pieces[1].text == "q"
