@@ -22,6 +22,8 @@ import nbformat
 from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
 HERE = Path(__file__).parent
+ROOT = HERE.parents[1]  # before what is installed: a second work tree tests itself
+LABEXTENSIONS = ROOT / "jupyterlab_ext" / "labextensions"  # the sidebar of this checkout
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
@@ -48,7 +50,7 @@ def open_lab(folder: Path, *, theme: str = "JupyterLab Light") -> Iterator[Lab]:
     arguments = [
         sys.executable, "-m", "jupyterlab", "--no-browser", "--expose-app-in-browser", "--allow-root", f"--port={port}",
         "--ServerApp.port_retries=0", "--IdentityProvider.token=", "--ServerApp.ip=127.0.0.1", f"--ServerApp.root_dir={folder}",
-        "--LabApp.extension_manager=readonly",
+        "--LabApp.extension_manager=readonly", f"--LabApp.extra_labextensions_path={LABEXTENSIONS}",
     ]  # fmt: skip
     with (folder / "server.log").open("w") as log:
         server = subprocess.Popen(arguments, env=env, cwd=folder, stdout=log, stderr=subprocess.STDOUT)
@@ -225,7 +227,7 @@ def _environment(folder: Path, theme: str) -> dict[str, str]:
         path.write_text(json.dumps(values))
     own = {"JUPYTERLAB_SETTINGS_DIR": ".settings", "JUPYTERLAB_WORKSPACES_DIR": ".workspaces", "JUPYTER_CONFIG_DIR": ".config",
            "JUPYTER_RUNTIME_DIR": ".runtime", "JUPYTER_DATA_DIR": ".data", "IPYTHONDIR": ".ipython"}  # fmt: skip
-    return {**os.environ, **{name: str(folder / path) for name, path in own.items()}, "PYTHONPATH": str(HERE)}
+    return {**os.environ, **{name: str(folder / path) for name, path in own.items()}, "PYTHONPATH": os.pathsep.join([str(HERE), str(ROOT)])}
 
 
 def _free_port() -> int:
