@@ -15,7 +15,7 @@ export function openComm(comm: Kernel.IComm, closed: () => void): Model {
     on: (_, listener) => void listeners.add(listener),
     off: (_, listener) => void listeners.delete(listener),
     send(content) {
-      if (!comm.isDisposed) comm.send(content);
+      comm.send(content); // throws once the comm or its kernel is gone; the bridge knows what that means
     },
   };
 }

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module", autouse=True)
 def _installed() -> None:
-    hatch_build.build_panels(ROOT)
+    hatch_build.build_frontend(ROOT)
     if not (FRONTEND / "node_modules").is_dir():
         hatch_build.install(FRONTEND)
 
