@@ -88,18 +88,24 @@ class Sidebar:
     """The open comm, and what is sent on it."""
 
     def __init__(self, studio: Host, model_id: str) -> None:
+        self._sending = threading.Lock()
+        self._closed = False
         self._comm = comm.create_comm(target_name=TARGET)
         take_clicks_during_cells(self._comm)
         self._comm.on_msg(lambda message: self._feed.receive(message["content"]["data"]))
         self._feed = Feed(SidebarContent(studio, model_id), self._send)
 
     def _send(self, message: dict[str, Any], blocks: list[bytes]) -> None:
-        self._comm.send(data=message, buffers=blocks)
+        with self._sending:
+            if not self._closed:  # a page complains about messages on a comm that it has been told is closed
+                self._comm.send(data=message, buffers=blocks)
 
     def close(self) -> None:
         """Tell the page that there is nothing to show any more."""
         self._feed.close()
-        self._comm.close()
+        with self._sending:
+            self._closed = True
+            self._comm.close()
 
 
 _lock = threading.Lock()
@@ -109,7 +115,17 @@ _open: list[Sidebar] = []  # at most one
 def show_in_sidebar(studio: Host, panel: Panel) -> None:
     """Let the sidebar show this panel from now on, in place of the one before."""
     with _lock:
-        sidebar = Sidebar(studio, panel.model_id)
-        while _open:
-            _open.pop().close()
+        sidebar = Sidebar(studio, panel.model_id)  # before the other goes, so that the page has one at any time
+        _close_all()
         _open.append(sidebar)
+
+
+def close_sidebar() -> None:
+    """Let the sidebar show nothing of this kernel."""
+    with _lock:
+        _close_all()
+
+
+def _close_all() -> None:
+    while _open:
+        _open.pop().close()

@@ -254,7 +254,11 @@ def _environment(folder: Path, theme: str) -> dict[str, str]:
         path.write_text(json.dumps(values))
     own = {"JUPYTERLAB_SETTINGS_DIR": ".settings", "JUPYTERLAB_WORKSPACES_DIR": ".workspaces", "JUPYTER_CONFIG_DIR": ".config",
            "JUPYTER_RUNTIME_DIR": ".runtime", "JUPYTER_DATA_DIR": ".data", "IPYTHONDIR": ".ipython", "PEFT_STUDIO_HOME": ".home"}  # fmt: skip
-    return {**os.environ, **{name: str(folder / path) for name, path in own.items()}, "PYTHONPATH": os.pathsep.join([str(HERE), str(ROOT)])}
+    return {
+        **os.environ,
+        **{name: str(folder / path) for name, path in own.items()},
+        "PYTHONPATH": os.pathsep.join([str(HERE), str(ROOT)]),
+    }
 
 
 def _free_port() -> int:
