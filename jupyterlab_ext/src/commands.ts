@@ -26,7 +26,7 @@ export function addCommands(app: JupyterFrontEnd, follower: Follower, palette: I
   commands.addCommand(SHOW_RUN, { label: "Show Run…", isEnabled: () => follower.current?.phase === "live", execute: () => chooseRun(app, follower) });
   commands.addCommand(STOP_RUN, { label: "Stop Run…", isEnabled: () => follower.runs.length > 0, execute: () => chooseStop(follower) });
   commands.addCommand(NEW, {
-    label: (args) => (args["isLauncher"] ? "Studio" : "New Studio Notebook"), // only how it reads
+    label: (args) => (args["isLauncher"] ? "Studio Notebook" : "New Studio Notebook"), // only how it reads
     caption: "A new notebook with PEFT Studio in it",
     icon: studioIcon,
     execute: () => newStudioNotebook(app),
@@ -35,6 +35,6 @@ export function addCommands(app: JupyterFrontEnd, follower: Follower, palette: I
     for (const command of [HERE, SHOW_RUN, STOP_RUN]) commands.notifyCommandChanged(command);
   });
   for (const command of [OPEN, HERE, NEW, SHOW_RUN, STOP_RUN]) palette?.addItem({ command, category: CATEGORY });
-  if (commands.hasCommand("notebook:create-new")) launcher?.add({ command: NEW, category: "Notebook", rank: 10, args: { isLauncher: true } });
+  if (commands.hasCommand("notebook:create-new")) launcher?.add({ command: NEW, category: "Other", rank: 0, args: { isLauncher: true } });
   return { NEW, HERE };
 }

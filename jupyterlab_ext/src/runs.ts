@@ -6,10 +6,14 @@ import { stateWord } from "@kit/ui/state";
 import type { Follower } from "./follow";
 import type { ActiveRun, KernelLink } from "./link";
 
+/** `54 %` while it trains; else null. */
+export function shareOf({ active, step, total_steps }: ActiveRun): string | null {
+  return active && step !== null && total_steps ? `${Math.floor((100 * step) / total_steps)} %` : null;
+}
+
 /** `Training, 54 %`. */
 export function standingOf(run: ActiveRun): string {
-  const share = run.step !== null && run.total_steps ? `, ${Math.floor((100 * run.step) / run.total_steps)} %` : "";
-  return stateWord({ state: run.state }) + (run.active ? share : "");
+  return [stateWord({ state: run.state }), shareOf(run)].filter(Boolean).join(", ");
 }
 
 /** Show a run in the studio of its notebook, and the sidebar with it. */

@@ -6,7 +6,7 @@ import { Signal } from "@lumino/signaling";
 import { Widget } from "@lumino/widgets";
 import type { Follower } from "./follow";
 import { studioIcon } from "./icon";
-import { askStop, showRun, standingOf } from "./runs";
+import { askStop, shareOf, showRun, standingOf } from "./runs";
 
 /** The first active run and its progress; a click shows it. */
 export function addStatusItem(app: JupyterFrontEnd, bar: IStatusBar, follower: Follower, wanted: () => boolean): () => void {
@@ -42,8 +42,8 @@ export function addRunningSection(app: JupyterFrontEnd, running: IRunningSession
         shutdown: () => void askStop([{ run, link }]),
         icon: () => studioIcon,
         label: () => run.name,
-        labelTitle: () => `${run.name}\n${run.model}\n${run.id}`,
-        detail: () => standingOf(run),
+        labelTitle: () => `${run.name}: ${standingOf(run)}\n${run.model}\n${run.id}`,
+        detail: () => shareOf(run) ?? standingOf(run), // there is room for little
       })),
     shutdownAll: () => void askStop(follower.runs),
     refreshRunning: () => undefined,
