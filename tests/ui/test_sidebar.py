@@ -146,6 +146,20 @@ def test_without_a_notebook_it_offers_one(lab: Lab) -> None:
     assert page.errors == []
 
 
+def test_it_comes_to_the_front_where_that_is_set(open_notebook: Callable[..., Notebook]) -> None:
+    """The setting is read, and obeyed when the studio is shown."""
+    notebook = open_notebook(SHOW)
+    save = "text => window.jupyterapp.serviceManager.settings.save('peft-studio:plugin', text)"
+    notebook.page.evaluate(save, '{"openWithStudio": true}')
+    notebook.save()
+    notebook.load()
+    notebook.command("filebrowser:activate")
+    expect(sidebar_of(notebook)).not_to_be_visible()
+    notebook.run(0)
+    expect(sidebar_of(notebook).get_by_role("tab", name="Run")).to_be_visible()
+    notebook.page.evaluate(save, "{}")
+
+
 RUN = """
 from peft_studio import Studio
 studio = Studio(home={home!r})
