@@ -1,7 +1,7 @@
 // Which notebooks are open, and which of them the user is in. One link each.
 import type { INotebookTracker, NotebookPanel } from "@jupyterlab/notebook";
 import { Signal } from "@lumino/signaling";
-import { type ActiveRun, KernelLink } from "./link";
+import { type SeenRun, KernelLink } from "./link";
 
 export class Follower {
   /** Something about a notebook, its kernel or its runs is different. */
@@ -23,11 +23,16 @@ export class Follower {
   }
 
   /** Active runs of all notebooks, each once: notebooks may share a home. */
-  get runs(): { run: ActiveRun; link: KernelLink }[] {
-    const found = new Map<string, { run: ActiveRun; link: KernelLink }>();
+  get runs(): { run: SeenRun; link: KernelLink }[] {
+    const found = new Map<string, { run: SeenRun; link: KernelLink }>();
     const links = [...this.links.values()].sort((a, b) => Number(b === this.current) - Number(a === this.current));
     for (const link of links) for (const run of link.runs) if (!found.has(run.id)) found.set(run.id, { run, link });
     return [...found.values()];
+  }
+
+  /** Runs that have ended while a notebook of this page was watching. */
+  get ended(): { run: SeenRun; link: KernelLink }[] {
+    return [...this.links.values()].flatMap((link) => link.ended.map((run) => ({ run, link })));
   }
 
   private add(panel: NotebookPanel): KernelLink {

@@ -10,6 +10,7 @@ import kit from "@kit/ui/kit.css";
 import tokens from "@kit/ui/tokens.css";
 import { addCommands } from "./commands";
 import { Follower } from "./follow";
+import { notifyOfEnds } from "./notify";
 import { Sidebar } from "./sidebar";
 import { addRunningSection, addStatusItem } from "./status";
 import own from "./style.css";
@@ -53,6 +54,7 @@ function activate(
     if (settings["openWithStudio"] && link === follower.current) app.shell.activateById(sidebar.id);
   });
   const redraw = bar ? addStatusItem(app, bar, follower, () => settings["statusBar"] === true) : () => undefined;
+  notifyOfEnds(app, follower);
   if (running) addRunningSection(app, running, follower);
   void registry?.load(ID).then((loaded) => {
     const read = (): void => {

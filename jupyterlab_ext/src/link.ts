@@ -14,7 +14,7 @@ const GONE = ["dead", "terminating"];
 /** no-kernel · foreign: another language · waiting for the kernel's word · none: no studio yet · starting one · live */
 export type Phase = "no-kernel" | "foreign" | "waiting" | "none" | "starting" | "live";
 
-export interface ActiveRun {
+export interface SeenRun {
   id: string;
   name: string;
   state: string;
@@ -52,8 +52,13 @@ export class KernelLink {
     return (this.bridge?.sections["model_id"] as string | undefined) ?? null;
   }
 
-  get runs(): ActiveRun[] {
-    return (this.bridge?.sections["runs"] as ActiveRun[] | undefined) ?? [];
+  get runs(): SeenRun[] {
+    return (this.bridge?.sections["runs"] as SeenRun[] | undefined) ?? [];
+  }
+
+  /** Runs that were active and have ended since the studio was opened, newest first. */
+  get ended(): SeenRun[] {
+    return (this.bridge?.sections["ended"] as SeenRun[] | undefined) ?? [];
   }
 
   /** Have the kernel do something; there must be a studio. */

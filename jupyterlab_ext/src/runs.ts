@@ -4,20 +4,20 @@ import { Dialog, InputDialog, showDialog, showErrorMessage } from "@jupyterlab/a
 import { CommandError } from "@kit/bridge/bridge";
 import { stateWord } from "@kit/ui/state";
 import type { Follower } from "./follow";
-import type { ActiveRun, KernelLink } from "./link";
+import type { SeenRun, KernelLink } from "./link";
 
 /** `54 %` while it trains; else null. */
-export function shareOf({ active, step, total_steps }: ActiveRun): string | null {
+export function shareOf({ active, step, total_steps }: SeenRun): string | null {
   return active && step !== null && total_steps ? `${Math.floor((100 * step) / total_steps)} %` : null;
 }
 
 /** `Training, 54 %`. */
-export function standingOf(run: ActiveRun): string {
+export function standingOf(run: SeenRun): string {
   return [stateWord({ state: run.state }), shareOf(run)].filter(Boolean).join(", ");
 }
 
 /** Show a run in the studio of its notebook, and the sidebar with it. */
-export async function showRun(app: JupyterFrontEnd, link: KernelLink, run: ActiveRun): Promise<void> {
+export async function showRun(app: JupyterFrontEnd, link: KernelLink, run: SeenRun): Promise<void> {
   app.shell.activateById(link.panel.id);
   app.shell.activateById("peft-studio-sidebar");
   await tried("The run could not be shown", link.command("show_run", { run_id: run.id }));
@@ -27,7 +27,7 @@ export async function showRun(app: JupyterFrontEnd, link: KernelLink, run: Activ
 export async function chooseRun(app: JupyterFrontEnd, follower: Follower): Promise<void> {
   const link = follower.current;
   if (link?.phase !== "live") return;
-  const runs = (await tried("The runs could not be listed", link.command("list_runs"))) as ActiveRun[] | null;
+  const runs = (await tried("The runs could not be listed", link.command("list_runs"))) as SeenRun[] | null;
   if (!runs) return;
   if (!runs.length) return showErrorMessage("Show a run", "There are no runs yet.");
   const chosen = await pick("Show a run", "Show", runs);
@@ -44,7 +44,7 @@ export async function chooseStop(follower: Follower): Promise<void> {
 }
 
 /** Ask, and stop what was asked about. Focus starts on Cancel. */
-export async function askStop(found: { run: ActiveRun; link: KernelLink }[]): Promise<void> {
+export async function askStop(found: { run: SeenRun; link: KernelLink }[]): Promise<void> {
   const what = found.length === 1 ? found[0]!.run.name : `${found.length} runs`;
   const { button } = await showDialog({
     title: `Stop ${what}?`,
@@ -57,7 +57,7 @@ export async function askStop(found: { run: ActiveRun; link: KernelLink }[]): Pr
   await Promise.all(found.map(({ run, link }) => tried(`${run.name} could not be stopped`, link.command("stop_run", { run_id: run.id, save }))));
 }
 
-async function pick(title: string, okLabel: string, runs: ActiveRun[]): Promise<ActiveRun | undefined> {
+async function pick(title: string, okLabel: string, runs: SeenRun[]): Promise<SeenRun | undefined> {
   const items = runs.map((run) => `${run.name} · ${standingOf(run)} · ${run.id}`);
   const { value } = await InputDialog.getItem({ title, label: "Run", items, okLabel });
   return runs[items.indexOf(value ?? "")];

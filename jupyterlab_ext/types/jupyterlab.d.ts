@@ -111,6 +111,9 @@ declare module "@jupyterlab/apputils" {
     warnButton(options?: { label?: string }): Button;
   };
   export function showDialog(options: { title: string; body: string | Widget; buttons: Button[]; defaultButton?: number; focusNodeSelector?: string }): Promise<{ button: Button & { accept: boolean } }>;
+  export const Notification: {
+    emit(message: string, type: "success" | "error" | "info", options: { autoClose: number | false; actions: { label: string; callback: () => void }[] }): string;
+  };
   export function showErrorMessage(title: string, error: string): Promise<void>;
   export const InputDialog: {
     getItem(options: { title: string; label?: string; items: string[]; okLabel?: string }): Promise<{ value: string | null }>;

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 TARGET = "peft_studio"  # the comm target that the extension listens on
 LISTED = 50  # newest runs that "Show run…" offers
+ENDED = 5  # newest ends that are told, for notifications
 LOOK_S = 2.0  # between looks at the home's runs, at least
 SHARE = 1 / 200  # of one core, at most, for looking: a home of 100,000 runs takes long to list
 
@@ -39,6 +40,7 @@ class SidebarContent(Content):
     def __init__(self, studio: Host, model_id: str) -> None:
         self._studio, self._model_id = studio, model_id
         self._runs: list[dict[str, Any]] = []
+        self._ended: list[dict[str, Any]] = []  # of those that were going, newest first
         self._looking = threading.Lock()
         self._look_at = 0.0  # next, on the monotonic clock
 
@@ -46,14 +48,17 @@ class SidebarContent(Content):
         """What is known now; a look at the runs is taken beside, for a home may have many."""
         if time.monotonic() >= self._look_at and self._looking.acquire(blocking=False):
             threading.Thread(target=self._look, name="peft-studio-look", daemon=True).start()
-        return {"model_id": self._model_id, "runs": self._runs}
+        return {"model_id": self._model_id, "runs": self._runs, "ended": self._ended}
 
     def _look(self) -> None:
         began_at, spent_before_s = time.monotonic(), time.thread_time()
         try:
             # A home that is locked, full or gone at this moment: what was known stays, the next look tries again.
             with contextlib.suppress(OSError, sqlite3.Error):
-                self._runs = [run for run in self.list_runs() if run["active"]]
+                lines = self.list_runs()
+                gone = {run["id"] for run in self._runs} - {run["id"] for run in lines if run["active"]}
+                self._ended = ([run for run in lines if run["id"] in gone] + self._ended)[:ENDED]
+                self._runs = [run for run in lines if run["active"]]
         finally:
             spent_s = time.thread_time() - spent_before_s
             self._look_at = began_at + max(LOOK_S, spent_s / SHARE)

@@ -200,5 +200,6 @@ def test_an_active_run_can_be_seen_and_stopped(
             "data-state", "stopped", timeout=60_000
         )
         wait_for(lambda: not status.is_visible(), "an empty status bar", timeout_s=30)
+        expect(page.locator(".jp-Notification-Status")).to_contain_text("1")  # JupyterLab's own bell has heard of it
     finally:
         end_processes_of(home)
