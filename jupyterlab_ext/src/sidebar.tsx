@@ -67,7 +67,7 @@ interface HeadProps {
 
 function Head({ link, problem, actions }: HeadProps) {
   return (
-    <section class="ps ps-side-head" aria-labelledby="peft-studio-sidebar-title" onFocusIn={keepKeys}>
+    <div class="ps ps-side-head" role="region" aria-labelledby="peft-studio-sidebar-title" onFocusIn={keepKeys}>
       <header class="ps-head">
         <h2 id="peft-studio-sidebar-title">PEFT Studio</h2>
         {link && (
@@ -91,7 +91,7 @@ function Head({ link, problem, actions }: HeadProps) {
         </Notice>
       )}
       {link ? <Standing link={link} /> : <NoNotebook onNew={actions.newNotebook} />}
-    </section>
+    </div>
   );
 }
 
