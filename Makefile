@@ -29,7 +29,7 @@ format: .venv/.dev ## let ruff sort and lay out the code
 	"$(BIN)/ruff" check --fix -q . ; "$(BIN)/ruff" format -q .
 
 clean: ## remove what the targets above made
-	rm -rf .venv .work build dist peft_studio/widgets/static peft_studio/widgets/frontend/node_modules
+	rm -rf .venv .work build dist peft_studio/widgets/static peft_studio/widgets/frontend/node_modules jupyterlab_ext/labextensions
 
 # --- set-up -----------------------------------------------------------------------------------------------------------
 # requirements/*.txt pin every package, direct and indirect. torch comes first and by name, so that a machine that

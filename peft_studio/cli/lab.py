@@ -7,10 +7,15 @@ import importlib.util
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 from peft_studio._studio import Studio
 from peft_studio.cli.terminal import Terminal
 from peft_studio.core.errors import MissingExtra
+
+CHECKOUT = (
+    Path(__file__).parents[2] / "jupyterlab_ext" / "labextensions"
+)  # an installed wheel has its sidebar where JupyterLab looks
 
 
 def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
@@ -20,7 +25,8 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
     home = Studio(home=arguments.home).home
     terminal.say(f"JupyterLab on {home}; Ctrl-C twice ends it. Runs go on without it.")
     environment = {**os.environ, "PEFT_STUDIO_HOME": str(home)}
-    with subprocess.Popen([sys.executable, "-m", "jupyterlab", *arguments.options], env=environment) as lab:
+    sidebar = [f"--LabApp.extra_labextensions_path={CHECKOUT}"] if CHECKOUT.is_dir() else []
+    with subprocess.Popen([sys.executable, "-m", "jupyterlab", *sidebar, *arguments.options], env=environment) as lab:
         while True:
             try:
                 return lab.wait()

@@ -20,9 +20,12 @@ def open_panel(studio: Host, name: str | None = None, run_id: str | None = None)
         RunNotFound: There is no such run.
     """
     if name is None:
+        from peft_studio.widgets._sidebar import show_in_sidebar
         from peft_studio.widgets.studio import StudioPanel
 
-        return StudioPanel(studio)
+        panel = StudioPanel(studio)
+        show_in_sidebar(studio, panel)
+        return panel
     find_step(name)
     if name == "run" and run_id is not None:
         from peft_studio.widgets.run import RunPanel

@@ -49,7 +49,7 @@ class Panel(anywidget.AnyWidget):
         self._display_id = uuid.uuid4().hex
         self._displayed = False
         self.on_msg(self._receive)
-        _take_clicks_during_cells(self.comm)
+        take_clicks_during_cells(self.comm)
         self._feeds[""] = Feed(content, self.send, after=self._after_refresh)
 
     def __repr__(self) -> str:
@@ -110,7 +110,7 @@ def panel_class(module: str) -> type[Panel]:
     return type(f"{module.capitalize()}Panel", (Panel,), {"__module__": __name__, "__doc__": f"The {module} panel."})
 
 
-def _take_clicks_during_cells(comm: Any) -> None:
+def take_clicks_during_cells(comm: Any) -> None:
     """Let the front end choose the thread that a click is handled on.
 
     ipykernel 7.4 sends a widget's messages to the shell from which the kernel last wrote to it, which is the one that

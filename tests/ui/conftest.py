@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.ui.lab import Lab, find_browser, open_lab
+import hatch_build
+from tests.ui.lab import ROOT, Lab, find_browser, open_lab
 
 
 @pytest.fixture(scope="session")
@@ -18,6 +19,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """JupyterLab on a folder with a space in its name."""
     if find_browser() is None and os.environ.get("CI") != "true":
         pytest.skip("no Chromium on this machine: apt-get install chromium")
+    hatch_build.build_frontend(ROOT)  # what is tested is what is written
     folder = tmp_path_factory.mktemp("lab") / "my notebooks"
     folder.mkdir()
     with open_lab(folder) as opened:

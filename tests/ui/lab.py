@@ -22,6 +22,8 @@ import nbformat
 from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
 HERE = Path(__file__).parent
+ROOT = HERE.parents[1]  # before what is installed: a second work tree tests itself
+LABEXTENSIONS = ROOT / "jupyterlab_ext" / "labextensions"  # the sidebar of this checkout
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
@@ -48,7 +50,7 @@ def open_lab(folder: Path, *, theme: str = "JupyterLab Light") -> Iterator[Lab]:
     arguments = [
         sys.executable, "-m", "jupyterlab", "--no-browser", "--expose-app-in-browser", "--allow-root", f"--port={port}",
         "--ServerApp.port_retries=0", "--IdentityProvider.token=", "--ServerApp.ip=127.0.0.1", f"--ServerApp.root_dir={folder}",
-        "--LabApp.extension_manager=readonly",
+        "--LabApp.extension_manager=readonly", f"--LabApp.extra_labextensions_path={LABEXTENSIONS}",
     ]  # fmt: skip
     with (folder / "server.log").open("w") as log:
         server = subprocess.Popen(arguments, env=env, cwd=folder, stdout=log, stderr=subprocess.STDOUT)
@@ -71,13 +73,26 @@ class Lab:
 
     def open(self, cells: list[str], *, name: str = "test.ipynb", **page: Any) -> Notebook:
         """A new notebook with these cells, opened, its kernel idle. Nothing has run."""
-        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code) for code in cells])
-        notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
-        nbformat.write(notebook, self.folder / name)
+        self.write(cells, name=name)
         opened = self._browser.new_page(**{"viewport": {"width": 1280, "height": 1000}, **page})
         opened.set_default_timeout(60_000)
         shown = Notebook(opened, f"{self._address}/lab/tree/{name}?reset")
         shown.load()
+        return shown
+
+    def write(self, cells: list[str], *, name: str) -> None:
+        """Save a notebook with these cells."""
+        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code) for code in cells])
+        notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+        nbformat.write(notebook, self.folder / name)
+
+    def open_empty(self) -> Notebook:
+        """JupyterLab with nothing open but its launcher."""
+        page = self._browser.new_page(viewport={"width": 1280, "height": 1000})
+        page.set_default_timeout(60_000)
+        shown = Notebook(page, f"{self._address}/lab?reset")
+        page.goto(f"{self._address}/lab?reset")
+        page.wait_for_selector(".jp-Launcher-body")
         return shown
 
 
@@ -94,11 +109,25 @@ class Notebook:
     def load(self) -> None:
         """Load or load again, and wait until cells can run."""
         self.page.goto(self._address)
+        self.wait_until_ready()
+
+    def wait_until_ready(self) -> None:
+        """Wait until cells of the notebook in front can run."""
         self.page.wait_for_function(
             "() => window.jupyterapp?.shell.currentWidget?.context?.isReady"
             " && window.jupyterapp.shell.currentWidget.sessionContext?.session?.kernel?.connectionStatus === 'connected'"
             " && window.jupyterapp.shell.currentWidget.content.widgets.length > 0"
         )
+
+    def bring(self, name: str) -> None:
+        """Open another notebook in the same page, or bring it to the front, and wait until its cells can run."""
+        self.page.evaluate("name => void window.jupyterapp.commands.execute('docmanager:open', { path: name })", name)
+        self.page.wait_for_function("name => window.jupyterapp.shell.currentWidget?.context?.path === name", arg=name)
+        self.wait_until_ready()
+
+    def command(self, name: str, **arguments: Any) -> None:
+        """Run one of JupyterLab's commands without waiting for it."""
+        self.page.evaluate("([name, args]) => void window.jupyterapp.commands.execute(name, args)", [name, arguments])
 
     def start(self, cell: int) -> None:
         """Run a cell without waiting for it."""
@@ -116,14 +145,14 @@ class Notebook:
     def wait_for_cell(self, cell: int) -> None:
         """Wait until a cell has run."""
         self.page.wait_for_function(
-            "at => /\\[\\d+\\]/.test(document.querySelectorAll('.jp-Notebook .jp-Cell .jp-InputPrompt')[at]?.textContent ?? '')",
+            "at => /\\[\\d+\\]/.test(document.querySelectorAll('.jp-NotebookPanel:not(.lm-mod-hidden) .jp-Cell .jp-InputPrompt')[at]?.textContent ?? '')",
             arg=cell,
         )
 
     def wait_for_busy(self, cell: int) -> None:
         """Wait until a cell is running."""
         self.page.wait_for_function(
-            "at => document.querySelectorAll('.jp-Notebook .jp-Cell .jp-InputPrompt')[at]?.textContent.includes('[*]')",
+            "at => document.querySelectorAll('.jp-NotebookPanel:not(.lm-mod-hidden) .jp-Cell .jp-InputPrompt')[at]?.textContent.includes('[*]')",
             arg=cell,
         )
 
@@ -224,11 +253,11 @@ def _environment(folder: Path, theme: str) -> dict[str, str]:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(values))
     own = {"JUPYTERLAB_SETTINGS_DIR": ".settings", "JUPYTERLAB_WORKSPACES_DIR": ".workspaces", "JUPYTER_CONFIG_DIR": ".config",
-           "JUPYTER_RUNTIME_DIR": ".runtime", "JUPYTER_DATA_DIR": ".data", "IPYTHONDIR": ".ipython"}  # fmt: skip
+           "JUPYTER_RUNTIME_DIR": ".runtime", "JUPYTER_DATA_DIR": ".data", "IPYTHONDIR": ".ipython", "PEFT_STUDIO_HOME": ".home"}  # fmt: skip
     return {
         **os.environ,
         **{name: str(folder / path) for name, path in own.items()},
-        "PYTHONPATH": f"{HERE}{os.pathsep}{HERE.parents[1]}",
+        "PYTHONPATH": os.pathsep.join([str(HERE), str(ROOT)]),
     }
 
 

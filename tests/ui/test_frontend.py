@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import re
 import subprocess
+import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -18,7 +22,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module", autouse=True)
 def _installed() -> None:
-    hatch_build.build_panels(ROOT)
+    hatch_build.build_frontend(ROOT)
     if not (FRONTEND / "node_modules").is_dir():
         hatch_build.install(FRONTEND)
 
@@ -47,3 +51,19 @@ def test_no_file_names_a_registry() -> None:
 
     assert '"resolved"' not in lock
     assert "registry." not in lock
+
+
+def test_the_wheel_brings_the_extension_to_jupyterlab(tmp_path: Path) -> None:
+    """JupyterLab finds it, enabled, below the prefix into which pip would unpack the wheel."""
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    subprocess.run(build, cwd=ROOT, capture_output=True, check=True)
+    with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
+        wheel.extractall(tmp_path)
+    prefix = next(tmp_path.glob("*.data")) / "data" / "share" / "jupyter"
+    listed = subprocess.run(
+        [sys.executable, "-m", "jupyter", "labextension", "list"],
+        env={**os.environ, "JUPYTER_PATH": str(prefix)}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+
+    assert re.search(r"peft-studio \S+ .*enabled.*OK", listed.stdout + listed.stderr)
+    assert (prefix / "labextensions" / "peft-studio" / "schemas" / "peft-studio" / "plugin.json").is_file()

@@ -97,7 +97,7 @@ export class Bridge {
       );
       this.pending = [...this.pending, { id, name, since: Date.now() }];
       this.changed();
-      this.model.send({ kind: "command", id, name, args });
+      if (!this.send({ kind: "command", id, name, args })) finish(() => reject(new CommandError(GONE)));
     });
   }
 
@@ -111,12 +111,22 @@ export class Bridge {
   /** Ask for everything, and again, ever less often, until it comes: the answer may be lost, or wait for a busy kernel. */
   private pull(): void {
     if (this.pulling) return;
-    this.model.send({ kind: "command", id: 0, name: "pull", args: {} });
+    if (!this.send({ kind: "command", id: 0, name: "pull", args: {} })) return;
     this.pulling = setTimeout(() => {
       this.pulling = undefined;
       this.patience = Math.min(this.patience * 2, PULL_AGAIN_MS * 16);
       this.pull();
     }, this.patience);
+  }
+
+  /** False when the comm is closed, because its kernel was restarted or shut down: nothing will be answered on it any more. */
+  private send(content: unknown): boolean {
+    try {
+      this.model.send(content);
+      return true;
+    } catch {
+      return false;
+    }
   }
 
   private stopPulling(): void {
@@ -161,4 +171,9 @@ export class Bridge {
 const NO_ANSWER: Problem = {
   message: "The kernel has not answered for a minute.",
   hint: "If a cell is running, the click is carried out when it ends. If the kernel has ended, run the cell again.",
+};
+
+const GONE: Problem = {
+  message: "The kernel that this panel belongs to has ended.",
+  hint: "Run the cell again.",
 };

@@ -99,3 +99,13 @@ test("listeners are told after changes, once for many", () => {
   mock.timers.tick(300);
   assert.equal(told, 1);
 });
+
+test("a comm that is closed is not asked again, and a command on it says why", async () => {
+  kernel.send = () => {
+    throw new Error("Cannot send");
+  };
+  kernel.update(5, {});
+  mock.timers.tick(60_000);
+  await assert.rejects(bridge.command("stop"), (error: CommandError) => error.problem.message.includes("has ended"));
+  assert.equal(bridge.pending.length, 0);
+});

@@ -1,0 +1,205 @@
+"""The sidebar in JupyterLab, used through a real browser: it follows notebooks, kernels and reloads, and stops a real run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Locator, expect
+
+from tests.conftest import end_processes_of, wait_for
+from tests.ui.lab import Lab, Notebook
+
+pytestmark = pytest.mark.slow
+
+STEPS = """
+from peft_studio.widgets import Step, register
+register(Step("second", "Second", "peft_studio.widgets.run:ChosenRunContent"))
+register(Step("third", "Third", "peft_studio.widgets.run:ChosenRunContent"))
+"""
+SHOW = STEPS + "from peft_studio import studio\nstudio.show()"
+BUSY = "import pathlib\nwhile not pathlib.Path({!r}).exists():\n    pass"
+
+
+@pytest.fixture
+def open_notebook(lab: Lab, request: pytest.FixtureRequest) -> Iterator[Callable[..., Notebook]]:
+    """Open a notebook with these cells, and the sidebar. After the test its page has seen no error."""
+    opened: list[Notebook] = []
+
+    def open_(*cells: str) -> Notebook:
+        opened.append(lab.open(list(cells), name=f"{request.node.name}.ipynb"))
+        opened[-1].command("peft-studio:open")
+        return opened[-1]
+
+    yield open_
+    for notebook in opened:
+        notebook.close()
+        assert notebook.errors == []
+
+
+def sidebar_of(notebook: Notebook) -> Locator:
+    return notebook.page.locator("#peft-studio-sidebar")
+
+
+def cell_of(notebook: Notebook) -> Locator:
+    """The studio in the notebook that is in front."""
+    return notebook.page.locator(".jp-NotebookPanel:not(.lm-mod-hidden) .ps-studio")
+
+
+def expect_tab(where: Locator, title: str) -> None:
+    expect(where.get_by_role("tab", name=title)).to_have_attribute("aria-selected", "true")
+
+
+def test_cell_and_sidebar_show_one_studio(open_notebook: Callable[..., Notebook]) -> None:
+    """A tab chosen in one is chosen in the other, both ways, also after the cell has been run again."""
+    notebook = open_notebook(SHOW)
+    side, cell = sidebar_of(notebook), cell_of(notebook)
+    expect(side.get_by_role("button", name="Start here")).to_be_visible()
+    for _ in range(2):
+        notebook.run(0)
+        side.get_by_role("tab", name="Second").click()
+        expect_tab(cell, "Second")
+        cell.get_by_role("tab", name="Third").click()
+        expect_tab(side, "Third")
+        expect(side.locator(".ps-studio")).to_have_count(1)
+
+
+def test_the_studio_starts_from_the_sidebar_during_a_cell(
+    open_notebook: Callable[..., Notebook], tmp_path: Path
+) -> None:
+    """Start here opens it while a cell spins, its tabs obey meanwhile, and no name of the notebook is bound."""
+    gate = tmp_path / "gate"
+    notebook = open_notebook(STEPS + BUSY.format(str(gate)), "print('studio' in globals())")
+    side = sidebar_of(notebook)
+    expect(side.get_by_role("button", name="Start here")).to_be_visible()
+    notebook.start(0)
+    notebook.wait_for_busy(0)
+    side.get_by_role("button", name="Start here").click()
+    side.get_by_role("tab", name="Second").click()
+    expect_tab(side, "Second")
+    expect(side.locator("[role=tabpanel] .ps-head")).to_be_visible()  # the kernel has sent the step
+    notebook.wait_for_busy(0)
+    gate.touch()
+    notebook.wait_for_cell(0)
+    notebook.run(1)
+
+    expect(notebook.page.locator(".jp-OutputArea-output").last).to_have_text("False")
+
+
+def test_the_sidebar_follows_the_notebook_in_front(open_notebook: Callable[..., Notebook], lab: Lab) -> None:
+    """Two notebooks are two studios; each comes back as it was left."""
+    notebook = open_notebook(SHOW)
+    first = notebook.page.evaluate("() => window.jupyterapp.shell.currentWidget.context.path")
+    notebook.run(0)
+    side = sidebar_of(notebook)
+    side.get_by_role("tab", name="Second").click()
+    expect_tab(cell_of(notebook), "Second")
+    lab.write([SHOW], name="other.ipynb")
+    notebook.bring("other.ipynb")
+    expect(side.get_by_text("other.ipynb")).to_be_visible()
+    expect(side.get_by_role("button", name="Start here")).to_be_visible()
+    notebook.run(0)
+    side.get_by_role("tab", name="Third").click()
+    expect_tab(cell_of(notebook), "Third")
+
+    notebook.bring(first)
+    expect_tab(side, "Second")
+    notebook.bring("other.ipynb")
+    expect_tab(side, "Third")
+
+
+def test_reload_and_restart(open_notebook: Callable[..., Notebook]) -> None:
+    """A page loaded again shows the studio that the kernel still has; a kernel started again has none until it is opened."""
+    notebook = open_notebook(SHOW)
+    notebook.run(0)
+    side = sidebar_of(notebook)
+    side.get_by_role("tab", name="Second").click()
+    expect_tab(cell_of(notebook), "Second")
+    notebook.save()
+    notebook.load()
+    notebook.command("peft-studio:open")
+    expect_tab(side, "Second")
+    side.get_by_role("tab", name="Third").click()
+    expect_tab(cell_of(notebook), "Third")
+
+    notebook.restart_kernel()
+    side.get_by_role("button", name="Start here").click()
+    expect(side.get_by_role("tab", name="Run")).to_be_visible()
+    notebook.run(0)
+    side.get_by_role("tab", name="Second").click()
+    expect_tab(cell_of(notebook), "Second")
+
+
+def test_without_a_notebook_it_offers_one(lab: Lab) -> None:
+    """With nothing open a button makes a notebook with the studio in it; the launcher has a card for the same."""
+    page = lab.open_empty()
+    expect(page.page.locator(".jp-LauncherCard", has_text="Studio")).to_be_visible()
+    page.command("peft-studio:open")
+    side = sidebar_of(page)
+    side.get_by_role("button", name="New Studio notebook").click()
+    expect(side.get_by_role("tab", name="Run")).to_be_visible()
+    expect(cell_of(page)).to_be_visible()
+    expect(page.page.locator(".jp-Notebook .jp-Cell").nth(1)).to_contain_text("studio.show()")
+    page.close()
+
+    assert page.errors == []
+
+
+def test_it_comes_to_the_front_where_that_is_set(open_notebook: Callable[..., Notebook]) -> None:
+    """The setting is read, and obeyed when the studio is shown."""
+    notebook = open_notebook(SHOW)
+    save = "text => window.jupyterapp.serviceManager.settings.save('peft-studio:plugin', text)"
+    notebook.page.evaluate(save, '{"openWithStudio": true}')
+    notebook.save()
+    notebook.load()
+    notebook.command("filebrowser:activate")
+    expect(sidebar_of(notebook)).not_to_be_visible()
+    notebook.run(0)
+    expect(sidebar_of(notebook).get_by_role("tab", name="Run")).to_be_visible()
+    notebook.page.evaluate(save, "{}")
+
+
+RUN = """
+from peft_studio import Studio
+studio = Studio(home={home!r})
+spec = studio.spec(model={model!r}, data={data!r}, name="tiny", method="lora", rank=4, max_steps=20_000,
+                   batch_size=1, gradient_accumulation_steps=1, max_length=64, precision="fp32")
+run = studio.launch(spec)
+studio.show()
+"""
+
+
+def test_an_active_run_can_be_seen_and_stopped(
+    open_notebook: Callable[..., Notebook], tmp_path: Path, tiny_model: Path, tiny_rows: Path
+) -> None:
+    """Status bar and Running panel have the run. Stop asks, whatever a program passes along; the second answer stops it."""
+    home = tmp_path / "home"
+    notebook = open_notebook(RUN.format(home=str(home), model=str(tiny_model), data=str(tiny_rows)), "print(run.state)")
+    page = notebook.page
+    try:
+        notebook.run(0)
+        status = page.locator(".ps-side-status button")
+        expect(status).to_contain_text("tiny: Training", timeout=120_000)
+        notebook.command("running:show-panel")
+        expect(page.locator(".jp-RunningSessions").get_by_text("tiny", exact=True)).to_be_visible()
+
+        dialog = page.locator(".jp-Dialog")
+        notebook.command("peft-studio:stop-run", run_id="another", save=False, confirmed=True)
+        expect(dialog.locator(".jp-Dialog-header")).to_have_text("Stop tiny?")
+        expect(dialog.get_by_role("button", name="Cancel")).to_be_focused()
+        page.keyboard.press("Enter")
+        expect(dialog).to_have_count(0)
+        expect(status).to_contain_text("Training")
+        status.click()
+        expect(sidebar_of(notebook).locator(".ps-state").first).to_have_attribute("data-state", "training")
+
+        notebook.command("peft-studio:stop-run")
+        dialog.get_by_role("button", name="Stop and save").click()
+        expect(sidebar_of(notebook).locator(".ps-state").first).to_have_attribute(
+            "data-state", "stopped", timeout=60_000
+        )
+        wait_for(lambda: not status.is_visible(), "an empty status bar", timeout_s=30)
+        expect(page.locator(".jp-Notification-Status")).to_contain_text("1")  # JupyterLab's own bell has heard of it
+    finally:
+        end_processes_of(home)
