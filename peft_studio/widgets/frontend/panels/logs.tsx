@@ -9,9 +9,11 @@ import { Badge, Input, Segmented, Select } from "../ui/field";
 import { count } from "../ui/format";
 import { PanelHead } from "../ui/head";
 import { keepKeys } from "../ui/keys";
-import { type Line, LogView } from "../ui/log";
+import type { Line } from "../ui/log";
+import { LongLog } from "../ui/longlog";
 import { Notice } from "../ui/notice";
 import { Skeleton } from "../ui/skeleton";
+import { LOGS, SEARCH } from "../ui/shapes";
 import "../ui/tokens.css";
 import "../ui/kit.css";
 import "./logs/logs.css";
@@ -55,16 +57,16 @@ function LogsPanel({ state }: { state: Lines }) {
       {!view.asked ? (
         problem ? <Trouble problem={problem} /> : <Skeleton said="Reading the log" />
       ) : view.runs.length === 0 ? (
-        <Empty icon="logs" title="Logs" titleId={titleId} text="No run has said anything yet. The lines of a run appear here while it goes on." />
+        <Empty icon={LOGS} title="Logs" titleId={titleId} text="No run has said anything yet. The lines of a run appear here while it goes on." />
       ) : (
         <>
-          <PanelHead icon="logs" title="Logs" titleId={titleId} code={view.code || undefined} context={<bdi>{of}</bdi>}>
+          <PanelHead icon={LOGS} title="Logs" titleId={titleId} code={view.code || undefined} context={<bdi>{of}</bdi>}>
             <Worst counts={view.counts} />
           </PanelHead>
           <Filters view={view} run={commands.run} follows={follows} onFollows={setFollows} />
           {problem && <Trouble problem={problem} />}
           {lines.length > 0 ? (
-            <LogView lines={lines} label={`Log of ${of}`} tall named={view.asked.run === ALL} follows={follows} onFollows={setFollows} />
+            <LongLog lines={lines} label={`Log of ${of}`} named={view.asked.run === ALL} follows={follows} onFollows={setFollows} />
           ) : (
             <p class="ps-log-none ps-muted ps-s">{view.hidden ? "No line passes the filter." : "Nothing has been said yet."}</p>
           )}
@@ -129,7 +131,7 @@ function Filters({ view, run, follows, onFollows }: FiltersProps) {
     <div class="ps-sub ps-log-filters" role="search">
       <Select label="Run" value={asked.run} options={runs} onChange={choose} />
       <Segmented label="Least level" value={asked.level} options={view.levels.map((level) => ({ value: level, title: level[0]?.toUpperCase() + level.slice(1) }))} onChange={(level) => ask({ level })} />
-      <Input kind="search" icon="search" value={asked.text} live label="Search the log" placeholder="Text in the line" onChange={type} />
+      <Input kind="search" icon={SEARCH} value={asked.text} live label="Search the log" placeholder="Text in the line" onChange={type} />
       <label class="ps-check ps-end">
         <input type="checkbox" checked={follows} onChange={(event) => onFollows((event.target as HTMLInputElement).checked)} />
         Follow

@@ -11,6 +11,7 @@ import { keepKeys } from "../ui/keys";
 import { Notice } from "../ui/notice";
 import { Skeleton } from "../ui/skeleton";
 import { Table } from "../ui/table";
+import { COMPARE, LIST, PLUS } from "../ui/shapes";
 import "../ui/tokens.css";
 import "../ui/kit.css";
 import "./runs/runs.css";
@@ -47,20 +48,20 @@ function RunsPanel() {
       {!view.page ? (
         problem ? <Trouble problem={problem} /> : <Skeleton said="Reading the runs" />
       ) : view.page.every === 0 ? (
-        <Empty icon="list" title="Runs" titleId={titleId} text="No run has been started here yet. Runs appear in this list while they go on and stay when they have ended.">
+        <Empty icon={LIST} title="Runs" titleId={titleId} text="No run has been started here yet. Runs appear in this list while they go on and stay when they have ended.">
           {view.can_train && (
-            <Button kind="primary" icon="plus" onPress={() => void commands.run("new")}>
+            <Button kind="primary" icon={PLUS} onPress={() => void commands.run("new")}>
               New run
             </Button>
           )}
         </Empty>
       ) : (
         <>
-          <PanelHead icon="list" title="Runs" titleId={titleId} code={view.code} context={<span role="status">{matches(view)}</span>}>
+          <PanelHead icon={LIST} title="Runs" titleId={titleId} code={view.code} context={<span role="status">{matches(view)}</span>}>
             {chosen.length > 1 ? (
               <Button
                 kind="primary"
-                icon="compare"
+                icon={COMPARE}
                 reason={chosen.length > MOST ? `At most ${MOST} runs fit side by side.` : undefined}
                 onPress={() => void commands.run("compare", { run_ids: chosen.map((one) => one.id) })}
               >
@@ -68,7 +69,7 @@ function RunsPanel() {
               </Button>
             ) : (
               view.can_train && (
-                <Button kind="primary" icon="plus" onPress={() => void commands.run("new")}>
+                <Button kind="primary" icon={PLUS} onPress={() => void commands.run("new")}>
                   New run
                 </Button>
               )

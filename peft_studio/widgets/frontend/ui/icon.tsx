@@ -4,14 +4,14 @@ const RING = ring(8, 8, 6);
 const HANDS = "M8 4.8V8l2.3 1.6";
 
 /** Outline, filled, dashed. */
+export type Shape = readonly [string, string?, string?];
+
 const ICONS = {
-  best: ["M8 2.4l1.7 3.5 3.8.5-2.8 2.6.7 3.8L8 11l-3.4 1.8.7-3.8L2.5 6.4l3.8-.5z"],
   chart: ["M2 2.5V13.5H14M4 5c2 5 4 5.5 9.5 5.8"],
   check: [RING + "M5.2 8.3l2 2L11 6"],
   clock: [RING + HANDS],
   close: ["M4 4l8 8M12 4l-8 8"],
   code: ["M5.5 4.5L2 8l3.5 3.5M10.5 4.5L14 8l-3.5 3.5"],
-  compare: ["M2.5 3H7v10H2.5zM9.5 3H14v10H9.5z"],
   copy: ["M5.5 6.5a1 1 0 0 1 1-1h6a1 1 0 0 1 1 1v6a1 1 0 0 1-1 1h-6a1 1 0 0 1-1-1zM10.5 5.3V2.5h-8v8h2.8"],
   data: ["M2 4a1 1 0 0 1 1-1h10a1 1 0 0 1 1 1v8a1 1 0 0 1-1 1H3a1 1 0 0 1-1-1zM2 6.3h12M2 9.7h12M6.3 6.3V13"],
   down: ["M4 6l4 4 4-4"],
@@ -19,17 +19,12 @@ const ICONS = {
   info: [RING + "M8 7.4v3.8", ring(8, 5, 0.9)],
   laptop: ["M3.5 4a1 1 0 0 1 1-1h7a1 1 0 0 1 1 1v5a1 1 0 0 1-1 1h-7a1 1 0 0 1-1-1zM1.8 12.8h12.4"],
   left: ["M10 4L6 8l4 4"],
-  list: ["M5.5 4H14M5.5 8H14M5.5 12H14", ring(2.6, 4, 1) + ring(2.6, 8, 1) + ring(2.6, 12, 1)],
-  logs: ["M3 4l2.5 2L3 8M7.5 8.5H13M3 12h10"],
   lost: [RING + "M6.3 6.4a1.8 1.8 0 1 1 2.6 1.6c-.6.3-.9.6-.9 1.2", ring(8, 11.3, 0.8)],
   model: ["M8 1.8l5.4 3.1v6.2L8 14.2l-5.4-3.1V4.9zM2.8 5L8 8l5.2-3M8 8v6"],
   open: ["M8 2a6 6 0 1 1-5.2 3"],
   play: ["M5 3.5v9l7-4.5z"],
   queued: ["", "", RING],
-  plus: ["M8 3v10M3 8h10"],
-  retry: ["M13 8a5 5 0 1 1-1.6-3.7M13 2.5v3h-3"],
   right: ["M6 4l4 4-4 4"],
-  search: [ring(7, 7, 4.2) + "M10.2 10.2l3.3 3.3"],
   sliders: ["M2 4.5h6M11 4.5h3M2 11.5h3M8 11.5h6" + ring(9.5, 4.5, 1.5) + ring(6.5, 11.5, 1.5)],
   stale: [HANDS, "", RING],
   stop: ["M4 5a1 1 0 0 1 1-1h6a1 1 0 0 1 1 1v6a1 1 0 0 1-1 1H5a1 1 0 0 1-1-1z"],
@@ -37,15 +32,15 @@ const ICONS = {
   stopped: [RING, "M5.8 5.8h4.4v4.4H5.8z"],
   todo: [ring(8, 8, 5.2)],
   train: [RING, ring(8, 8, 3)],
-  trash: ["M3 4.5h10M6.3 4.3V2.5h3.4v1.8M4.3 4.6l.6 8.9h6.2l.6-8.9"],
   warn: ["M8 2.5l6 11H2zM8 6.7v3", ring(8, 11.6, 0.9)],
-} as const satisfies Record<string, readonly [string, string?, string?]>;
+} as const satisfies Record<string, Shape>;
 
-export type IconName = keyof typeof ICONS;
+/** One that every panel carries, or a shape that only some do (shapes.ts). */
+export type IconName = keyof typeof ICONS | Shape;
 export type Hue = "ok" | "warn" | "error" | "info" | "accent" | "muted";
 
 export function Icon({ name, hue, turning }: { name: IconName; hue?: Hue; turning?: boolean }) {
-  const [outline, filled, dashed] = ICONS[name] as readonly [string, string?, string?];
+  const [outline, filled, dashed] = (typeof name === "string" ? ICONS[name] : name) as Shape;
   return (
     <svg class={`ps-icon${hue ? ` ps-${hue}` : ""}${turning ? " ps-turning" : ""}`} viewBox="0 0 16 16" aria-hidden="true">
       {dashed && <path d={dashed} stroke-dasharray="2.6 2.1" />}

@@ -1,5 +1,5 @@
-// A log. It follows new lines until the reader scrolls up. Every line is text, whatever it holds. Of a long one only what is seen is drawn.
-import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
+// The tail of a log. It follows new lines until the reader scrolls up. Every line is text, whatever it holds.
+import { useEffect, useRef, useState } from "preact/hooks";
 import { clock, fullTime } from "./format";
 
 export interface Line {
@@ -7,61 +7,30 @@ export interface Line {
   at: number;
   level: string;
   text: string;
-  /** Whose line it is, where lines of several runs stand together. */
+  /** Whose line it is, where lines of several runs stand together (longlog.tsx). */
   run?: string;
 }
 
-interface LogViewProps {
-  lines: Line[];
-  label: string;
-  /** Whether the box may grow to most of a panel. */
-  tall?: boolean;
-  /** Whether each line says whose it is. */
-  named?: boolean;
-  /** Whether it follows, where the panel has a switch for it. */
-  follows?: boolean;
-  onFollows?: (follows: boolean) => void;
-}
-
 const SHORT: Record<string, string> = { warning: "warn" };
-const [LINE, PADDING] = [18, 8]; // pixels, as in kit.css
-const [ALL, AROUND] = [200, 20]; // drawn whole up to so many; lines drawn beyond what is seen
 
-export function LogView({ lines, label, tall, named, follows: given, onFollows }: LogViewProps) {
+export function LogView({ lines, label }: { lines: Line[]; label: string }) {
   const box = useRef<HTMLDivElement>(null);
-  const [own, setOwn] = useState(true);
-  const [top, setTop] = useState(0);
-  const follows = given ?? own;
-  const setFollows = onFollows ?? setOwn;
-  useLayoutEffect(() => {
-    const at = box.current;
-    if (!follows || !at) return;
-    at.scrollTop = at.scrollHeight;
-    setTop(at.scrollTop);
-  }, [lines, follows]);
-  const [height, setHeight] = useState(180);
+  const [follows, setFollows] = useState(true);
   useEffect(() => {
-    if (box.current) setHeight(box.current.clientHeight);
-  }, [lines.length]);
+    if (follows && box.current) box.current.scrollTop = box.current.scrollHeight;
+  }, [lines, follows]);
   const onScroll = (): void => {
     const at = box.current;
-    if (!at) return;
-    setTop(at.scrollTop);
-    const end = at.scrollHeight - at.scrollTop - at.clientHeight < 24;
-    if (end !== follows) setFollows(end);
+    if (at) setFollows(at.scrollHeight - at.scrollTop - at.clientHeight < 24);
   };
-  const whole = lines.length <= ALL;
-  const first = whole ? 0 : Math.max(0, Math.floor((top - PADDING) / LINE) - AROUND);
-  const last = whole ? lines.length : Math.min(lines.length, Math.ceil((top + height) / LINE) + AROUND);
   return (
-    <div class={`ps-log${tall ? " ps-tall" : ""}`} ref={box} role="log" aria-label={label} aria-live="off" tabIndex={0} onScroll={onScroll}>
-      <ol style={whole ? undefined : { paddingTop: `${first * LINE}px`, paddingBottom: `${(lines.length - last) * LINE}px` }}>
-        {lines.slice(first, last).map((line) => (
+    <div class="ps-log" ref={box} role="log" aria-label={label} aria-live="off" tabIndex={0} onScroll={onScroll}>
+      <ol>
+        {lines.map((line) => (
           <li key={line.seq} class={`ps-level-${line.level}`}>
             <time title={fullTime(line.at)}>{clock(line.at)}</time>
             <span class="ps-level">{SHORT[line.level] ?? line.level}</span>
             <bdi class="ps-line" title={line.text}>
-              {named && line.run && <span class="ps-whose">{line.run}</span>}
               {line.text}
             </bdi>
           </li>

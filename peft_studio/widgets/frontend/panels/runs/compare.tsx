@@ -2,6 +2,7 @@
 import { IconButton } from "../../ui/button";
 import * as format from "../../ui/format";
 import { Icon } from "../../ui/icon";
+import { BEST } from "../../ui/shapes";
 import { Overlay } from "./overlay";
 import { type Comparison, nameOf } from "./view";
 
@@ -39,7 +40,7 @@ export function CompareSection({ comparison, onClose }: { comparison: Comparison
                   <td key={at} class="ps-num">
                     {best.includes(at) ? (
                       <>
-                        <Icon name="best" hue="ok" />
+                        <Icon name={BEST} hue="ok" />
                         <span class="ps-hidden">best</span> <b>{WRITE[kind](value)}</b>
                       </>
                     ) : (

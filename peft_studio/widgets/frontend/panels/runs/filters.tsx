@@ -3,6 +3,7 @@ import { useRef, useState } from "preact/hooks";
 import { Button } from "../../ui/button";
 import { Input, Select } from "../../ui/field";
 import { stateWord } from "../../ui/state";
+import { SEARCH } from "../../ui/shapes";
 import type { Asked, RunsView } from "./view";
 
 const PAUSE_MS = 250;
@@ -29,7 +30,7 @@ export function Filters({ view, onFilter }: { view: RunsView; onFilter: (wanted:
   const narrowed = asked.text || asked.state || asked.provider || asked.since;
   return (
     <div class="ps-sub ps-filters" role="search">
-      <Input kind="search" icon="search" value={asked.text} live label="Search runs" placeholder="Name, model, method, id" onChange={type} />
+      <Input kind="search" icon={SEARCH} value={asked.text} live label="Search runs" placeholder="Name, model, method, id" onChange={type} />
       <Select
         label="State"
         value={asked.state}

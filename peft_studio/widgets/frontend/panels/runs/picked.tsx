@@ -3,6 +3,7 @@ import { useState } from "preact/hooks";
 import { Button } from "../../ui/button";
 import { Dialog } from "../../ui/dialog";
 import { count, fileSize } from "../../ui/format";
+import { RETRY, TRASH } from "../../ui/shapes";
 
 export interface Picked {
   id: string;
@@ -44,7 +45,7 @@ export function PickedBar({ picked, run, onClear, onDeleted }: PickedProps) {
       </span>
       {one && only && (
         <>
-          <Button small icon="retry" onPress={() => void run("rerun", { run_id: only.id })}>
+          <Button small icon={RETRY} onPress={() => void run("rerun", { run_id: only.id })}>
             Re-run
           </Button>
           <Button small icon="play" reason={RESUMABLE.includes(only.state) ? undefined : `${only.name} is ${only.state}; there is nothing to resume.`} onPress={() => void run("resume", { run_id: only.id })}>
@@ -52,7 +53,7 @@ export function PickedBar({ picked, run, onClear, onDeleted }: PickedProps) {
           </Button>
         </>
       )}
-      <Button small icon="trash" reason={live.length ? `${live.map((each) => each.name).join(", ")}: stop first, then delete.` : undefined} onPress={() => void weigh()}>
+      <Button small icon={TRASH} reason={live.length ? `${live.map((each) => each.name).join(", ")}: stop first, then delete.` : undefined} onPress={() => void weigh()}>
         Delete…
       </Button>
       <Button small kind="quiet" onPress={onClear}>
