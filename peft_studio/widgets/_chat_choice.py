@@ -15,7 +15,7 @@ from peft_studio.core.models.prepared import find_prepared, settle_name
 from peft_studio.widgets._host import Host
 
 if TYPE_CHECKING:
-    from peft_studio.core.runs.store import RunRow
+    from peft_studio.core.runs.index import RunRow
 
 SLOTS = 8  # the base and seven adapters: as many as there are colours
 FIRST = 3  # adapters that stand there from the start, newest first

@@ -22,7 +22,7 @@ from peft_studio.widgets._panel import take_clicks_during_cells
 from peft_studio.widgets._text import plain
 
 if TYPE_CHECKING:
-    from peft_studio.core.runs.store import RunRow
+    from peft_studio.core.runs.index import RunRow
     from peft_studio.widgets._panel import Panel
 
 TARGET = "peft_studio"  # the comm target that the extension listens on

@@ -222,14 +222,14 @@ class Notebook:
         )
 
     def sticking_out(self, panel: Locator) -> list[str]:
-        """What lies outside the panel, or is a button whose words do not fit."""
+        """What lies outside the panel, or is a button whose words do not fit. Names are cut, and a matrix scrolls, on purpose."""
         found: list[str] = panel.evaluate(
             """panel => { const edge = panel.getBoundingClientRect(); const out = [];
             for (const one of panel.querySelectorAll('*')) {
               const box = one.getBoundingClientRect();
-              if (box.width && box.right > edge.right + 1 && !one.closest('.ps-log, .ps-hidden, .u-over'))
+              if (box.width && box.right > edge.right + 1 && !one.closest('.ps-log, .ps-hidden, .u-over, .ps-open, .ps-second, .ps-matrix'))
                 out.push(one.className?.baseVal ?? one.className ?? one.tagName);
-              if (one.tagName === 'BUTTON' && one.scrollWidth > one.clientWidth + 1) out.push('cut: ' + one.textContent);
+              if (one.tagName === 'BUTTON' && !one.matches('.ps-open') && one.scrollWidth > one.clientWidth + 1) out.push('cut: ' + one.textContent);
             }
             return out; }"""
         )

@@ -10,7 +10,7 @@ import { count } from "../ui/format";
 import { PanelHead } from "../ui/head";
 import { keepKeys } from "../ui/keys";
 import type { Line } from "../ui/log";
-import { LongLog } from "../ui/long-log";
+import { LongLog } from "../ui/longlog";
 import { Notice } from "../ui/notice";
 import { Skeleton } from "../ui/skeleton";
 import "../ui/icons-more";
@@ -66,7 +66,7 @@ function LogsPanel({ state }: { state: Lines }) {
           <Filters view={view} run={commands.run} follows={follows} onFollows={setFollows} />
           {problem && <Trouble problem={problem} />}
           {lines.length > 0 ? (
-            <LongLog lines={lines} label={`Log of ${of}`} tall named={view.asked.run === ALL} follows={follows} onFollows={setFollows} />
+            <LongLog lines={lines} label={`Log of ${of}`} named={view.asked.run === ALL} follows={follows} onFollows={setFollows} />
           ) : (
             <p class="ps-log-none ps-muted ps-s">{view.hidden ? "No line passes the filter." : "Nothing has been said yet."}</p>
           )}

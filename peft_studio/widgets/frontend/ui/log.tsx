@@ -7,24 +7,11 @@ export interface Line {
   at: number;
   level: string;
   text: string;
-  /** Whose line it is, where lines of several runs stand together. */
+  /** Whose line it is, where lines of several runs stand together (longlog.tsx). */
   run?: string;
 }
 
 const SHORT: Record<string, string> = { warning: "warn" };
-
-export function LogLine({ line, named }: { line: Line; named?: boolean | undefined }) {
-  return (
-    <li class={`ps-level-${line.level}`}>
-      <time title={fullTime(line.at)}>{clock(line.at)}</time>
-      <span class="ps-level">{SHORT[line.level] ?? line.level}</span>
-      <bdi class="ps-line" title={line.text}>
-        {named && line.run && <span class="ps-whose">{line.run}</span>}
-        {line.text}
-      </bdi>
-    </li>
-  );
-}
 
 export function LogView({ lines, label }: { lines: Line[]; label: string }) {
   const box = useRef<HTMLDivElement>(null);
@@ -40,7 +27,13 @@ export function LogView({ lines, label }: { lines: Line[]; label: string }) {
     <div class="ps-log" ref={box} role="log" aria-label={label} aria-live="off" tabIndex={0} onScroll={onScroll}>
       <ol>
         {lines.map((line) => (
-          <LogLine key={line.seq} line={line} />
+          <li key={line.seq} class={`ps-level-${line.level}`}>
+            <time title={fullTime(line.at)}>{clock(line.at)}</time>
+            <span class="ps-level">{SHORT[line.level] ?? line.level}</span>
+            <bdi class="ps-line" title={line.text}>
+              {line.text}
+            </bdi>
+          </li>
         ))}
       </ol>
     </div>

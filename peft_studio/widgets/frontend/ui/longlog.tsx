@@ -1,28 +1,24 @@
-// A whole log. It follows new lines until the reader scrolls up. Every line is text, whatever it holds. Of a long one only what is seen is drawn.
+// A long log, as a panel of its own. It follows new lines until the reader scrolls up. Every line is text, whatever it holds. Of a long one only what is seen is drawn.
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
-import { type Line, LogLine } from "./log";
+import { clock, fullTime } from "./format";
+import type { Line } from "./log";
 
 interface LongLogProps {
   lines: Line[];
   label: string;
-  /** Whether the box may grow to most of a panel. */
-  tall?: boolean;
   /** Whether each line says whose it is. */
   named?: boolean;
-  /** Whether it follows, where the panel has a switch for it. */
-  follows?: boolean;
-  onFollows?: (follows: boolean) => void;
+  follows: boolean;
+  onFollows: (follows: boolean) => void;
 }
 
+const SHORT: Record<string, string> = { warning: "warn" };
 const [LINE, PADDING] = [18, 8]; // pixels, as in kit.css
 const [ALL, AROUND] = [200, 20]; // drawn whole up to so many; lines drawn beyond what is seen
 
-export function LongLog({ lines, label, tall, named, follows: given, onFollows }: LongLogProps) {
+export function LongLog({ lines, label, named, follows, onFollows }: LongLogProps) {
   const box = useRef<HTMLDivElement>(null);
-  const [own, setOwn] = useState(true);
   const [top, setTop] = useState(0);
-  const follows = given ?? own;
-  const setFollows = onFollows ?? setOwn;
   useLayoutEffect(() => {
     const at = box.current;
     if (!follows || !at) return;
@@ -38,16 +34,23 @@ export function LongLog({ lines, label, tall, named, follows: given, onFollows }
     if (!at) return;
     setTop(at.scrollTop);
     const end = at.scrollHeight - at.scrollTop - at.clientHeight < 24;
-    if (end !== follows) setFollows(end);
+    if (end !== follows) onFollows(end);
   };
   const whole = lines.length <= ALL;
   const first = whole ? 0 : Math.max(0, Math.floor((top - PADDING) / LINE) - AROUND);
   const last = whole ? lines.length : Math.min(lines.length, Math.ceil((top + height) / LINE) + AROUND);
   return (
-    <div class={`ps-log${tall ? " ps-tall" : ""}`} ref={box} role="log" aria-label={label} aria-live="off" tabIndex={0} onScroll={onScroll}>
+    <div class="ps-log ps-tall" ref={box} role="log" aria-label={label} aria-live="off" tabIndex={0} onScroll={onScroll}>
       <ol style={whole ? undefined : { paddingTop: `${first * LINE}px`, paddingBottom: `${(lines.length - last) * LINE}px` }}>
         {lines.slice(first, last).map((line) => (
-          <LogLine key={line.seq} line={line} named={named} />
+          <li key={line.seq} class={`ps-level-${line.level}`}>
+            <time title={fullTime(line.at)}>{clock(line.at)}</time>
+            <span class="ps-level">{SHORT[line.level] ?? line.level}</span>
+            <bdi class="ps-line" title={line.text}>
+              {named && line.run && <span class="ps-whose">{line.run}</span>}
+              {line.text}
+            </bdi>
+          </li>
         ))}
       </ol>
     </div>
