@@ -106,6 +106,11 @@ class Feed:
         self.refresh()  # what the click has changed is on the page before its answer
         return value
 
+    def snapshot(self) -> str:
+        """The picture for a saved notebook; nothing where it cannot be drawn. Not while an update reads the same content."""
+        with self._updates:
+            return self.guard(self.content.snapshot_html)[0] or ""
+
     def guard(self, work: Callable[[], Any]) -> tuple[Any, dict[str, str] | None]:
         """The value, or the problem as the panel shows it."""
         return guarded(work, type(self.content).__name__)

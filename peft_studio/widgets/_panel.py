@@ -70,9 +70,8 @@ class Panel(anywidget.AnyWidget):
     # -- where there is no browser, or no kernel --------------------------------------------------------------
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
-        html, problem = self._feeds[""].guard(self.content.snapshot_html)
         bundle: dict[str, Any] = {"text/plain": repr(self)}
-        if problem is None and html:
+        if html := self._feeds[""].snapshot():
             bundle["text/html"] = html
         if self._view_name is not None:
             bundle[WIDGET_VIEW] = {"version_major": 2, "version_minor": 0, "model_id": self.model_id}

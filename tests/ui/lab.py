@@ -167,7 +167,7 @@ class Notebook:
 
     def panel(self, at: int = 0) -> Locator:
         """One of the panels on the page."""
-        return self.page.locator("section.ps").nth(at)
+        return self.page.locator(".jp-Notebook section.ps").nth(at)  # not the sidebar's view of it
 
     def set_theme(self, name: str) -> None:
         """Switch JupyterLab's theme and wait until the page wears it."""

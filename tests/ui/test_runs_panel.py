@@ -48,7 +48,7 @@ def test_filter_sort_and_open_in_the_studio(open_notebook: Callable[..., Noteboo
     """In the shell: the list narrows and turns, and a click on a name shows that run."""
     notebook = open_notebook(STUDIO.format(str(home)) + "studio.session.choose(panel='runs')\nstudio.show()")
     notebook.run(0)
-    panel = notebook.page.locator("section.ps section.ps")
+    panel = notebook.page.locator(".jp-Notebook section.ps section.ps")
     expect(names(panel)).to_have_count(7)
     expect(panel.get_by_role("grid")).to_have_attribute("aria-rowcount", "8")
     expect(panel.locator(".ps-grid .ps-spark")).to_have_count(6)

@@ -125,7 +125,7 @@ def test_reload_and_restart(open_notebook: Callable[..., Notebook]) -> None:
 
     notebook.restart_kernel()
     side.get_by_role("button", name="Start here").click()
-    expect(side.get_by_role("tab", name="Run")).to_be_visible()
+    expect(side.get_by_role("tab", name="Run", exact=True)).to_be_visible()
     notebook.run(0)
     side.get_by_role("tab", name="Second").click()
     expect_tab(cell_of(notebook), "Second")
@@ -138,7 +138,7 @@ def test_without_a_notebook_it_offers_one(lab: Lab) -> None:
     page.command("peft-studio:open")
     side = sidebar_of(page)
     side.get_by_role("button", name="New Studio notebook").click()
-    expect(side.get_by_role("tab", name="Run")).to_be_visible()
+    expect(side.get_by_role("tab", name="Run", exact=True)).to_be_visible()
     expect(cell_of(page)).to_be_visible()
     expect(page.page.locator(".jp-Notebook .jp-Cell").nth(1)).to_contain_text("studio.show()")
     page.close()
@@ -156,7 +156,7 @@ def test_it_comes_to_the_front_where_that_is_set(open_notebook: Callable[..., No
     notebook.command("filebrowser:activate")
     expect(sidebar_of(notebook)).not_to_be_visible()
     notebook.run(0)
-    expect(sidebar_of(notebook).get_by_role("tab", name="Run")).to_be_visible()
+    expect(sidebar_of(notebook).get_by_role("tab", name="Run", exact=True)).to_be_visible()
     notebook.page.evaluate(save, "{}")
 
 

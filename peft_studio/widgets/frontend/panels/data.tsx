@@ -119,7 +119,7 @@ function DataPanel() {
           />
           <footer class="ps-foot">
             <span class="ps-grow">
-              {data.used && !data.next ? "The next run of this session is trained on it. " : ""}
+              {data.used ? "The next run of this session is trained on it. " : ""}
               {stuck ? `${stuck}. ` : ""}
               Fixes never change your file. They are kept in the spec and shown as code.
             </span>
