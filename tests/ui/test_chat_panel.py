@@ -140,7 +140,7 @@ def test_reloading_the_page_keeps_the_conversation(notebook: Notebook) -> None:
     panel = notebook.panel()
     before = wait_for_answers(panel, 3)
     panel.get_by_label("Prompt").fill("half a thou")
-    expect(panel.get_by_label("Prompt")).to_have_attribute("data-kept", "true")
+    expect(panel.get_by_label("Prompt")).to_have_attribute("data-kept", "half a thou")
     notebook.save()
     notebook.load()
     panel = notebook.panel()

@@ -51,7 +51,7 @@ export function Composer({ view }: { view: ChatView }) {
           id={id}
           ref={box}
           rows={3}
-          data-kept={draft === view.draft}
+          data-kept={view.draft}
           dir="auto"
           value={draft}
           placeholder="Ask all that are ticked. Enter sends, Shift+Enter makes a new line."
