@@ -41,7 +41,9 @@ function RunsPanel() {
   };
   const onDeleted = (): void => {
     setPicked({});
-    box.current?.querySelector<HTMLElement>('tr[tabindex="0"]')?.focus();
+    // The row in the tab order may be the one that goes: first the list is drawn without it, then one is focused.
+    const focus = (): void => box.current?.querySelector<HTMLElement>('tr[tabindex="0"]')?.focus();
+    requestAnimationFrame(() => requestAnimationFrame(focus));
   };
   return (
     <section class="ps" ref={box} aria-labelledby={titleId} onFocusIn={keepKeys}>
