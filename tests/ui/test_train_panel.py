@@ -180,7 +180,9 @@ def test_a_real_run_is_launched_and_shown(open_studio: Callable[..., Notebook]) 
     panel.get_by_label("Rank", exact=True).fill("6")  # and straight to the button: the value counts
     panel.get_by_role("button", name="Train on this machine").click()
     expect(notebook.page.get_by_role("tab", name="Run", exact=True)).to_have_attribute("aria-selected", "true")
-    run = notebook.page.locator(".jp-Notebook section.ps-studio section.ps").filter(has=notebook.page.locator(".ps-state"))
+    run = notebook.page.locator(".jp-Notebook section.ps-studio section.ps").filter(
+        has=notebook.page.locator(".ps-state")
+    )
     expect(run.get_by_role("heading", name="tiny")).to_be_visible()
     expect(run.locator(".ps-state")).to_have_attribute("data-state", "completed", timeout=180_000)
     expect(run.get_by_role("rowheader", name="adapter")).to_be_visible()
