@@ -10,6 +10,7 @@ import kit from "@kit/ui/kit.css";
 import tokens from "@kit/ui/tokens.css";
 import { addCommands } from "./commands";
 import { Follower } from "./follow";
+import { takeInsertions } from "./insert";
 import { notifyOfEnds } from "./notify";
 import { Sidebar } from "./sidebar";
 import { addRunningSection, addStatusItem } from "./status";
@@ -55,6 +56,7 @@ function activate(
   });
   const redraw = bar ? addStatusItem(app, bar, follower, () => settings["statusBar"] === true) : () => undefined;
   notifyOfEnds(app, follower);
+  takeInsertions(notebooks);
   if (running) addRunningSection(app, running, follower);
   void registry?.load(ID).then((loaded) => {
     const read = (): void => {

@@ -1,4 +1,4 @@
-// Puts the studio into a notebook. The cells are written here: nothing that a command is given reaches them.
+// Puts cells into a notebook. What is run is written here: nothing that a command or an event is given reaches it.
 import type { JupyterFrontEnd } from "@jupyterlab/application";
 import { NotebookActions, type NotebookPanel } from "@jupyterlab/notebook";
 
@@ -25,11 +25,19 @@ export async function newStudioNotebook(app: JupyterFrontEnd): Promise<void> {
 
 /** A cell below the active one that shows the studio, run. */
 export async function showStudioIn(panel: NotebookPanel): Promise<void> {
-  const { content, sessionContext } = panel;
+  if (insertBelow(panel, `${IMPORT}\n\n${SHOW}`)) await NotebookActions.run(panel.content, panel.sessionContext);
+}
+
+/** A cell below the active one, with the cursor in it. False where the notebook has not been read yet. */
+export function insertBelow({ content }: NotebookPanel, source: string): boolean {
+  if (!content.model) return false;
   const at = content.activeCellIndex + 1;
-  content.model?.sharedModel.insertCells(at, [code(`${IMPORT}\n\n${SHOW}`)]);
+  content.model.sharedModel.insertCells(at, [code(source)]);
+  content.deselectAll();
   content.activeCellIndex = at;
-  await NotebookActions.run(content, sessionContext);
+  content.mode = "edit";
+  void content.scrollToItem(at, "smart");
+  return true;
 }
 
 const code = (source: string) => ({ cell_type: "code", source, metadata: { trusted: true } });

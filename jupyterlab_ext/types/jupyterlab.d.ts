@@ -135,6 +135,9 @@ declare module "@jupyterlab/notebook" {
     readonly rendermime: IRenderMimeRegistry;
     readonly model: { readonly sharedModel: SharedNotebook } | null;
     activeCellIndex: number;
+    mode: "command" | "edit";
+    deselectAll(): void;
+    scrollToItem(at: number, align: "auto" | "smart" | "center"): Promise<void>;
   }
   export interface NotebookPanel extends Widget {
     readonly content: Notebook;

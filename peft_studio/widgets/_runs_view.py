@@ -13,6 +13,7 @@ from peft_studio.core.runs.folder import RunFolder
 from peft_studio.core.runs.index import RunQuery, RunRow
 from peft_studio.core.runs.state import LIVE, STALE_S
 from peft_studio.core.spec import RunSpec
+from peft_studio.widgets._code import opening
 from peft_studio.widgets._losses import Loss
 from peft_studio.widgets._text import plain
 
@@ -108,12 +109,12 @@ def tokens_per_s(loss: Loss) -> float | None:
     return (last.tokens - first.tokens) / (last.time_s - first.time_s) if last.time_s > first.time_s else None
 
 
-def list_code(query: RunQuery, since: str, total: int) -> str:
+def list_code(home: Path, query: RunQuery, since: str, total: int) -> str:
     """The Python that lists the same runs in the same order."""
     given = {"status": query.status, "provider": query.provider, "since": since or None, "text": query.text or None}
     filters = [f"{name}={value!r}" for name, value in given.items() if value is not None]
     filters += [f"limit={total}"] if total > 50 else []
-    code = f"from peft_studio import studio\n\nruns = studio.runs({', '.join(filters)})\nruns.to_pandas()"
+    code = f"{opening(home)}runs = studio.runs({', '.join(filters)})\nruns.to_pandas()"
     if (query.order_by, query.descending) != ("created_at", True):
         code += f".sort_values({query.order_by!r}, ascending={not query.descending})"
     return code

@@ -104,7 +104,7 @@ class DataContent(DataOpening):
             "at": number,
             "row": view.row_of(self._rows.done if self._rows.done and self._rows.done.key[0].data is data else None),
             "columns": view.columns_section(looked.value.columns) if looked and looked.value else [],
-            "code": data_code(data, model=job.model, max_length=job.max_length),
+            "code": data_code(self._studio.home, data, model=job.model, max_length=job.max_length),
         }
 
     def _model_section(self, job: Job, done: Done[Checked] | None) -> dict[str, Any]:

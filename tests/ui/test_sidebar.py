@@ -131,6 +131,37 @@ def test_reload_and_restart(open_notebook: Callable[..., Notebook]) -> None:
     expect_tab(cell_of(notebook), "Second")
 
 
+def test_code_becomes_a_cell(open_notebook: Callable[..., Notebook]) -> None:
+    """From the panel of a cell and from the sidebar: below the active cell, focused, not run; run, it does the same."""
+    notebook = open_notebook("from peft_studio import studio\nstudio.show('train')", "studio.panel()")
+    page, side = notebook.page, sidebar_of(notebook)
+    cells = page.locator(".jp-Notebook .jp-Cell")
+    notebook.run(0)
+    insert_code(notebook.panel())
+    expect(cells).to_have_count(3)
+    expect(cells.nth(1).locator(".jp-InputPrompt")).to_have_text("[ ]:")
+    expect(cells.nth(1).locator(".cm-content")).to_be_focused()
+    notebook.run(1)
+    expect(notebook.panel(1).get_by_role("heading", name="Train")).to_be_visible()
+
+    notebook.run(2)
+    side.get_by_role("tab", name="Train").click()
+    insert_code(side.get_by_role("tabpanel"))
+    expect(cells).to_have_count(4)
+    expect(cells.nth(3)).to_contain_text('studio.show("train")')
+    expect(cells.nth(3)).to_be_in_viewport()
+    ask = "(panel, detail) => panel.dispatchEvent(new CustomEvent('peft-studio:insert', { bubbles: true, cancelable: true, detail }))"
+    assert all(notebook.panel().evaluate(ask, refused) for refused in (7, "", "x" * 200_001))
+    expect(cells).to_have_count(4)
+
+
+def insert_code(panel: Locator) -> None:
+    """Open Show code and have it inserted."""
+    panel.get_by_role("button", name="Show code").click()
+    panel.get_by_role("button", name="Insert as cell").click()
+    expect(panel.get_by_text("Inserted, not run")).to_be_visible()
+
+
 def test_without_a_notebook_it_offers_one(lab: Lab) -> None:
     """With nothing open a button makes a notebook with the studio in it; the launcher has a card for the same."""
     page = lab.open_empty()
