@@ -12,6 +12,7 @@ import { addCommands } from "./commands";
 import { Follower } from "./follow";
 import { takeInsertions } from "./insert";
 import { notifyOfEnds } from "./notify";
+import { openRun, showRun } from "./runs";
 import { Sidebar } from "./sidebar";
 import { addRunningSection, addStatusItem } from "./status";
 import own from "./style.css";
@@ -48,6 +49,7 @@ function activate(
   const sidebar = new Sidebar(follower, {
     newNotebook: () => void app.commands.execute(NEW),
     showHere: () => void app.commands.execute(HERE),
+    showRun: (run, link) => void (link ? showRun(app, link, run) : openRun(app, follower, run)),
   });
   app.shell.add(sidebar, "left", { rank: 300 });
   restorer?.add(sidebar, sidebar.id);

@@ -5,14 +5,14 @@ import { NotebookActions, type NotebookPanel } from "@jupyterlab/notebook";
 const IMPORT = "from peft_studio import studio";
 const SHOW = "studio.show()";
 
-/** A new notebook with the studio in it, run. */
-export async function newStudioNotebook(app: JupyterFrontEnd): Promise<void> {
+/** A new notebook with the studio in it, run. Null where this front end gives it a page of its own. */
+export async function newStudioNotebook(app: JupyterFrontEnd): Promise<NotebookPanel | null> {
   const { kernelspecs } = app.serviceManager;
   await kernelspecs.ready;
   const { default: usual = "python3", kernelspecs: all = {} } = kernelspecs.specs ?? {};
   const kernelName = all[usual]?.language === "python" ? usual : Object.keys(all).find((name) => all[name]?.language === "python");
   const panel = (await app.commands.execute("notebook:create-new", kernelName ? { kernelName } : {})) as NotebookPanel | undefined;
-  if (!panel) return;
+  if (!panel) return null;
   await Promise.all([panel.context.ready, panel.revealed]);
   const notebook = panel.content.model?.sharedModel;
   notebook?.transact(() => {
@@ -21,6 +21,7 @@ export async function newStudioNotebook(app: JupyterFrontEnd): Promise<void> {
   });
   await panel.sessionContext.ready;
   await NotebookActions.runAll(panel.content, panel.sessionContext);
+  return panel;
 }
 
 /** A cell below the active one that shows the studio, run. */

@@ -15,6 +15,7 @@ from peft_studio.core.runs.state import LIVE, STALE_S
 from peft_studio.core.spec import RunSpec
 from peft_studio.widgets._code import opening
 from peft_studio.widgets._losses import Loss
+from peft_studio.widgets._run_line import heard_at
 from peft_studio.widgets._text import plain
 
 _NAME = 200  # characters
@@ -34,9 +35,9 @@ class Compared:
 
 def row_view(row: RunRow, folder: RunFolder, loss: Loss | None, *, now: float) -> dict[str, Any]:
     """One line of the table. ``loss`` is there for runs that may still go on."""
-    heard_at = max(_mtime(folder.heartbeat), row.last_at)
+    heard = heard_at(row, folder)
     live = row.state in LIVE
-    silent = (live and now - heard_at > STALE_S) or row.state == "lost"
+    silent = (live and now - heard > STALE_S) or row.state == "lost"
     step = max(row.step or 0, loss.curve.last_step if loss else 0) if row.step is not None or loss else None
     left = loss.pace.left(row.total_steps - (step or 0)) if loss and row.total_steps and not silent else None
     spent = row.time_s
@@ -48,7 +49,7 @@ def row_view(row: RunRow, folder: RunFolder, loss: Loss | None, *, now: float) -
         "state": row.state,
         "reason": plain(row.reason, limit=_NAME),
         "live": live,
-        "silent_since": heard_at if silent else None,
+        "silent_since": heard if silent else None,
         "share": step / row.total_steps if live and step and row.total_steps else None,
         "left_s": left.value_s if left else None,
         "model": model_name(row.model),
@@ -165,10 +166,3 @@ def _last(loss: Loss) -> float | None:
 
 def _number(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
-
-
-def _mtime(path: Path) -> float:
-    try:
-        return path.stat().st_mtime
-    except FileNotFoundError:
-        return 0.0

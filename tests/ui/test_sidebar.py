@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,6 +12,7 @@ from playwright.sync_api import Locator, expect
 
 from tests.conftest import end_processes_of, wait_for
 from tests.ui.lab import Lab, Notebook
+from tests.ui.write_home import write_run
 
 pytestmark = pytest.mark.slow
 
@@ -173,6 +176,31 @@ def test_without_a_notebook_it_offers_one(lab: Lab) -> None:
     expect(cell_of(page)).to_be_visible()
     expect(page.page.locator(".jp-Notebook .jp-Cell").nth(1)).to_contain_text("studio.show()")
     page.close()
+
+    assert page.errors == []
+
+
+def test_without_a_notebook_it_lists_the_runs(lab: Lab) -> None:
+    """Newest first, as the server tells them; a click opens a notebook whose studio shows the run."""
+    home, now = lab.folder / ".home", time.time()
+    folders = [
+        write_run(home, 1, "last week", "completed", at=now - 7 * 86_400),
+        write_run(home, 2, "last night", "failed", at=now - 40_000),
+    ]
+    page = lab.open_empty()
+    try:
+        page.command("peft-studio:open")
+        side = sidebar_of(page)
+        expect(side.locator("li")).to_have_count(2)
+        expect(side.locator("li").first).to_contain_text("last night")
+        expect(side.locator("li").first).to_contain_text("Failed")
+        side.get_by_role("button", name="last week").click()
+        for view in (cell_of(page), side.locator(".ps-studio")):
+            expect(view.get_by_role("heading", name="last week")).to_be_visible()
+        page.close()
+    finally:
+        for folder in folders:
+            shutil.rmtree(folder)
 
     assert page.errors == []
 
