@@ -15,7 +15,7 @@ export function Code({ text, label, children }: { text: string; label: string; c
       </pre>
       <CopyButton text={text} />
       {canInsert() && (
-        <Button small onPress={insert}>
+        <Button icon="insert" small onPress={insert}>
           <span role="status">{said || "Insert as cell"}</span>
         </Button>
       )}
