@@ -52,7 +52,8 @@ def open_lab(folder: Path, *, theme: str = "JupyterLab Light") -> Iterator[Lab]:
     arguments = [
         sys.executable, "-m", "jupyterlab", "--no-browser", "--expose-app-in-browser", "--allow-root", f"--port={port}",
         "--ServerApp.port_retries=0", "--IdentityProvider.token=", "--ServerApp.ip=127.0.0.1", f"--ServerApp.root_dir={folder}",
-        "--LabApp.extension_manager=readonly", f"--LabApp.extra_labextensions_path={LABEXTENSIONS}", SERVER,
+        "--LabApp.extension_manager=readonly", *(f"--{app}.extra_labextensions_path={LABEXTENSIONS}" for app in ("LabApp", "JupyterNotebookApp")),
+        "--JupyterNotebookApp.expose_app_in_browser=True", SERVER,
     ]  # fmt: skip
     with (folder / "server.log").open("w") as log:
         server = subprocess.Popen(arguments, env=env, cwd=folder, stdout=log, stderr=subprocess.STDOUT)
@@ -73,12 +74,12 @@ class Lab:
     def __init__(self, folder: Path, address: str, browser: Browser) -> None:
         self.folder, self._address, self._browser = folder, address, browser
 
-    def open(self, cells: list[str], *, name: str = "test.ipynb", **page: Any) -> Notebook:
-        """A new notebook with these cells, opened, its kernel idle. Nothing has run."""
+    def open(self, cells: list[str], *, name: str = "test.ipynb", app: str = "lab/tree", **page: Any) -> Notebook:
+        """A new notebook with these cells, opened, its kernel idle. Nothing has run. ``app`` may be Notebook 7's ``notebooks``."""
         self.write(cells, name=name)
         opened = self._browser.new_page(**{"viewport": {"width": 1280, "height": 1000}, **page})
         opened.set_default_timeout(60_000)
-        shown = Notebook(opened, f"{self._address}/lab/tree/{name}?reset")
+        shown = Notebook(opened, f"{self._address}/{app}/{name}?reset")
         shown.load()
         return shown
 

@@ -205,6 +205,24 @@ def test_without_a_notebook_it_lists_the_runs(lab: Lab) -> None:
     assert page.errors == []
 
 
+def test_in_notebook_7(lab: Lab) -> None:
+    """The studio draws in a cell and obeys, the sidebar stands beside it as second view, and code becomes a cell."""
+    notebook = lab.open(["from peft_studio import studio\nstudio.show()"], name="seven.ipynb", app="notebooks")
+    notebook.run(0)
+    cell, side = cell_of(notebook), sidebar_of(notebook)
+    cell.get_by_role("tab", name="Train").click()
+    notebook.command("peft-studio:open")
+    expect_tab(side, "Train")
+    side.get_by_role("tab", name="Logs").click()
+    expect_tab(cell, "Logs")
+    cell.get_by_role("tab", name="Train").click()
+    insert_code(side.get_by_role("tabpanel"))
+    expect(notebook.page.locator(".jp-Notebook .jp-Cell")).to_have_count(2)
+    notebook.close()
+
+    assert notebook.errors == []
+
+
 def test_it_comes_to_the_front_where_that_is_set(open_notebook: Callable[..., Notebook]) -> None:
     """The setting is read, and obeyed when the studio is shown."""
     notebook = open_notebook(SHOW)
