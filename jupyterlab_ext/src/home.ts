@@ -29,6 +29,7 @@ export class HomeRuns {
     );
     this.runs = found.runs;
     this.changed.emit();
+    clearTimeout(this.timer); // of an earlier question, answered meanwhile
     if (this.watched) this.timer = setTimeout(() => void this.ask(), AGAIN_MS);
   }
 }

@@ -2,6 +2,7 @@
 // widget manager as one more view of the model that its cell shows.
 import type { Problem } from "@kit/bridge/bridge";
 import { Button, IconButton } from "@kit/ui/button";
+import "@kit/ui/icons-more";
 import { keepKeys } from "@kit/ui/keys";
 import { Notice } from "@kit/ui/notice";
 import { Skeleton } from "@kit/ui/skeleton";

@@ -56,14 +56,16 @@ def test_a_click_waits_and_can_be_taken_back(lab: Lab, tmp_path: Path) -> None:
     expect(waits).to_have_count(0)
     expect(logs).to_have_attribute("aria-selected", "true")
 
-    notebook.save()
-    notebook.command("peft-studio:open")
     notebook.start(3)
     notebook.wait_for_busy(3)
-    notebook.load()
+    notebook.save()  # else the page asks before it is left
+    notebook.page.reload()
+    notebook.page.wait_for_function("() => window.jupyterapp?.commands.hasCommand('peft-studio:open')")
+    notebook.command("peft-studio:open")
     side = notebook.page.locator("#peft-studio-sidebar")
     expect(side.get_by_text("Waiting for the kernel. If a cell is running, for its end.")).to_be_attached()
     gates[2].touch()
+    notebook.wait_until_ready()
     expect(side.get_by_role("tab", name="Logs")).to_have_attribute("aria-selected", "true")
     said = [cell["outputs"][0]["text"] for cell in notebook.save()["cells"][1:3]]
     notebook.close()

@@ -162,7 +162,7 @@ def insert_code(panel: Locator) -> None:
     """Open Show code and have it inserted."""
     panel.get_by_role("button", name="Show code").click()
     panel.get_by_role("button", name="Insert as cell").click()
-    expect(panel.get_by_text("Inserted, not run")).to_be_visible()
+    expect(panel.get_by_role("button", name="Inserted, not run")).to_be_visible()
 
 
 def test_without_a_notebook_it_offers_one(lab: Lab) -> None:

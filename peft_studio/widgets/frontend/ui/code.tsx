@@ -1,7 +1,7 @@
 // Python that does the same as the panel, to copy, or to have as a cell.
 import type { ComponentChildren } from "preact";
 import { useRef, useState } from "preact/hooks";
-import { Button, CopyButton } from "./button";
+import { Button, CopyButton, Said } from "./button";
 import { canInsert, insertCell } from "./insert";
 
 export function Code({ text, label, children }: { text: string; label: string; children?: ComponentChildren }) {
@@ -16,9 +16,10 @@ export function Code({ text, label, children }: { text: string; label: string; c
       <CopyButton text={text} />
       {canInsert() && (
         <Button icon="insert" small onPress={insert}>
-          <span role="status">{said || "Insert as cell"}</span>
+          {said || "Insert as cell"}
         </Button>
       )}
+      <Said words={said} />
       {children}
     </div>
   );
