@@ -15,7 +15,8 @@ from peft_studio.core.errors import MissingExtra
 
 CHECKOUT = (
     Path(__file__).parents[2] / "jupyterlab_ext" / "labextensions"
-)  # an installed wheel has its sidebar where JupyterLab looks
+)  # an installed wheel has its sidebar, and what enables its server part, where JupyterLab looks
+SERVER = "--ServerApp.jpserver_extensions=peft_studio.widgets._server=True"
 
 
 def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
@@ -25,7 +26,7 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
     home = Studio(home=arguments.home).home
     terminal.say(f"JupyterLab on {home}; Ctrl-C twice ends it. Runs go on without it.")
     environment = {**os.environ, "PEFT_STUDIO_HOME": str(home)}
-    sidebar = [f"--LabApp.extra_labextensions_path={CHECKOUT}"] if CHECKOUT.is_dir() else []
+    sidebar = [f"--LabApp.extra_labextensions_path={CHECKOUT}", SERVER] if CHECKOUT.is_dir() else []
     with subprocess.Popen([sys.executable, "-m", "jupyterlab", *sidebar, *arguments.options], env=environment) as lab:
         while True:
             try:

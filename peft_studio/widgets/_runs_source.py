@@ -87,7 +87,7 @@ class RunsSource:
                 "providers": index.providers(),
                 "states": list(STATES),
                 "comparison": self._compare(asked.compared),
-                "code": list_code(query, asked.since, total),
+                "code": list_code(self.store.home, query, asked.since, total),
             }  # fmt: skip
             self._looked_at, self._seen = time.monotonic(), mark
 

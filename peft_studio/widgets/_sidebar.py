@@ -14,15 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 import comm
 
-from peft_studio.core.runs.state import LIVE
+from peft_studio.core.runs.folder import RunFolder
 from peft_studio.widgets._content import Content, command
 from peft_studio.widgets._feed import Feed
 from peft_studio.widgets._host import Host
 from peft_studio.widgets._panel import take_clicks_during_cells
-from peft_studio.widgets._text import plain
+from peft_studio.widgets._run_line import run_line
 
 if TYPE_CHECKING:
-    from peft_studio.core.runs.index import RunRow
     from peft_studio.widgets._panel import Panel
 
 TARGET = "peft_studio"  # the comm target that the extension listens on
@@ -67,7 +66,8 @@ class SidebarContent(Content):
     @command
     def list_runs(self) -> list[dict[str, Any]]:
         """The newest runs, whatever their state."""
-        return [_line(row) for row in self._studio.runs(limit=LISTED).rows]
+        runs = self._studio.home / "runs"
+        return [run_line(row, RunFolder(runs / row.id)) for row in self._studio.runs(limit=LISTED).rows]
 
     @command
     def show_run(self, run_id: str) -> None:
@@ -78,18 +78,6 @@ class SidebarContent(Content):
     def stop_run(self, run_id: str, save: bool) -> None:
         """Stop a run. The extension has asked before."""
         self._studio.run(run_id).stop(save=save)
-
-
-def _line(row: RunRow) -> dict[str, Any]:
-    return {
-        "id": row.id,
-        "name": plain(row.name, limit=200) or row.id,
-        "state": row.state,
-        "active": row.state in LIVE,
-        "model": plain(row.model, limit=200),
-        "step": row.step,
-        "total_steps": row.total_steps,
-    }
 
 
 class Sidebar:

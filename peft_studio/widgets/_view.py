@@ -16,6 +16,7 @@ from peft_studio.core.runs.folder import RunFolder
 from peft_studio.core.runs.metrics import Row
 from peft_studio.core.runs.state import PhaseTime, RunState, Standing
 from peft_studio.core.spec import RunSpec
+from peft_studio.widgets._code import retry_code, show_code
 from peft_studio.widgets._curve import Curve
 from peft_studio.widgets._pace import Pace
 from peft_studio.widgets._text import plain, tail
@@ -65,8 +66,8 @@ def build_sections(seen: Seen) -> dict[str, Any]:
         "warnings": [_warning(w) for w in state.warnings[-_NEWEST:]],
         "samples": [_sample(s) for s in state.samples[-_NEWEST:]],
         "files": _files(seen),
-        "failure": _failure(seen.folder.id, state.failure) if state.failure else None,
-        "code": show_code(seen.folder.id),
+        "failure": _failure(seen.folder, state.failure) if state.failure else None,
+        "code": show_code(seen.folder),
     }
 
 
@@ -214,7 +215,7 @@ def _files(seen: Seen) -> list[Section]:
     ]
 
 
-def _failure(run_id: str, failure: ev.Failure) -> Section:
+def _failure(folder: RunFolder, failure: ev.Failure) -> Section:
     return {
         "code": failure.code,
         "message": plain(failure.message),
@@ -226,7 +227,7 @@ def _failure(run_id: str, failure: ev.Failure) -> Section:
                 "title": plain(s.title),
                 "why": plain(s.why),
                 "changes": _changes(s.changes),
-                "code": retry_code(run_id, s.changes),
+                "code": retry_code(folder, s.changes),
             }
             for s in failure.suggestions
         ],
@@ -236,14 +237,3 @@ def _failure(run_id: str, failure: ev.Failure) -> Section:
 def _changes(changes: dict[str, Any]) -> list[list[str]]:
     """Fields of the spec and their new values, as Python would write them."""
     return [[plain(name, limit=_NAME), plain(repr(value), limit=_NAME)] for name, value in changes.items()]
-
-
-def show_code(run_id: str) -> str:
-    """The Python that shows the same panel."""
-    return f"from peft_studio import studio\n\nstudio.run({run_id!r}).show()"
-
-
-def retry_code(run_id: str, changes: dict[str, Any]) -> str:
-    """The Python that starts the run again with these fields changed."""
-    fields = ", ".join(f"{name}={value!r}" for name, value in changes.items())
-    return f"studio.launch(studio.run({run_id!r}).spec.replace({fields}))"

@@ -6,6 +6,7 @@ import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from html import escape
+from pathlib import Path
 from typing import Any
 
 from peft_studio.core.errors import StudioError, nearest
@@ -14,6 +15,7 @@ from peft_studio.core.runs.index import RunQuery, RunRow
 from peft_studio.core.runs.lines import LEVELS
 from peft_studio.core.runs.store import RunStore
 from peft_studio.core.system import is_locked
+from peft_studio.widgets._code import opening
 from peft_studio.widgets._content import Content, command
 from peft_studio.widgets._host import Host
 from peft_studio.widgets._log_source import LogSource
@@ -70,7 +72,7 @@ class LogsContent(Content):
                 "counts": {**self._source.counts(), "read": self._source.count},
                 "hidden": self._source.hidden(self._level, self._text),
                 "levels": list(LEVELS),
-                "code": logs_code(self._wanted, self._followed, self._level, self._text),
+                "code": logs_code(self._studio.home, self._wanted, self._followed, self._level, self._text),
             }
 
     def streams(self, *, full: bool) -> tuple[dict[str, Any], list[bytes]]:
@@ -141,10 +143,10 @@ class LogsContent(Content):
         return RunFolder(self._store.runs / run_id)
 
 
-def logs_code(wanted: str, followed: tuple[str, ...], level: str, text: str) -> str:
+def logs_code(home: Path, wanted: str, followed: tuple[str, ...], level: str, text: str) -> str:
     """The Python that gives the same lines."""
     filters = f"level={level!r}" + (f", contains={text!r}" if text else "")
-    head = "from peft_studio import studio\n\n"
+    head = opening(home)
     if wanted == ALL:
         return f"{head}[line for run in studio.runs(limit={_RUNS}) for line in run.logs({filters})]"
     return f"{head}studio.run({followed[0]!r}).logs({filters})" if followed else ""

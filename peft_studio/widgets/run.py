@@ -17,13 +17,14 @@ from peft_studio.core.runs.log import EventLogReader
 from peft_studio.core.runs.metrics import MetricsReader, Row
 from peft_studio.core.runs.state import LIVE, RunState, Standing
 from peft_studio.core.spec import RunSpec
+from peft_studio.widgets._code import show_code
 from peft_studio.widgets._content import Content, command
 from peft_studio.widgets._curve import COLUMNS, Curve
 from peft_studio.widgets._host import Host
 from peft_studio.widgets._pace import Pace
 from peft_studio.widgets._panel import Panel
 from peft_studio.widgets._snapshot import run_snapshot
-from peft_studio.widgets._view import LOG_LINES, Seen, SystemUse, build_sections, log_line, show_code
+from peft_studio.widgets._view import LOG_LINES, Seen, SystemUse, build_sections, log_line
 
 _LIVE_S = 0.1  # at most 20 messages a second a panel reach Jupyter; 10 look as smooth
 _QUIET_S = 1.0  # an ended run can only be resumed; a second is soon enough to notice
@@ -128,7 +129,7 @@ class RunContent(Content):
         if self._retry is None or failure is None or not 0 <= suggestion < len(failure.suggestions):
             raise RunStateError("This run has no such way out.", hint="Copy the Python beside it and run it in a cell.")
         again = self._retry(failure.suggestions[suggestion].changes)
-        return {"id": again.id, "code": show_code(again.id)}
+        return {"id": again.id, "code": show_code(again.folder)}
 
 
 class ChosenRunContent(Content):

@@ -21,6 +21,8 @@ from typing import Any
 import nbformat
 from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
+from peft_studio.cli.lab import SERVER
+
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]  # before what is installed: a second work tree tests itself
 LABEXTENSIONS = ROOT / "jupyterlab_ext" / "labextensions"  # the sidebar of this checkout
@@ -45,12 +47,13 @@ def find_browser() -> str | None:
 @contextmanager
 def open_lab(folder: Path, *, theme: str = "JupyterLab Light") -> Iterator[Lab]:
     """A server on ``folder`` and a browser. Both end with the block."""
-    port = _free_port()
+    port = find_port()
     env = _environment(folder, theme)
     arguments = [
         sys.executable, "-m", "jupyterlab", "--no-browser", "--expose-app-in-browser", "--allow-root", f"--port={port}",
         "--ServerApp.port_retries=0", "--IdentityProvider.token=", "--ServerApp.ip=127.0.0.1", f"--ServerApp.root_dir={folder}",
-        "--LabApp.extension_manager=readonly", f"--LabApp.extra_labextensions_path={LABEXTENSIONS}",
+        "--LabApp.extension_manager=readonly", *(f"--{app}.extra_labextensions_path={LABEXTENSIONS}" for app in ("LabApp", "JupyterNotebookApp")),
+        "--JupyterNotebookApp.expose_app_in_browser=True", SERVER,
     ]  # fmt: skip
     with (folder / "server.log").open("w") as log:
         server = subprocess.Popen(arguments, env=env, cwd=folder, stdout=log, stderr=subprocess.STDOUT)
@@ -71,12 +74,12 @@ class Lab:
     def __init__(self, folder: Path, address: str, browser: Browser) -> None:
         self.folder, self._address, self._browser = folder, address, browser
 
-    def open(self, cells: list[str], *, name: str = "test.ipynb", **page: Any) -> Notebook:
-        """A new notebook with these cells, opened, its kernel idle. Nothing has run."""
+    def open(self, cells: list[str], *, name: str = "test.ipynb", app: str = "lab/tree", **page: Any) -> Notebook:
+        """A new notebook with these cells, opened, its kernel idle. Nothing has run. ``app`` may be Notebook 7's ``notebooks``."""
         self.write(cells, name=name)
         opened = self._browser.new_page(**{"viewport": {"width": 1280, "height": 1000}, **page})
         opened.set_default_timeout(60_000)
-        shown = Notebook(opened, f"{self._address}/lab/tree/{name}?reset")
+        shown = Notebook(opened, f"{self._address}/{app}/{name}?reset")
         shown.load()
         return shown
 
@@ -268,7 +271,8 @@ def _environment(folder: Path, theme: str) -> dict[str, str]:
     }
 
 
-def _free_port() -> int:
+def find_port() -> int:
+    """A port that nobody listens on now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

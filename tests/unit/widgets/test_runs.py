@@ -15,6 +15,7 @@ from peft_studio import Studio
 from peft_studio.core.runs.index import RunRow
 from peft_studio.core.runs.store import RunStore
 from peft_studio.widgets._losses import Losses
+from tests.cells import run_cell
 from tests.ui.write_home import write_home
 from tests.ui.write_run import RunWriter, build_spec
 from tests.unit.widgets.browser import Browser
@@ -75,14 +76,11 @@ def test_filters_narrow_together_and_show_as_code(page: Browser, wanted: dict[st
     assert all(repr(value) in page.sections["code"] for value in wanted.values())
 
 
-def test_the_code_lists_the_same_runs(studio: Studio, page: Browser) -> None:
+def test_the_code_lists_the_same_runs(page: Browser) -> None:
     """Run in a fresh kernel it gives the panel's rows in the panel's order."""
     page.command("filter", text="sql", since="30d")
     page.command("sort", by="name", descending=False)
-    code = page.sections["code"].replace("from peft_studio import studio\n\n", "").splitlines()
-    scope = {"studio": studio}
-    exec(code[0], scope)
-    frame = eval(code[1], scope)
+    _, frame = run_cell(page.sections["code"])
 
     assert list(frame.id) == [row["id"] for row in page.sections["page"]["rows"]]
 

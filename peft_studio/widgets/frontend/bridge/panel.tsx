@@ -1,11 +1,36 @@
 // What a panel's module exports to the notebook: one bridge a model, any number of views of it (a cell, the sidebar, a cell drawn anew).
 import { type ComponentType, render } from "preact";
+import { Button } from "../ui/button";
+import { Notice } from "../ui/notice";
 import { Bridge, type Model } from "./bridge";
-import { BridgeContext } from "./hooks";
+import { BridgeContext, useBridge, useNow } from "./hooks";
 
 export interface Hooks {
   initialize: (props: { model: Model }) => () => void;
   render: (props: { el: HTMLElement }) => () => void;
+}
+
+const BUSY_AFTER_MS = 1_500; // the kernel asks again for what comes a second late: LATE_S in widgets/_feed.py
+
+/** Says that a click waits for a cell, where the kernel cannot obey it beside one. */
+function Waiting() {
+  const bridge = useBridge();
+  const waiting = bridge.pending.filter((one) => !one.taken);
+  const now = useNow(waiting.length > 0);
+  return waiting.some((one) => now - one.since > BUSY_AFTER_MS) ? (
+    <div class="ps ps-busy" role="status">
+      <Notice
+        hue="info"
+        icon="clock"
+        fact="Kernel busy: will act when the cell ends"
+        actions={
+          <Button small onPress={() => bridge.takeBack()}>
+            Take back
+          </Button>
+        }
+      />
+    </div>
+  ) : null;
 }
 
 /** `start` makes what the panel keeps beside the sections (its streams); `View` draws it. */
@@ -23,6 +48,7 @@ export function definePanel<State>(start: (bridge: Bridge) => State, View: Compo
         render(
           <BridgeContext.Provider value={bridge}>
             <View state={state} />
+            <Waiting />
           </BridgeContext.Provider>,
           el,
         );

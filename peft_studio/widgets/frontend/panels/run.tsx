@@ -42,7 +42,7 @@ function RunPanel({ state: { points, lines } }: { state: Streams }) {
   const [box, width] = useWidth();
   const view = bridge.sections as unknown as RunView;
   const live = Boolean(view.head?.live);
-  const now = useNow(live || bridge.pending.length > 0);
+  const now = useNow(live);
   const ready = Boolean(view.head);
   // What the kernel said, plus the time since it said so.
   const sinceKernel = (now - bridge.heardAt) / 1000;
@@ -60,7 +60,7 @@ function RunPanel({ state: { points, lines } }: { state: Streams }) {
           <Head view={view} silentFor={silent ? heardFor : null} titleId={titleId} commands={commands} />
           <FactsLine facts={view.facts} heardFor={silent ? null : heardFor} />
           <div class="ps-notices">
-            <Notices view={view} silentFor={silent ? heardFor : null} kernelSilent={kernelSilent} now={now} commands={commands} />
+            <Notices view={view} silentFor={silent ? heardFor : null} kernelSilent={kernelSilent} commands={commands} />
           </div>
           {view.failure && <FailureSection failure={view.failure} canRetry={view.can_retry} commands={commands} />}
           <div class={silent ? "ps-stale" : ""}>

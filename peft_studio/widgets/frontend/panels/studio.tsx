@@ -43,7 +43,7 @@ function Studio({ state: inner }: { state: Inner }) {
             controls={id}
             onGo={(panel) => {
               setClicked(panel);
-              void commands.run("go", { panel });
+              void commands.run("go", { panel }).then(() => setClicked(null));
             }}
           />
           {problem && (

@@ -61,8 +61,20 @@ export function CopyButton({ text, label = "Copy", bare }: { text: string; label
   };
   if (bare) return <IconButton icon={said === "Copied" ? "check" : "copy"} label={said || label} onPress={copy} />;
   return (
-    <Button icon="copy" small onPress={copy}>
-      <span role="status">{said || label}</span>
-    </Button>
+    <>
+      <Button icon="copy" small onPress={copy}>
+        {said || label}
+      </Button>
+      <Said words={said} />
+    </>
+  );
+}
+
+/** Reads out what a button now says: a live region inside it would leave the button without a name. */
+export function Said({ words }: { words: string }) {
+  return (
+    <span class="ps-hidden" role="status">
+      {words}
+    </span>
   );
 }

@@ -9,8 +9,6 @@ import { Code } from "../../ui/code";
 import type { Change, Failure, RunView, Warning } from "./view";
 
 const SHOWN = 2; // more fold away
-const BUSY_AFTER_MS = 1_500;
-const VERBS: Record<string, string> = { stop: "Stopping", resume: "Resuming", retry: "Starting the run again" };
 
 interface NoticesProps {
   view: RunView;
@@ -18,26 +16,17 @@ interface NoticesProps {
   silentFor: number | null;
   /** It is the kernel that says nothing, so nothing is known of the run. */
   kernelSilent: boolean;
-  now: number;
   commands: ReturnType<typeof useCommands>;
 }
 
-export function Notices({ view, silentFor, kernelSilent, now, commands }: NoticesProps) {
+export function Notices({ view, silentFor, kernelSilent, commands }: NoticesProps) {
   const bridge = useBridge();
-  const waiting = bridge.pending.find((one) => now - one.since > BUSY_AFTER_MS);
   const problem = commands.problem ?? (bridge.sections["problem"] as Problem | null | undefined);
   return (
     <>
       {problem && (
         <Notice hue="error" urgent fact={problem.message} actions={commands.problem && <Button small kind="quiet" onPress={commands.dismiss}>Dismiss</Button>}>
           {problem.hint && <p class="ps-s" dir="auto">{problem.hint}</p>}
-        </Notice>
-      )}
-      {waiting && (
-        <Notice hue="info" icon="clock" fact="Waiting for the kernel">
-          <p class="ps-s">
-            {VERBS[waiting.name] ?? "This"} begins when the running cell ends. Pressed {format.duration((now - waiting.since) / 1000)} ago.
-          </p>
         </Notice>
       )}
       {silentFor !== null && (kernelSilent ? <NoKernel /> : <Silent view={view} silentFor={silentFor} />)}

@@ -1,0 +1,32 @@
+"""The Python that panels show: how it begins, and what a run needs. It does the same in a fresh kernel, so it names its home."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from peft_studio.core.runs.folder import RunFolder
+from peft_studio.core.system import home_folder
+
+
+def opening(home: Path, *also: str) -> str:
+    """The lines that bring ``studio``: the kernel's shared one where that has this home. ``also`` is imported too."""
+    shared = home == home_folder()
+    names = ", ".join(sorted([*also, "studio" if shared else "Studio"]))
+    made = "" if shared else f"studio = Studio({str(home)!r})\n"
+    return f"from peft_studio import {names}\n\n{made}"
+
+
+def show_code(folder: RunFolder) -> str:
+    """Shows the run."""
+    return f"{opening(_home_of(folder))}studio.run({folder.id!r}).show()"
+
+
+def retry_code(folder: RunFolder, changes: dict[str, Any]) -> str:
+    """Starts the run again with these fields changed."""
+    fields = ", ".join(f"{name}={value!r}" for name, value in changes.items())
+    return f"{opening(_home_of(folder))}studio.launch(studio.run({folder.id!r}).spec.replace({fields}))"
+
+
+def _home_of(folder: RunFolder) -> Path:
+    return folder.path.parents[1]  # <home>/runs/<id>
