@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -11,7 +10,7 @@ from peft_studio.core.errors import RunNotFound, StudioError
 from peft_studio.widgets._curve import coarser
 from peft_studio.widgets._host import Host
 from peft_studio.widgets._latest import Latest
-from peft_studio.widgets._losses import Loss, Losses
+from peft_studio.widgets._losses import Losses, columns_of
 from peft_studio.widgets._runs_view import model_name
 from peft_studio.widgets._text import plain
 
@@ -44,6 +43,7 @@ class Overlay:
         lines = (done and done.value) or {}
         return {
             "most": MOST,
+            "chosen": list(chosen),
             "runs": [lines[run_id] for run_id in chosen if run_id in lines],
             "reading": bool(chosen) and (done is None or done.key[0] != chosen),
             "problem": done.problem if done and chosen else None,
@@ -77,17 +77,10 @@ class Overlay:
             except RunNotFound:  # deleted meanwhile
                 continue
             spec = run.spec
+            buckets = coarser(self._losses.find(run_id, run.folder.metrics).buckets(), _POINTS)
+            means, counts = [bucket.mean for bucket in buckets], [bucket.count for bucket in buckets]
             lines[run_id] = {
                 "id": run_id, "name": plain(spec.name, limit=_NAME), "model": model_name(spec.model), "method": spec.method,
-                "rank": spec.rank, "columns": columns(self._losses.find(run_id, run.folder.metrics)),
+                "rank": spec.rank, "columns": columns_of(buckets, mean=means, count=counts),
             }  # fmt: skip
         return lines
-
-
-def columns(loss: Loss) -> dict[str, list[float]]:
-    """A curve in few points, as numbers by column. Tokens are left out where they were not logged."""
-    buckets = coarser(loss.buckets(), _POINTS)
-    names = ["step", "time_s", "mean", "count"]
-    if not any(math.isnan(bucket.tokens) for bucket in buckets):
-        names.append("tokens")
-    return {name: [float(f"{getattr(bucket, name):.7g}") for bucket in buckets] for name in names}

@@ -13,7 +13,7 @@ from peft_studio.core.runs.folder import RunFolder
 from peft_studio.core.runs.index import RunQuery, RunRow
 from peft_studio.core.runs.state import LIVE, STALE_S
 from peft_studio.core.spec import RunSpec
-from peft_studio.widgets._losses import Loss
+from peft_studio.widgets._losses import Loss, columns_of
 from peft_studio.widgets._text import plain
 
 _NAME = 200  # characters
@@ -153,8 +153,9 @@ def _setting(name: str, value: Any) -> str:
     return plain(value if isinstance(value, str) else repr(value), limit=_NAME)
 
 
-def _points(loss: Loss) -> list[list[float]]:
-    return [[step, float(f"{value:.5g}")] for step, value in loss.points(_POINTS) if math.isfinite(value)]
+def _points(loss: Loss) -> dict[str, list[float]]:
+    points = [(bucket, value) for bucket, value in loss.points(_POINTS) if math.isfinite(value)]
+    return columns_of([bucket for bucket, _ in points], loss=[value for _, value in points])
 
 
 def _last(loss: Loss) -> float | None:

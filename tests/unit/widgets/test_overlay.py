@@ -90,7 +90,10 @@ def test_a_run_that_goes_on_grows_and_a_deleted_one_leaves(tmp_path: Path, open_
     studio = Studio(home=tmp_path)
     studio.session.choose(overlaid=(other.folder.id, "r-20200101-000000-000000"))
     page = open_browser(lambda: studio.panel("run", shown.folder.id))
-    ends = lambda: [run["columns"]["step"][-1] for run in page.sections.get("overlay", {}).get("runs", [])]  # noqa: E731
+
+    def ends() -> list[float]:
+        return [run["columns"]["step"][-1] for run in page.sections.get("overlay", {}).get("runs", [])]
+
     page.wait(lambda: ends() == [20])
     other.train(5)
 

@@ -136,8 +136,10 @@ def test_compared_runs_show_lines_measures_and_what_differs(page: Browser) -> No
     settings = {one["name"]: one["values"] for one in found["settings"]}
 
     assert [run["name"] for run in found["runs"]] == ["sql-assistant-v3", "sql-assistant-v2", "sql-assistant-v1"]
-    assert [len(run["points"]) for run in found["runs"]] == [160, 160, 120]
-    assert found["runs"][2]["points"][-1][0] == 120
+    assert [len(run["points"]["loss"]) for run in found["runs"]] == [160, 160, 120]
+    ends = {name: values[-1] for name, values in found["runs"][2]["points"].items()}
+    assert (ends["step"], ends["tokens"]) == (120, 120 * 1180)
+    assert ends["time_s"] == pytest.approx(119 * 0.67, rel=0.05)
     assert measures["Eval loss"]["best"] == [0, 1]  # the same evaluation, to the last digit shown
     assert measures["Time"]["best"] == []
     assert settings["rank"] == ["32", "16", "16"]

@@ -1,0 +1,82 @@
+// Other runs laid over this one's losses: which ones are offered, their lines, and their place in the legend.
+import { useEffect, useMemo, useState } from "preact/hooks";
+import { useBridge, type useCommands } from "../../bridge/hooks";
+import { Points } from "../../bridge/points";
+import { type Axis, placeAt } from "../../ui/axis";
+import { IconButton } from "../../ui/button";
+import * as format from "../../ui/format";
+import { Swatch } from "../../ui/swatch";
+import { type Line, smoothed } from "./lines";
+import type { OfferedRun, OtherRun, Overlay } from "./view";
+
+// The first four series are worn by this run: losses, evaluation, learning rate, gradient norm.
+const DASHES = [undefined, [6, 3], [2, 3], [8, 3, 2, 3]];
+
+export interface Other extends Line {
+  run: OtherRun;
+  color: string;
+  dash: number[] | undefined;
+}
+
+type Run = ReturnType<typeof useCommands>["run"];
+
+const nameOf = (run: OfferedRun): string => run.name || run.id;
+const noteOf = (run: OfferedRun): string => `${run.model}, ${format.method(run.method)}${run.rank === null ? "" : ` r${run.rank}`}`;
+
+/** The other runs as lines along an axis, smoothed as this one. Each keeps its colour while it is there. */
+export function useOthers(overlay: Overlay | null, axis: Axis, weight: number): Other[] {
+  const worn = (useBridge().local["worn"] ??= []) as (string | undefined)[];
+  return useMemo(() => {
+    const runs = overlay?.runs ?? [];
+    worn.forEach((id, at) => runs.every((run) => run.id !== id) && (worn[at] = undefined));
+    return runs.map((run) => {
+      const known = worn.indexOf(run.id);
+      const free = worn.indexOf(undefined);
+      const at = known >= 0 ? known : free >= 0 ? free : worn.length;
+      worn[at] = run.id;
+      const values = smoothed(Object.assign(new Points(), { columns: run.columns }), weight);
+      return { run, x: run.columns[axis] ?? [], values, color: `var(--ps-s${5 + at})`, dash: DASHES[at] };
+    });
+  }, [overlay, axis, weight]);
+}
+
+/** Names of the other runs with their losses at a place, or at their ends. */
+export function OthersLegend({ others, at, onRemove }: { others: Other[]; at: number | null | undefined; onRemove: (id: string) => void }) {
+  return (
+    <>
+      {others.map(({ run, x, values, color, dash }) => (
+        <span key={run.id}>
+          <Swatch color={color} dash={dash?.join(" ")} />
+          <bdi class="ps-cut" title={`${nameOf(run)}: ${noteOf(run)}`}>
+            {nameOf(run)}
+          </bdi>
+          <b>{format.loss(values[at == null ? values.length - 1 : placeAt(x, at)])}</b>
+          <IconButton icon="close" label={`Remove ${nameOf(run)}`} onPress={() => onRemove(run.id)} />
+        </span>
+      ))}
+    </>
+  );
+}
+
+/** The newest other runs, to be chosen. */
+export function Offered({ overlay, run, onChoose }: { overlay: Overlay; run: Run; onChoose: (ids: string[]) => void }) {
+  const [offered, setOffered] = useState<OfferedRun[] | null>(null);
+  useEffect(() => void run("offer").then((runs) => setOffered((runs ?? []) as OfferedRun[])), []);
+  const { chosen, most } = overlay;
+  if (!offered?.length) return <p class="ps-muted ps-s ps-offered">{offered ? "No other run has a curve yet." : "Reading the runs"}</p>;
+  const full = chosen.length >= most;
+  return (
+    <div class="ps-offered" role="group" aria-label={`Runs to lay over this one, at most ${most}`}>
+      {offered.map((one) => {
+        const on = chosen.includes(one.id);
+        return (
+          <label key={one.id} class="ps-check" title={!on && full ? `At most ${most} at a time` : undefined}>
+            <input type="checkbox" checked={on} disabled={!on && full} onChange={() => onChoose(on ? chosen.filter((id) => id !== one.id) : [...chosen, one.id])} />
+            <bdi class="ps-cut">{nameOf(one)}</bdi>
+            <span class="ps-muted ps-cut">{noteOf(one)}</span>
+          </label>
+        );
+      })}
+    </div>
+  );
+}
