@@ -119,6 +119,14 @@ def list_code(query: RunQuery, since: str, total: int) -> str:
     return code
 
 
+def compare_code(run_ids: Sequence[str]) -> str:
+    """The Python that puts the losses of compared runs side by side, a column a run."""
+    if len(run_ids) < 2:
+        return ""
+    losses = "studio.run(run_id).metrics().set_index('step').loss"
+    return f"\n\nimport pandas\n\npandas.DataFrame({{run_id: {losses} for run_id in {tuple(run_ids)!r}}})"
+
+
 def runs_snapshot(rows: Sequence[dict[str, Any]], total: int, every: int) -> str:
     """The list as a saved notebook shows it: static, escaped, without script."""
     heads = ("State", "Run", "Model", "Eval loss")

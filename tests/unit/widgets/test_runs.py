@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pandas
 import pytest
 
 from peft_studio import Studio
@@ -127,7 +128,7 @@ def test_a_window_moves_over_100_000_runs(tmp_path: Path, open_browser: OpenBrow
     assert (shown["start"], len(shown["rows"]), shown["rows"][0]["name"]) == (70_000, 90, "run 29999")
 
 
-def test_compared_runs_show_lines_measures_and_what_differs(page: Browser) -> None:
+def test_compared_runs_show_lines_measures_and_what_differs(studio: Studio, page: Browser) -> None:
     """The best is marked where two differ; equal settings are only counted; a deleted run leaves the comparison."""
     ids = [id_of(page, name) for name in ("v3", "v2", "v1")]
     assert page.command("compare", run_ids=ids)["ok"]
@@ -145,6 +146,10 @@ def test_compared_runs_show_lines_measures_and_what_differs(page: Browser) -> No
     assert settings["rank"] == ["32", "16", "16"]
     assert "batch_size" not in settings
     assert found["equal"] > 20
+
+    frame = eval(page.sections["code"].splitlines()[-1], {"studio": studio, "pandas": pandas})
+    assert list(frame.columns) == ids
+    assert frame.count().tolist() == [240, 200, 120]
 
     page.command("delete", run_ids=ids[:1], confirmed=True)
     assert [run["name"] for run in page.sections["comparison"]["runs"]] == ["sql-assistant-v2", "sql-assistant-v1"]

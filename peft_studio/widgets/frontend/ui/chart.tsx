@@ -123,7 +123,7 @@ function optionsFor(self: Drawn, element: HTMLElement): uPlot.Options {
       y: { distr: self.props.log ? 3 : 1 },
     },
     axes: [
-      { ...axis, size: 24, gap: 6, grid: { show: false }, space: 64, incrs: self.props.incrementsX ?? WHOLE, values: (_, at) => at.map(self.props.formatX) },
+      { ...axis, size: 24, gap: 6, grid: { show: false }, space: 64, incrs: () => self.props.incrementsX ?? WHOLE, values: (_, at) => at.map(self.props.formatX) },
       {
         ...axis,
         size: 44,

@@ -28,6 +28,7 @@ export function LossSection({ view, points, width, commands }: { view: RunView; 
   const others = useOthers(view.overlay, axis, weight);
   const own = useMemo(() => buildLines(points, view.evaluations, axis, smooth), [points.version, view.evaluations, axis, smooth]);
   const lines = useMemo(() => layOver(own, others), [own, others]);
+  const at = cursor === null ? null : lines.x[cursor];
   const choose = (run_ids: string[]): void => void commands.run("lay_over", { run_ids });
   const empty = points.length === 0;
   const shared = { x: lines.x, formatX: writePlace[axis], incrementsX: axis === "time_s" ? SECONDS : undefined, group, onCursor: setCursor, xEnd: endOf(view, axis, own) };
@@ -54,7 +55,7 @@ export function LossSection({ view, points, width, commands }: { view: RunView; 
         </p>
       ) : (
         <>
-          <Legend lines={own} at={cursor === null ? null : lines.x[cursor]} smooth={smooth} points={points} axis={axis} live={view.head.live} others={others} onRemove={(id) => choose(view.overlay?.chosen.filter((one) => one !== id) ?? [])}>
+          <Legend lines={own} at={at} smooth={smooth} points={points} axis={axis} live={view.head.live}>
             {view.overlay && (
               <Button small kind="quiet" expanded={offering} onPress={() => setOffering(!offering)}>
                 Overlay
@@ -64,6 +65,7 @@ export function LossSection({ view, points, width, commands }: { view: RunView; 
               Table
             </Button>
           </Legend>
+          {view.overlay && <OthersLegend overlay={view.overlay} others={others} at={at} onChoose={choose} />}
           {view.overlay && offering && <Offered overlay={view.overlay} run={commands.run} onChoose={choose} />}
           <Chart
             {...shared}
@@ -99,13 +101,11 @@ interface LegendProps {
   at: number | null | undefined;
   axis: Axis;
   live: boolean;
-  others: Other[];
-  onRemove: (id: string) => void;
   children: ComponentChildren;
 }
 
 /** Names of the lines with their values at the crosshair, or now. */
-function Legend({ lines, smooth, points, at, axis, live, others, onRemove, children }: LegendProps) {
+function Legend({ lines, smooth, points, at, axis, live, children }: LegendProps) {
   const bucket = at == null ? points.length - 1 : placeAt(points.column(axis), at);
   const evaluation = lines.evaluation.findLast((value, index) => value != null && (at == null || (lines.x[index] ?? 0) <= at));
   return (
@@ -124,7 +124,6 @@ function Legend({ lines, smooth, points, at, axis, live, others, onRemove, child
           Evaluation <b>{format.loss(evaluation)}</b>
         </span>
       )}
-      <OthersLegend others={others} at={at} onRemove={onRemove} />
       <span class="ps-muted">{at == null ? (live ? "now" : "at the end") : axis === "step" ? `at step ${format.count(at)}` : `at ${writePlace[axis](at)}`}</span>
       <span class="ps-end">{children}</span>
     </div>

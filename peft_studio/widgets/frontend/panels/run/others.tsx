@@ -40,10 +40,20 @@ export function useOthers(overlay: Overlay | null, axis: Axis, weight: number): 
   }, [overlay, axis, weight]);
 }
 
-/** Names of the other runs with their losses at a place, or at their ends. */
-export function OthersLegend({ others, at, onRemove }: { others: Other[]; at: number | null | undefined; onRemove: (id: string) => void }) {
+interface LegendProps {
+  overlay: Overlay;
+  others: Other[];
+  /** Where the crosshair is; null or undefined when it is nowhere. */
+  at: number | null | undefined;
+  onChoose: (ids: string[]) => void;
+}
+
+/** Names of the other runs with their losses at the crosshair, or at their ends. */
+export function OthersLegend({ overlay, others, at, onChoose }: LegendProps) {
+  if (!overlay.chosen.length) return null;
+  const words = overlay.problem?.message ?? (overlay.reading ? "Reading the runs" : at == null ? "at their ends" : "");
   return (
-    <>
+    <div class="ps-legend ps-others" role="group" aria-label="Other runs">
       {others.map(({ run, x, values, color, dash }) => (
         <span key={run.id}>
           <Swatch color={color} dash={dash?.join(" ")} />
@@ -51,10 +61,11 @@ export function OthersLegend({ others, at, onRemove }: { others: Other[]; at: nu
             {nameOf(run)}
           </bdi>
           <b>{format.loss(values[at == null ? values.length - 1 : placeAt(x, at)])}</b>
-          <IconButton icon="close" label={`Remove ${nameOf(run)}`} onPress={() => onRemove(run.id)} />
+          <IconButton icon="close" label={`Remove ${nameOf(run)}`} onPress={() => onChoose(overlay.chosen.filter((id) => id !== run.id))} />
         </span>
       ))}
-    </>
+      <span class="ps-muted">{words}</span>
+    </div>
   );
 }
 

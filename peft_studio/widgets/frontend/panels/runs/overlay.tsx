@@ -77,7 +77,7 @@ function Lines({ runs, axis, width }: { runs: ComparedRun[]; axis: Axis; width: 
       {runs.map(({ id, points }, at) => (
         <path
           key={id}
-          d={`M${(points[axis] ?? []).map((place, index) => `${x(place).toFixed(1)} ${y(points.loss[index] ?? 0).toFixed(1)}`).join("L")}`}
+          d={(points[axis] ?? []).map((place, index) => `${index ? "L" : "M"}${x(place).toFixed(1)} ${y(points.loss[index] ?? 0).toFixed(1)}`).join("")}
           style={{ stroke: colorOf(at) }}
           stroke-width="1.75"
           stroke-dasharray={dashOf(at)}
