@@ -33,8 +33,12 @@ interface Started {
 }
 
 export function useRetry(commands: ReturnType<typeof useCommands>): Retry {
+  const { pending } = useBridge();
   const [, setStarted] = useLocal<Started | null>("started", null);
-  return (way) => void commands.run("retry", way).then((started) => setStarted(started as Started | null));
+  return (way) => {
+    if (pending.some(({ name }) => name === "retry")) return; // a second click is not a second run
+    void commands.run("retry", way).then((started) => setStarted(started as Started | null));
+  };
 }
 
 export function Notices({ view, silentFor, kernelSilent, now, commands, retry }: NoticesProps) {
