@@ -74,11 +74,12 @@ def test_filter_sort_and_open_in_the_studio(open_notebook: Callable[..., Noteboo
     expect(notebook.page.get_by_role("heading", name="sql-assistant-v3")).to_be_visible()
 
 
+PICTURE = "canvas => canvas.toDataURL()"
 VIOLET, OLIVE = (84, 57, 127), (134, 105, 10)  # what the first two other runs wear
 
 
 def test_other_runs_over_the_losses_of_one(open_notebook: Callable[..., Notebook], home: Path) -> None:
-    """Chosen by name, drawn beyond where this run ends, along every axis; each leaves by its button, and the others keep their colours."""
+    """Chosen by name, drawn beyond where this run ends, along every axis, zoomed and whole; each leaves by its button, and the others keep their colours."""
     show = "panel = studio.panel('run', 'r-20261122-203412-000002')\npanel"
     notebook = open_notebook(STUDIO.format(str(home)) + show, "print(studio.session.now.overlaid)")
     notebook.run(0)
@@ -94,6 +95,17 @@ def test_other_runs_over_the_losses_of_one(open_notebook: Callable[..., Notebook
     for axis in ("Tokens", "Time", "Step"):
         panel.get_by_role("radio", name=axis, exact=True).check()
         wait_for(lambda: notebook.count_pixels(canvas, VIOLET) > 0, f"the other run by {axis}", timeout_s=30)
+
+    whole = canvas.evaluate(PICTURE)
+    box = panel.locator(".ps-chart").first.bounding_box() or {}
+    mouse, (left, top) = notebook.page.mouse, (box["x"], box["y"] + 60)
+    mouse.move(left + 200, top)
+    mouse.down()
+    mouse.move(left + 400, top, steps=3)
+    mouse.up()
+    wait_for(lambda: canvas.evaluate(PICTURE) != whole, "the part that was dragged over", timeout_s=30)
+    mouse.dblclick(left + 300, top)
+    wait_for(lambda: canvas.evaluate(PICTURE) == whole, "the whole again", timeout_s=30)
 
     panel.get_by_role("button", name="Remove sql-assistant-v4").click()
     expect(legend.locator("bdi")).to_have_text(["sql-assistant-v3"])
