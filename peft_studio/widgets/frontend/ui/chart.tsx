@@ -72,7 +72,7 @@ export function Chart(props: ChartProps) {
     const { plot, props: before } = self;
     self.props = props;
     if (before.height !== props.height) plot.setSize({ width: plot.width, height: props.height });
-    if (before.x === props.x && props.series.every(({ values }, at) => values === before.series[at]?.values)) return;
+    if (sameDrawing(before, props)) return;
     // Who has zoomed in stays there while points come; another axis is another place.
     const { min, max } = plot.scales["x"] ?? {};
     const [low, high] = wholeRange(before);
@@ -98,6 +98,12 @@ export function Chart(props: ChartProps) {
       onBlur={() => drawn.current?.plot.setCursor({ left: -10, top: -10 })}
     />
   );
+}
+
+/** Whether there is nothing to draw anew: most often only the crosshair has moved. */
+function sameDrawing(one: ChartProps, other: ChartProps): boolean {
+  const same = one.x === other.x && one.xEnd === other.xEnd && one.bands?.length === other.bands?.length && one.marks?.length === other.marks?.length;
+  return same && other.series.every(({ values }, at) => values === one.series[at]?.values);
 }
 
 function newPlot(props: ChartProps, element: HTMLElement): Drawn {
