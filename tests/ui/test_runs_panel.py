@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Locator, expect
 
+from peft_studio.core.runs import events as ev
+from peft_studio.core.runs.log import EventLogWriter
 from tests.conftest import wait_for
 from tests.ui.lab import Lab, Notebook
 from tests.ui.write_home import write_home
@@ -79,8 +81,14 @@ VIOLET, OLIVE = (84, 57, 127), (134, 105, 10)  # what the first two other runs w
 
 
 def test_other_runs_over_the_losses_of_one(open_notebook: Callable[..., Notebook], home: Path) -> None:
-    """Chosen by name, drawn beyond where this run ends, along every axis, zoomed and whole; each leaves by its button, and the others keep their colours."""
-    show = "panel = studio.panel('run', 'r-20261122-203412-000002')\npanel"
+    """Chosen by name, drawn along every axis, zoomed and whole; each leaves by its button, and the others keep their colours.
+
+    A warning's change is tried by its button.
+    """
+    run_id = "r-20261122-203412-000002"
+    change = ev.Warned(code="loss_flat", step=150, message="Flat.", hint="Higher.", changes={"learning_rate": 2e-4 * 3})
+    EventLogWriter(home / "runs" / run_id / "events.jsonl").append(change)
+    show = f"studio.panel('run', {run_id!r})"
     notebook = open_notebook(STUDIO.format(str(home)) + show, "print(studio.session.now.overlaid)")
     notebook.run(0)
     panel = notebook.panel()
@@ -113,6 +121,9 @@ def test_other_runs_over_the_losses_of_one(open_notebook: Callable[..., Notebook
     assert notebook.count_pixels(canvas, VIOLET) == 0
     notebook.run(1)
     expect(notebook.page.locator(".jp-OutputArea-output pre")).to_have_text("('r-20261122-203412-000001',)")
+
+    panel.get_by_role("button", name="Try learning rate 6e-4").click()  # its data is gone, so the run does not start
+    expect(panel.get_by_role("alert")).to_contain_text("There is no file or folder orders.jsonl")
 
 
 DRAWN = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"

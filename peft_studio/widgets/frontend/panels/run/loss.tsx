@@ -149,7 +149,7 @@ function LossTable({ points, smooth, evaluations, others }: { points: Points; sm
   const every = Math.max(1, Math.ceil(points.length / 12));
   const rows = points.column("step").map((step, at) => [step, points.column("mean")[at], smooth[at]] as const);
   return (
-    <div class="ps-wide" tabIndex={0} role="region" aria-label="Losses by step">
+    <div class="ps-matrix" tabIndex={0} role="region" aria-label="Losses by step">
       <table class="ps-table">
         <thead>
           <tr>
