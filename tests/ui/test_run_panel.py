@@ -132,7 +132,7 @@ def test_reloading_the_page_keeps_the_panel(
 NOTIFICATIONS = """window.told = []; window.Notification = class {
   static permission = "default";
   static async requestPermission() { return (this.permission = "granted"); }
-  constructor(title, { tag }) { window.told.push([title, tag]); } };"""
+  constructor(title, { tag }) { window.told.push([title, tag]); } }; null"""
 
 
 def test_the_end_is_told_and_the_saved_notebook_shows_it(

@@ -145,6 +145,8 @@ export class Bridge {
   };
 
   private update(update: Update, buffers: DataView[]): void {
+    // Before the first full one there is nothing that a change could be added to; a problem says all by itself.
+    if (this.seen < 0 && !update.full && !("problem" in update.sections)) return this.pull();
     const expected = update.full || update.n === this.seen + 1;
     // Sections are whole in themselves and always welcome; additions to a stream only where they fit.
     this.sections = update.full ? update.sections : { ...this.sections, ...update.sections };

@@ -9,7 +9,7 @@ import { Chart } from "../../ui/chart";
 import * as format from "../../ui/format";
 import { Swatch } from "../../ui/swatch";
 import { buildLines, defaultSmoothing, layOver, type Lines, smoothed } from "./lines";
-import { Offered, type Other, OthersLegend, useOthers } from "./others";
+import { Offered, type Other, OthersLegend, useChosen, useOthers } from "./others";
 import type { RunView } from "./view";
 
 /** Heights by the panel's width (look.md section 4). */
@@ -29,7 +29,7 @@ export function LossSection({ view, points, width, commands }: { view: RunView; 
   const own = useMemo(() => buildLines(points, view.evaluations, axis, smooth), [points.version, view.evaluations, axis, smooth]);
   const lines = useMemo(() => layOver(own, others), [own, others]);
   const at = cursor === null ? null : lines.x[cursor];
-  const choose = (run_ids: string[]): void => void commands.run("lay_over", { run_ids });
+  const [chosenRuns, chooseRuns] = useChosen(view.overlay, commands.run);
   const empty = points.length === 0;
   const shared = { x: lines.x, formatX: writePlace[axis], incrementsX: axis === "time_s" ? SECONDS : undefined, group, onCursor: setCursor, xEnd: endOf(view, axis, own) };
   return (
@@ -65,8 +65,8 @@ export function LossSection({ view, points, width, commands }: { view: RunView; 
               Table
             </Button>
           </Legend>
-          {view.overlay && <OthersLegend overlay={view.overlay} others={others} at={at} onChoose={choose} />}
-          {view.overlay && offering && <Offered overlay={view.overlay} run={commands.run} onChoose={choose} />}
+          {view.overlay && <OthersLegend overlay={view.overlay} chosen={chosenRuns} others={others} at={at} onChoose={chooseRuns} />}
+          {view.overlay && offering && <Offered most={view.overlay.most} chosen={chosenRuns} run={commands.run} onChoose={chooseRuns} />}
           <Chart
             {...shared}
             label={sentence(view, points, smooth, others)}

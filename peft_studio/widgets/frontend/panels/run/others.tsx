@@ -23,6 +23,16 @@ type Run = ReturnType<typeof useCommands>["run"];
 const nameOf = (run: OfferedRun): string => run.name || run.id;
 const noteOf = (run: OfferedRun): string => `${run.model}, ${format.method(run.method)}${run.rank === null ? "" : ` r${run.rank}`}`;
 
+/** Ids of the other runs, and how to choose them. A click counts at once; what the kernel makes of it counts when it is told. */
+export function useChosen(overlay: Overlay | null, run: Run): [ids: string[], choose: (ids: string[]) => void] {
+  const [picked, setPicked] = useState<string[] | null>(null);
+  const choose = (ids: string[]): void => {
+    setPicked(ids);
+    void run("lay_over", { run_ids: ids }).finally(() => setPicked((now) => (now === ids ? null : now)));
+  };
+  return [picked ?? overlay?.chosen ?? [], choose];
+}
+
 /** The other runs as lines along an axis, smoothed as this one. Each keeps its colour while it is there. */
 export function useOthers(overlay: Overlay | null, axis: Axis, weight: number): Other[] {
   const worn = (useBridge().local["worn"] ??= []) as (string | undefined)[];
@@ -42,6 +52,7 @@ export function useOthers(overlay: Overlay | null, axis: Axis, weight: number): 
 
 interface LegendProps {
   overlay: Overlay;
+  chosen: string[];
   others: Other[];
   /** Where the crosshair is; null or undefined when it is nowhere. */
   at: number | null | undefined;
@@ -49,8 +60,8 @@ interface LegendProps {
 }
 
 /** Names of the other runs with their losses at the crosshair, or at their ends. */
-export function OthersLegend({ overlay, others, at, onChoose }: LegendProps) {
-  if (!overlay.chosen.length) return null;
+export function OthersLegend({ overlay, chosen, others, at, onChoose }: LegendProps) {
+  if (!chosen.length) return null;
   const words = overlay.problem?.message ?? (overlay.reading ? "Reading the runs" : at == null ? "at their ends" : "");
   return (
     <div class="ps-legend ps-others" role="group" aria-label="Other runs">
@@ -61,7 +72,7 @@ export function OthersLegend({ overlay, others, at, onChoose }: LegendProps) {
             {nameOf(run)}
           </bdi>
           <b>{format.loss(values[at == null ? values.length - 1 : placeAt(x, at)])}</b>
-          <IconButton icon="close" label={`Remove ${nameOf(run)}`} onPress={() => onChoose(overlay.chosen.filter((id) => id !== run.id))} />
+          <IconButton icon="close" label={`Remove ${nameOf(run)}`} onPress={() => onChoose(chosen.filter((id) => id !== run.id))} />
         </span>
       ))}
       <span class="ps-muted">{words}</span>
@@ -70,10 +81,9 @@ export function OthersLegend({ overlay, others, at, onChoose }: LegendProps) {
 }
 
 /** The newest other runs, to be chosen. */
-export function Offered({ overlay, run, onChoose }: { overlay: Overlay; run: Run; onChoose: (ids: string[]) => void }) {
+export function Offered({ most, chosen, run, onChoose }: { most: number; chosen: string[]; run: Run; onChoose: (ids: string[]) => void }) {
   const [offered, setOffered] = useState<OfferedRun[] | null>(null);
   useEffect(() => void run("offer").then((runs) => setOffered((runs ?? []) as OfferedRun[])), []);
-  const { chosen, most } = overlay;
   if (!offered?.length) return <p class="ps-muted ps-s ps-offered">{offered ? "No other run has a curve yet." : "Reading the runs"}</p>;
   const full = chosen.length >= most;
   return (
