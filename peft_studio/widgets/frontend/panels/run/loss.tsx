@@ -29,7 +29,7 @@ export function LossSection({ view, points, width, commands }: { view: RunView; 
   const own = useMemo(() => buildLines(points, view.evaluations, axis, smooth), [points.version, view.evaluations, axis, smooth]);
   const lines = useMemo(() => layOver(own, others), [own, others]);
   const at = cursor === null ? null : lines.x[cursor];
-  const [chosenRuns, chooseRuns] = useChosen(view.overlay, commands.run);
+  const [chosenRuns, chooseRuns] = useChosen(commands.run);
   const empty = points.length === 0;
   const shared = { x: lines.x, formatX: writePlace[axis], incrementsX: axis === "time_s" ? SECONDS : undefined, group, onCursor: setCursor, xEnd: endOf(view, axis, own) };
   return (

@@ -7,7 +7,7 @@ import { IconButton } from "../../ui/button";
 import * as format from "../../ui/format";
 import { Swatch } from "../../ui/swatch";
 import { type Line, smoothed } from "./lines";
-import type { OfferedRun, OtherRun, Overlay } from "./view";
+import type { OfferedRun, OtherRun, Overlay, RunView } from "./view";
 
 // The first four series are worn by this run: losses, evaluation, learning rate, gradient norm.
 const DASHES = [undefined, [6, 3], [2, 3], [8, 3, 2, 3]];
@@ -24,7 +24,9 @@ const nameOf = (run: OfferedRun): string => run.name || run.id;
 const noteOf = (run: OfferedRun): string => `${run.model}, ${format.method(run.method)}${run.rank === null ? "" : ` r${run.rank}`}`;
 
 /** Ids of the other runs, and how to choose them. A click counts at once; what the kernel makes of it counts when it is told. */
-export function useChosen(overlay: Overlay | null, run: Run): [ids: string[], choose: (ids: string[]) => void] {
+export function useChosen(run: Run): [ids: string[], choose: (ids: string[]) => void] {
+  // Asked of the bridge itself: what was handed down may be a picture older than the kernel's answer.
+  const { overlay } = useBridge().sections as unknown as RunView;
   const [picked, setPicked] = useState<string[] | null>(null);
   const choose = (ids: string[]): void => {
     setPicked(ids);
