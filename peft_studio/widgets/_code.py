@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,10 @@ def opening(home: Path, *also: str) -> str:
     return f"from peft_studio import {names}\n\n{made}"
 
 
-def show_code(folder: RunFolder) -> str:
-    """Shows the run."""
-    return f"{opening(_home_of(folder))}studio.run({folder.id!r}).show()"
+def show_code(folder: RunFolder, overlaid: Sequence[str] = ()) -> str:
+    """Shows the run, with the losses of other runs laid over its own."""
+    chosen = f"studio.session.choose(overlaid={tuple(overlaid)!r})\n" if overlaid else ""
+    return f"{opening(_home_of(folder))}{chosen}studio.run({folder.id!r}).show()"
 
 
 def retry_code(folder: RunFolder, changes: dict[str, Any]) -> str:

@@ -13,8 +13,8 @@ from __future__ import annotations
 import math
 import sys
 from array import array
-from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields, replace
 
 from peft_studio.core.runs.metrics import Row
 
@@ -119,6 +119,19 @@ class Curve:
         if sys.byteorder == "big":
             block.byteswap()
         return block.tobytes()
+
+
+def coarser(buckets: Sequence[Bucket], most: int) -> list[Bucket]:
+    """The same curve in at most ``most`` buckets, neighbours joined; what was given stays as it is."""
+    size = math.ceil(len(buckets) / most) or 1
+    joined = []
+    for start in range(0, len(buckets), size):
+        first, *others = buckets[start : start + size]
+        whole = replace(first)
+        for other in others:
+            whole.join(other)
+        joined.append(whole)
+    return joined
 
 
 def _bucket_of(row: Row, *, time_s: float) -> Bucket:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -47,13 +47,13 @@ class Loss:
         """Those that have a loss."""
         return [bucket for bucket in self.curve.buckets if not math.isnan(bucket.mean)]
 
-    def points(self, most: int) -> list[tuple[float, float]]:
-        """Step and smoothed loss at no more than ``most`` places, the first and the last among them."""
+    def points(self, most: int) -> list[tuple[Bucket, float]]:
+        """Buckets with their smoothed loss, no more than ``most``, the first and the last among them."""
         buckets = self.buckets()
         values = smoothed(buckets, _SMOOTH if len(buckets) > 100 else 0.6)
         every = max(1.0, (len(buckets) - 1) / (most - 1))
         places = sorted({min(len(buckets) - 1, round(at * every)) for at in range(min(most, len(buckets)))})
-        return [(buckets[at].step, values[at]) for at in places]
+        return [(buckets[at], values[at]) for at in places]
 
 
 class Losses:
@@ -89,6 +89,14 @@ class Losses:
             loss.read()
         _keep(self._curves, run_id, (size, loss), _CURVES)
         return loss
+
+
+def columns_of(buckets: Sequence[Bucket], **more: Sequence[float]) -> dict[str, list[float]]:
+    """Where buckets stand by step, time and tokens, and ``more`` beside, as short numbers. Tokens that were not logged are left out."""
+    places = {name: [getattr(bucket, name) for bucket in buckets] for name in ("step", "time_s", "tokens")}
+    if any(map(math.isnan, places["tokens"])):
+        del places["tokens"]
+    return {name: [float(f"{value:.7g}") for value in values] for name, values in {**places, **more}.items()}
 
 
 def _spark(loss: Loss) -> list[int]:

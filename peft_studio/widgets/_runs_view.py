@@ -14,7 +14,7 @@ from peft_studio.core.runs.index import RunQuery, RunRow
 from peft_studio.core.runs.state import LIVE, STALE_S
 from peft_studio.core.spec import RunSpec
 from peft_studio.widgets._code import opening
-from peft_studio.widgets._losses import Loss
+from peft_studio.widgets._losses import Loss, columns_of
 from peft_studio.widgets._run_line import heard_at
 from peft_studio.widgets._text import plain
 
@@ -121,6 +121,14 @@ def list_code(home: Path, query: RunQuery, since: str, total: int) -> str:
     return code
 
 
+def compare_code(run_ids: Sequence[str]) -> str:
+    """The Python that puts the losses of compared runs side by side, a column a run."""
+    if len(run_ids) < 2:
+        return ""
+    losses = "studio.run(run_id).metrics().set_index('step').loss"
+    return f"\n\nimport pandas\n\npandas.DataFrame({{run_id: {losses} for run_id in {tuple(run_ids)!r}}})"
+
+
 def runs_snapshot(rows: Sequence[dict[str, Any]], total: int, every: int) -> str:
     """The list as a saved notebook shows it: static, escaped, without script."""
     heads = ("State", "Run", "Model", "Eval loss")
@@ -155,8 +163,9 @@ def _setting(name: str, value: Any) -> str:
     return plain(value if isinstance(value, str) else repr(value), limit=_NAME)
 
 
-def _points(loss: Loss) -> list[list[float]]:
-    return [[step, float(f"{value:.5g}")] for step, value in loss.points(_POINTS) if math.isfinite(value)]
+def _points(loss: Loss) -> dict[str, list[float]]:
+    points = [(bucket, value) for bucket, value in loss.points(_POINTS) if math.isfinite(value)]
+    return columns_of([bucket for bucket, _ in points], loss=[value for _, value in points])
 
 
 def _last(loss: Loss) -> float | None:

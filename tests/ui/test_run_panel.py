@@ -128,16 +128,26 @@ def test_reloading_the_page_keeps_the_panel(
     expect(panel.get_by_role("table").filter(has_text="Smoothed").locator("tbody tr td").first).to_have_text("1")
 
 
-def test_the_saved_notebook_ends_with_the_last_picture(
+# Instead of the browser's notifications, which need a person to allow them: keeps what is told, and allows when asked.
+NOTIFICATIONS = """window.told = []; window.Notification = class {
+  static permission = "default";
+  static async requestPermission() { return (this.permission = "granted"); }
+  constructor(title, { tag }) { window.told.push([title, tag]); } }; null"""
+
+
+def test_the_end_is_told_and_the_saved_notebook_shows_it(
     open_notebook: Callable[..., Notebook], start_run: Callable[..., Path]
 ) -> None:
-    """When the run ends the notebook's own output is brought up to date: saved, it shows the end without a kernel."""
+    """By the browser once it has been asked for, and only once; saved, the notebook shows the end without a kernel."""
     folder = start_run()
     notebook = open_notebook(show_code(folder))
+    notebook.page.evaluate(NOTIFICATIONS)
     notebook.run(0)
     panel = notebook.panel()
     wait_for_step(panel, 10)
     panel.get_by_label("Log axis").check()
+    panel.get_by_role("button", name="Notify me").click()
+    expect(panel.get_by_text("notifies you at the end")).to_be_visible()
     FolderRun(folder).stop(save=False)
     expect(panel.locator(".ps-state")).to_have_attribute("data-state", "stopped")
     output = wait_for(
@@ -150,6 +160,8 @@ def test_the_saved_notebook_ends_with_the_last_picture(
     expect(
         notebook.panel().get_by_label("Log axis")
     ).to_be_checked()  # what the reader has set outlives being drawn anew
+    assert notebook.page.evaluate("() => window.told") == [["orders-to-json: Stopped", folder.name]]
+    expect(panel.get_by_text("The run has stopped")).to_have_count(0)
 
 
 def test_both_themes_are_worn(open_notebook: Callable[..., Notebook], start_run: Callable[..., Path]) -> None:
@@ -189,6 +201,7 @@ def test_keys_stay_in_the_panel(open_notebook: Callable[..., Notebook], start_ru
     notebook.page.keyboard.press("Tab")
     notebook.page.keyboard.press("Enter")
     expect(panel.locator(".ps-state")).to_have_attribute("data-state", "stopped")
+    expect(panel.get_by_role("status").filter(has_text="The run has stopped")).to_be_visible()  # nobody else tells it
     assert notebook.page.locator(".jp-Notebook .jp-Cell").count() == 2
 
 

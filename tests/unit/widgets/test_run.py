@@ -126,6 +126,30 @@ def test_retry_starts_the_suggestion(writer: RunWriter, open_run: Callable[..., 
     assert browser.command("retry", suggestion=99)["problem"]["hint"]
 
 
+@pytest.mark.usefixtures("alive")
+def test_a_warning_offers_its_change(writer: RunWriter, open_run: Callable[..., Browser], run_folder: Path) -> None:
+    """In words for a button; pressed, a run starts with exactly that change. A warning without one, or unknown, starts nothing."""
+    writer.begin()
+    writer.log.append(ev.Warned(code="loss_flat", step=9, message="Flat.", changes={"learning_rate": 2e-4 * 3}))
+    writer.log.append(ev.Warned(code="memorising", step=9, message="Below 0.1."))
+    started: list[dict[str, Any]] = []
+
+    def retry(changes: dict[str, Any]) -> FolderRun:
+        started.append(changes)
+        return FolderRun(run_folder)
+
+    browser = open_run(retry=retry)
+    browser.wait(lambda: len(browser.sections.get("warnings", [])) == 2)
+    flat, memorising = browser.sections["warnings"]
+
+    assert flat["way"]["title"] == "Try learning rate 6e-4"
+    assert "replace(learning_rate=0.0006" in flat["way"]["code"]
+    assert memorising["way"] is None
+    assert browser.command("retry", warning=flat["seq"])["ok"] is True
+    assert [browser.command("retry", warning=seq)["ok"] for seq in (memorising["seq"], 10**6)] == [False, False]
+    assert started == [{"learning_rate": 2e-4 * 3}]
+
+
 def test_without_retry_the_ways_out_are_code(writer: RunWriter, open_run: Callable[..., Browser]) -> None:
     """The page is told that it has no button for them."""
     writer.begin()

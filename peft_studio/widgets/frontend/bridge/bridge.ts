@@ -173,9 +173,9 @@ export class Bridge {
 
   private update(update: Update, buffers: DataView[]): void {
     this.ahead = Math.min(this.ahead, Date.now() / 1000 - update.at);
+    // Before the first full one there is nothing that a change could be added to; a problem says all by itself.
+    if (this.seen < 0 && !update.full && !("problem" in update.sections)) return this.pull();
     const expected = update.full || update.n === this.seen + 1;
-    // Before the first full one there is nothing to add to: a page that was loaded again would draw a panel with half its sections.
-    if (!update.full && this.seen < 0) return this.pull();
     // Sections are whole in themselves and welcome after a gap too; additions to a stream only where they fit.
     this.sections = update.full ? update.sections : { ...this.sections, ...update.sections };
     if (!expected) return this.pull();

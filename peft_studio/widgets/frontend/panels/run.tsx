@@ -11,11 +11,12 @@ import { Skeleton } from "../ui/skeleton";
 import "../ui/tokens.css";
 import "../ui/kit.css";
 import "./run/run.css";
+import { watchEnd } from "./run/ended";
 import { Head } from "./run/head";
 import { defaultSmoothing, smoothed } from "./run/lines";
 import { LossSection } from "./run/loss";
 import { FilesSection, Foot, LogSection, SampleSection } from "./run/more";
-import { FailureSection, Notices } from "./run/notices";
+import { FailureSection, Notices, useRetry } from "./run/notices";
 import { FactsLine, ProgressSection, Tiles } from "./run/summary";
 import type { RunView } from "./run/view";
 
@@ -28,6 +29,7 @@ class Streams {
   lines: Line[] = [];
 
   constructor(bridge: Bridge) {
+    watchEnd(bridge);
     bridge.onStream<Chunk>("curve", (chunk, [block]) => block && this.points.take(chunk, block));
     bridge.onStream<Line[]>("log", (lines, _, full) => {
       this.lines = (full ? lines : [...this.lines, ...lines]).slice(-LOG_LINES);
@@ -38,6 +40,7 @@ class Streams {
 function RunPanel({ state: { points, lines } }: { state: Streams }) {
   const bridge = useBridge();
   const commands = useCommands();
+  const retry = useRetry(commands);
   const titleId = useUnique();
   const [box, width] = useWidth();
   const view = bridge.sections as unknown as RunView;
@@ -60,13 +63,13 @@ function RunPanel({ state: { points, lines } }: { state: Streams }) {
           <Head view={view} silentFor={silent ? heardFor : null} titleId={titleId} commands={commands} />
           <FactsLine facts={view.facts} heardFor={silent ? null : heardFor} />
           <div class="ps-notices">
-            <Notices view={view} silentFor={silent ? heardFor : null} kernelSilent={kernelSilent} commands={commands} />
+            <Notices view={view} silentFor={silent ? heardFor : null} kernelSilent={kernelSilent} commands={commands} retry={retry} />
           </div>
-          {view.failure && <FailureSection failure={view.failure} canRetry={view.can_retry} commands={commands} />}
+          {view.failure && <FailureSection failure={view.failure} canRetry={view.can_retry} retry={retry} />}
           <div class={silent ? "ps-stale" : ""}>
             <ProgressSection view={view} />
             <Tiles view={view} smoothed={smooth.findLast((value) => value !== null) ?? null} />
-            <LossSection view={view} points={points} width={width} />
+            <LossSection view={view} points={points} width={width} commands={commands} />
           </div>
           <div class={view.samples.length ? "ps-halves" : ""}>
             <SampleSection samples={view.samples} />

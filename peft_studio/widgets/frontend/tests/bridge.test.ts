@@ -48,6 +48,15 @@ test("updates in order are taken in", () => {
   assert.equal(kernel.pulls, 1);
 });
 
+test("before the first full update a page shows nothing by halves, but a problem", () => {
+  kernel.update(7, { a: 1 });
+  assert.deepEqual(bridge.sections, {});
+  kernel.update(8, { problem: { message: "m", hint: "" } });
+  assert.deepEqual(Object.keys(bridge.sections), ["problem"]);
+  kernel.update(9, { a: 1, b: 2 }, { full: true });
+  assert.deepEqual(bridge.sections, { a: 1, b: 2 });
+});
+
 test("after a gap it takes the sections, not the additions, and pulls", () => {
   kernel.update(1, { a: 1 }, { full: true, streams: { log: ["one"] } });
   kernel.update(3, { a: 3 }, { streams: { log: ["three"] } });
