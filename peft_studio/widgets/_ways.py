@@ -27,7 +27,7 @@ def build_warning(folder: RunFolder, event: ev.Warned) -> Section:
 
 
 def _way(folder: RunFolder, changes: dict[str, Any]) -> dict[str, str] | None:
-    return {"title": try_words(changes), "code": retry_code(folder, changes)} if changes else None
+    return {"title": try_words(changes), "code": _code(folder, changes)} if changes else None
 
 
 def build_failure_view(folder: RunFolder, failure: ev.Failure) -> Section:
@@ -43,11 +43,15 @@ def build_failure_view(folder: RunFolder, failure: ev.Failure) -> Section:
                 "title": plain(s.title),
                 "why": plain(s.why),
                 "changes": _changes(s.changes),
-                "code": retry_code(folder, s.changes),
+                "code": _code(folder, s.changes),
             }
             for s in failure.suggestions
         ],
     }
+
+
+def _code(folder: RunFolder, changes: dict[str, Any]) -> str:
+    return plain(retry_code(folder, changes), limit=_TRACE)
 
 
 def _changes(changes: dict[str, Any]) -> list[list[str]]:

@@ -47,7 +47,8 @@ def test_chosen_runs_are_drawn_in_every_panel_of_the_session(studio: Studio, ope
     assert page.command("lay_over", run_ids=[v3, v2])["ok"]
     page.wait(lambda: lines(page) == ["v3", "v2"] and page.sections["overlay"]["reading"] is False)
     assert studio.session.now.overlaid == (v3, v2)
-    exec(page.sections["code"].splitlines()[2], {"studio": studio})
+    line = next(one for one in page.sections["code"].splitlines() if "overlaid" in one)
+    exec(line, {"studio": studio})
     assert studio.session.now.overlaid == (v3, v2)
 
     studio.session.choose(overlaid=(v4, v2))
