@@ -2,7 +2,7 @@
 // widget manager as one more view of the model that its cell shows.
 import type { Problem } from "@kit/bridge/bridge";
 import { Button, IconButton } from "@kit/ui/button";
-import { keepKeys } from "@kit/ui/keys";
+import { focusKeeper } from "@kit/ui/focus";
 import { Notice } from "@kit/ui/notice";
 import { Skeleton } from "@kit/ui/skeleton";
 import { PathExt } from "@jupyterlab/coreutils";
@@ -32,6 +32,7 @@ export class Sidebar extends Panel {
     this.title.caption = "PEFT Studio";
     this.addClass("ps-side");
     this.addWidget(this.head);
+    focusKeeper()(this.head.node);
     follower.changed.connect(() => this.update());
   }
 
@@ -67,7 +68,7 @@ interface HeadProps {
 
 function Head({ link, problem, actions }: HeadProps) {
   return (
-    <div class="ps ps-side-head" role="region" aria-labelledby="peft-studio-sidebar-title" onFocusIn={keepKeys}>
+    <div class="ps ps-side-head" role="region" aria-labelledby="peft-studio-sidebar-title">
       <header class="ps-head">
         <h2 id="peft-studio-sidebar-title">PEFT Studio</h2>
         {link && (

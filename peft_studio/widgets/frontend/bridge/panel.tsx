@@ -1,5 +1,6 @@
 // What a panel's module exports to the notebook: one bridge a model, any number of views of it (a cell, the sidebar, a cell drawn anew).
 import { type ComponentType, render } from "preact";
+import { focusKeeper } from "../ui/focus";
 import { Bridge, type Model } from "./bridge";
 import { BridgeContext } from "./hooks";
 
@@ -11,6 +12,7 @@ export interface Hooks {
 /** `start` makes what the panel keeps beside the sections (its streams); `View` draws it. */
 export function definePanel<State>(start: (bridge: Bridge) => State, View: ComponentType<{ state: State }>): () => Hooks {
   return () => {
+    const keepFocus = focusKeeper();
     let bridge: Bridge;
     let state: State;
     return {
@@ -26,7 +28,11 @@ export function definePanel<State>(start: (bridge: Bridge) => State, View: Compo
           </BridgeContext.Provider>,
           el,
         );
-        return () => render(null, el);
+        const end = keepFocus(el);
+        return () => {
+          end();
+          render(null, el);
+        };
       },
     };
   };
