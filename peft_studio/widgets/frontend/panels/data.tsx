@@ -122,7 +122,7 @@ function DataPanel() {
               {stuck ? `${stuck}. ` : ""}
               Fixes never change your file. They are kept in the spec and shown as code.
             </span>
-            <Button kind="primary" reason={stuck} onPress={() => void commands.run("use")}>
+            <Button kind="primary" reason={stuck} onPress={() => commands.run("use")}>
               Use this data
             </Button>
           </footer>

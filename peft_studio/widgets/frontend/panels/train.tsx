@@ -138,7 +138,7 @@ function Foot({ view, commands }: { view: TrainView; commands: Commands }) {
       <span class="ps-grow">
         {reason ?? (started ? `Started ${started}, shown in the step Run` : `${rows}${view.fields["epochs"]?.hint ?? ""}. No charge on this machine.`)}
       </span>
-      <Button kind="primary" icon="play" reason={reason} onPress={() => void launch()}>
+      <Button kind="primary" icon="play" reason={reason} onPress={launch}>
         Train on this machine
       </Button>
     </footer>
