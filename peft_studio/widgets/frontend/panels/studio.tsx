@@ -26,7 +26,8 @@ function Studio({ state: inner }: { state: Inner }) {
   const view = bridge.sections as unknown as StudioView;
   // The click counts at once; the kernel's word, which other views may have changed, counts after it.
   const [clicked, setClicked] = useState<string | null>(null);
-  useEffect(() => setClicked(null), [view.panel]);
+  const going = bridge.pending.some((one) => one.name === "go"); // quick clicks: its answer to the first is not the last word
+  useEffect(() => void (going || setClicked(null)), [view.panel, going]);
   const shown = clicked ?? view.panel;
   const problem = commands.problem ?? (bridge.sections["problem"] as Problem | null);
   return (
