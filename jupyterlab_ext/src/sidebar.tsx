@@ -69,7 +69,7 @@ interface HeadProps {
 function Head({ link, problem, actions }: HeadProps) {
   return (
     <div class="ps ps-side-head" role="region" aria-labelledby="peft-studio-sidebar-title">
-      <header class="ps-head">
+      <div class="ps-head">
         <h2 id="peft-studio-sidebar-title">PEFT Studio</h2>
         {link && (
           <span class="ps-end ps-row ps-tight">
@@ -77,7 +77,7 @@ function Head({ link, problem, actions }: HeadProps) {
             <IconButton icon="plus" label="New Studio notebook" onPress={actions.newNotebook} />
           </span>
         )}
-      </header>
+      </div>
       {link && (
         <p class="ps-sub">
           <span class="ps-cut" title={link.panel.context.path}>
