@@ -21,6 +21,8 @@ from typing import Any
 import nbformat
 from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
+from tests.conftest import wait_for
+
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]  # before what is installed: a second work tree tests itself
 LABEXTENSIONS = ROOT / "jupyterlab_ext" / "labextensions"  # the sidebar of this checkout
@@ -80,6 +82,14 @@ class Lab:
         shown.load()
         return shown
 
+    def reopen(self, notebook: Notebook) -> Notebook:
+        """The same notebook in a new page, as after its browser tab was closed. Its kernel is what it was."""
+        opened = self._browser.new_page(viewport={"width": 1280, "height": 1000})
+        opened.set_default_timeout(60_000)
+        shown = Notebook(opened, notebook.address)
+        shown.load()
+        return shown
+
     def write(self, cells: list[str], *, name: str) -> None:
         """Save a notebook with these cells."""
         notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code) for code in cells])
@@ -100,7 +110,7 @@ class Notebook:
     """One open notebook."""
 
     def __init__(self, page: Page, address: str) -> None:
-        self.page, self._address = page, address
+        self.page, self.address = page, address
         self.errors: list[str] = []
         self.dialogs: list[str] = []
         page.on("pageerror", lambda error: self.errors.append(str(error)))
@@ -108,7 +118,7 @@ class Notebook:
 
     def load(self) -> None:
         """Load or load again, and wait until cells can run."""
-        self.page.goto(self._address)
+        self.page.goto(self.address)
         self.wait_until_ready()
 
     def wait_until_ready(self) -> None:
@@ -177,9 +187,10 @@ class Notebook:
 
     def save(self) -> dict[str, Any]:
         """Save, and read back what was saved."""
-        self.page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
-        self.page.wait_for_function("() => !window.jupyterapp.shell.currentWidget.context.model.dirty")
-        name = self._address.split("/")[-1].split("?")[0]
+        # Again where something was written meanwhile: JupyterLab adds the kernel's language when it hears of it.
+        saved = "() => window.jupyterapp.commands.execute('docmanager:save').then(() => !window.jupyterapp.shell.currentWidget.context.model.dirty)"
+        wait_for(lambda: self.page.evaluate(saved), "a notebook saved as it is")
+        name = self.address.split("/")[-1].split("?")[0]
         content: dict[str, Any] = self.page.evaluate(
             "async name => (await window.jupyterapp.serviceManager.contents.get(name)).content", name
         )
