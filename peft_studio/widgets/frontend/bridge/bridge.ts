@@ -146,8 +146,11 @@ export class Bridge {
 
   private update(update: Update, buffers: DataView[]): void {
     const expected = update.full || update.n === this.seen + 1;
-    // Sections are whole in themselves and always welcome; additions to a stream only where they fit.
-    this.sections = update.full ? update.sections : { ...this.sections, ...update.sections };
+    // Sections are whole in themselves and welcome once there are all; additions to a stream only where they fit.
+    const { problem } = update.sections;
+    if (update.full) this.sections = update.sections;
+    else if (this.seen >= 0) this.sections = { ...this.sections, ...update.sections };
+    else if (problem) this.sections = { problem };
     if (!expected) return this.pull();
     this.seen = update.n;
     if (update.full) this.stopPulling();

@@ -55,6 +55,15 @@ test("after a gap it takes the sections, not the additions, and pulls", () => {
   assert.deepEqual(lines, ["one", "two", "three"]);
 });
 
+test("before the first full update it shows nothing but a problem", () => {
+  kernel.update(7, { head: 1 });
+  assert.deepEqual(bridge.sections, {});
+  kernel.update(8, { problem: { message: "no", hint: "" } });
+  assert.deepEqual(bridge.sections, { problem: { message: "no", hint: "" } });
+  kernel.update(9, { head: 1, files: 2 }, { full: true });
+  assert.deepEqual(bridge.sections, { head: 1, files: 2 });
+});
+
 test("while an answer is on its way it does not pull again", () => {
   kernel.update(1, {}, { full: true });
   for (const n of [3, 5, 7]) kernel.update(n, {});
