@@ -15,7 +15,7 @@ import hatch_build
 
 ROOT = Path(__file__).resolve().parents[2]
 FRONTEND = ROOT / hatch_build.FRONTEND
-MOST_BYTES = 40 * 1024  # gzipped; the module travels with every instance of the panel
+MOST_BYTES = 40_000  # gzipped; the module travels with every instance of the panel
 
 pytestmark = pytest.mark.slow
 

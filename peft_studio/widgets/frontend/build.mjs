@@ -7,6 +7,7 @@ import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
+import { uplotLines } from "./uplot-lines.mjs";
 
 const here = fileURLToPath(new URL(".", import.meta.url));
 const out = join(here, "..", "static");
@@ -26,6 +27,7 @@ const { outputFiles } = await build({
   jsxImportSource: "preact",
   legalComments: "none",
   logLevel: "warning",
+  plugins: [uplotLines],
 });
 mkdirSync(out, { recursive: true });
 for (const { path, text } of outputFiles) {
