@@ -145,12 +145,11 @@ export class Bridge {
   };
 
   private update(update: Update, buffers: DataView[]): void {
+    // Before the first full one there is nothing that a change could be added to; a problem says all by itself.
+    if (this.seen < 0 && !update.full && !("problem" in update.sections)) return this.pull();
     const expected = update.full || update.n === this.seen + 1;
-    // Sections are whole in themselves and welcome once there are all; additions to a stream only where they fit.
-    const { problem } = update.sections;
-    if (update.full) this.sections = update.sections;
-    else if (this.seen >= 0) this.sections = { ...this.sections, ...update.sections };
-    else if (problem) this.sections = { problem };
+    // Sections are whole in themselves and always welcome; additions to a stream only where they fit.
+    this.sections = update.full ? update.sections : { ...this.sections, ...update.sections };
     if (!expected) return this.pull();
     this.seen = update.n;
     if (update.full) this.stopPulling();

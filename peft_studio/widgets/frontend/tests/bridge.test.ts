@@ -45,6 +45,15 @@ test("updates in order are taken in", () => {
   assert.equal(kernel.pulls, 1);
 });
 
+test("before the first full update a page shows nothing by halves, but a problem", () => {
+  kernel.update(7, { a: 1 });
+  assert.deepEqual(bridge.sections, {});
+  kernel.update(8, { problem: { message: "m", hint: "" } });
+  assert.deepEqual(Object.keys(bridge.sections), ["problem"]);
+  kernel.update(9, { a: 1, b: 2 }, { full: true });
+  assert.deepEqual(bridge.sections, { a: 1, b: 2 });
+});
+
 test("after a gap it takes the sections, not the additions, and pulls", () => {
   kernel.update(1, { a: 1 }, { full: true, streams: { log: ["one"] } });
   kernel.update(3, { a: 3 }, { streams: { log: ["three"] } });
@@ -53,15 +62,6 @@ test("after a gap it takes the sections, not the additions, and pulls", () => {
   assert.equal(kernel.pulls, 2);
   kernel.update(4, { a: 3 }, { full: true, streams: { log: ["one", "two", "three"] } });
   assert.deepEqual(lines, ["one", "two", "three"]);
-});
-
-test("before the first full update it shows nothing but a problem", () => {
-  kernel.update(7, { head: 1 });
-  assert.deepEqual(bridge.sections, {});
-  kernel.update(8, { problem: { message: "no", hint: "" } });
-  assert.deepEqual(bridge.sections, { problem: { message: "no", hint: "" } });
-  kernel.update(9, { head: 1, files: 2 }, { full: true });
-  assert.deepEqual(bridge.sections, { head: 1, files: 2 });
 });
 
 test("while an answer is on its way it does not pull again", () => {
