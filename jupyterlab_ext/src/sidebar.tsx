@@ -2,8 +2,8 @@
 // widget manager as one more view of the model that its cell shows.
 import type { Problem } from "@kit/bridge/bridge";
 import { Button, IconButton } from "@kit/ui/button";
+import { focusKeeper } from "@kit/ui/focus";
 import "@kit/ui/icons-more";
-import { keepKeys } from "@kit/ui/keys";
 import { Notice } from "@kit/ui/notice";
 import { Skeleton } from "@kit/ui/skeleton";
 import { PathExt } from "@jupyterlab/coreutils";
@@ -38,6 +38,7 @@ export class Sidebar extends Panel {
     this.title.caption = "PEFT Studio";
     this.addClass("ps-side");
     this.addWidget(this.head);
+    focusKeeper()(this.head.node);
     follower.changed.connect(() => this.update());
     this.home.changed.connect(() => this.update());
   }
@@ -77,8 +78,8 @@ interface HeadProps {
 
 function Head({ link, problem, runs, actions }: HeadProps) {
   return (
-    <div class="ps ps-side-head" role="region" aria-labelledby="peft-studio-sidebar-title" onFocusIn={keepKeys}>
-      <header class="ps-head">
+    <div class="ps ps-side-head" role="region" aria-labelledby="peft-studio-sidebar-title">
+      <div class="ps-head">
         <h2 id="peft-studio-sidebar-title">PEFT Studio</h2>
         {link && (
           <span class="ps-end ps-row ps-tight">
@@ -86,7 +87,7 @@ function Head({ link, problem, runs, actions }: HeadProps) {
             <IconButton icon="plus" label="New Studio notebook" onPress={actions.newNotebook} />
           </span>
         )}
-      </header>
+      </div>
       {link && (
         <p class="ps-sub">
           <span class="ps-cut" title={link.panel.context.path}>

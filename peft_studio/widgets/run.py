@@ -53,6 +53,7 @@ class RunContent(Content):
         self._log_sent = 0  # number of the last line that was sent
         self._curve_sent: tuple[int, int, float] = (-1, 0, 0.0)  # see _curve_mark
         self._was_live = not self._source.state.is_terminal
+        self._deleted = False
 
     def __repr__(self) -> str:
         # No id where there is a name: the output of a cell should read the same when the cell is run again.
@@ -61,6 +62,10 @@ class RunContent(Content):
     def sections(self) -> dict[str, Any]:
         """The run as it stands now."""
         source = self._source
+        deleted = not self._run.folder.path.is_dir()
+        self.renewed, self._deleted = self.renewed or deleted is not self._deleted, deleted
+        if deleted:
+            return {"empty": {"text": "This run has been deleted. The step Runs has the others."}}
         source.read()
         overlay = self._overlay.section() if self._overlay else None
         self.interval_s = _LIVE_S if source.live or (overlay and overlay["reading"]) else _QUIET_S
@@ -158,6 +163,7 @@ class ChosenRunContent(Content):
             return {"empty": {"text": "There is no run yet. Train one, and it is shown here while it goes on."}}
         found = self._shown.sections()
         self.interval_s = self._shown.interval_s
+        self.renewed, self._shown.renewed = self.renewed or self._shown.renewed, False
         return found
 
     def streams(self, *, full: bool) -> tuple[dict[str, Any], list[bytes]]:
@@ -178,10 +184,9 @@ class ChosenRunContent(Content):
         if wanted is None:
             newest = self._studio.runs(limit=1).rows
             wanted = newest[0].id if newest else None
-        if wanted != self._run_id and wanted is not None:
-            self._shown = open_run(self._studio, wanted)
-            self.renewed = True
-        self._run_id = wanted
+        if wanted != self._run_id:
+            self._shown = open_run(self._studio, wanted) if wanted else None
+            self._run_id, self.renewed = wanted, True
 
 
 def _curve_mark(curve: Curve) -> tuple[int, int, float]:

@@ -72,14 +72,22 @@ class Lab:
     """A running JupyterLab."""
 
     def __init__(self, folder: Path, address: str, browser: Browser) -> None:
-        self.folder, self._address, self._browser = folder, address, browser
+        self.folder, self.address, self._browser = folder, address, browser
 
     def open(self, cells: list[str], *, name: str = "test.ipynb", app: str = "lab/tree", **page: Any) -> Notebook:
         """A new notebook with these cells, opened, its kernel idle. Nothing has run. ``app`` may be Notebook 7's ``notebooks``."""
         self.write(cells, name=name)
         opened = self._browser.new_page(**{"viewport": {"width": 1280, "height": 1000}, **page})
         opened.set_default_timeout(60_000)
-        shown = Notebook(opened, f"{self._address}/{app}/{name}?reset")
+        shown = Notebook(opened, f"{self.address}/{app}/{name}?reset")
+        shown.load()
+        return shown
+
+    def reopen(self, notebook: Notebook) -> Notebook:
+        """The same notebook in a new page, as after its browser tab was closed. Its kernel is what it was."""
+        opened = self._browser.new_page(viewport={"width": 1280, "height": 1000})
+        opened.set_default_timeout(60_000)
+        shown = Notebook(opened, notebook.address)
         shown.load()
         return shown
 
@@ -93,8 +101,8 @@ class Lab:
         """JupyterLab with nothing open but its launcher."""
         page = self._browser.new_page(viewport={"width": 1280, "height": 1000})
         page.set_default_timeout(60_000)
-        shown = Notebook(page, f"{self._address}/lab?reset")
-        page.goto(f"{self._address}/lab?reset")
+        shown = Notebook(page, f"{self.address}/lab?reset")
+        page.goto(f"{self.address}/lab?reset")
         page.wait_for_selector(".jp-Launcher-body")
         return shown
 
@@ -107,7 +115,7 @@ class Notebook:
     """One open notebook."""
 
     def __init__(self, page: Page, address: str) -> None:
-        self.page, self._address = page, address
+        self.page, self.address = page, address
         self.errors: list[str] = []
         self.dialogs: list[str] = []
         page.on("pageerror", lambda error: self.errors.append(error.stack or str(error)))
@@ -115,7 +123,7 @@ class Notebook:
 
     def load(self) -> None:
         """Load or load again, and wait until cells can run."""
-        self.page.goto(self._address)
+        self.page.goto(self.address)
         self.wait_until_ready()
 
     def wait_until_ready(self) -> None:
@@ -189,7 +197,7 @@ class Notebook:
             "async () => { const app = window.jupyterapp; await app.commands.execute('docmanager:save');"
             " return !app.shell.currentWidget.context.model.dirty; }"
         )
-        name = self._address.split("/")[-1].split("?")[0]
+        name = self.address.split("/")[-1].split("?")[0]
         content: dict[str, Any] = self.page.evaluate(
             "async name => (await window.jupyterapp.serviceManager.contents.get(name)).content", name
         )

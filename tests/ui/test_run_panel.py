@@ -1,21 +1,19 @@
-"""The Run panel in JupyterLab, watched and used through a real browser while another process writes the run."""
+"""The Run panel in JupyterLab, watched through a real browser while another process writes the run. Real runs: test_whole_way.py."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Locator, expect
 
-from tests.conftest import end_processes_of, wait_for
+from tests.conftest import wait_for
 from tests.ui.folder_run import FolderRun
 from tests.ui.lab import Lab, Notebook, show_code
 
 pytestmark = pytest.mark.slow
 
-BUSY = "import pathlib\nwhile not pathlib.Path({!r}).exists():\n    pass"
 WIDTHS = (280, 320, 480, 640, 800, 1400)
 
 
@@ -44,34 +42,6 @@ def step_of(panel: Locator) -> int:
 def wait_for_step(panel: Locator, step: int) -> None:
     """Wait until the panel shows this step or a later one."""
     wait_for(lambda: step_of(panel) >= step, f"step {step} in the panel", timeout_s=60)
-
-
-def test_a_busy_cell_stops_neither_the_numbers_nor_the_click(
-    open_notebook: Callable[..., Notebook], start_run: Callable[..., Path], tmp_path: Path
-) -> None:
-    """While a cell spins, steps of another process arrive, and Stop and save reaches the run at once."""
-    folder, gate = start_run(), tmp_path / "gate"
-    notebook = open_notebook(show_code(folder), BUSY.format(str(gate)))
-    notebook.run(0)
-    panel = notebook.panel()
-    expect(panel.locator(".ps-state")).to_have_attribute("data-state", "training")
-    notebook.start(1)
-    notebook.wait_for_busy(1)
-    seen = step_of(panel)
-    wait_for_step(panel, seen + 20)
-
-    panel.get_by_role("button", name="Stop and save…").click()
-    dialog = panel.get_by_role("dialog")
-    expect(dialog.get_by_role("heading")).to_have_text("Stop orders-to-json and save it?")
-    expect(dialog.get_by_role("button", name="Cancel")).to_be_focused()
-    dialog.get_by_role("button", name="Stop and save").click()
-    expect(panel.locator(".ps-state")).to_have_attribute("data-state", "stopped")
-
-    assert json.loads((folder / "asked.json").read_text()) == {"stop": True, "save": True}
-    notebook.wait_for_busy(1)  # all of that happened while the cell was running
-    gate.touch()
-    notebook.wait_for_cell(1)
-    expect(panel.get_by_role("button", name="Resume")).to_be_visible()
 
 
 def test_the_curve_is_drawn_and_grows(open_notebook: Callable[..., Notebook], start_run: Callable[..., Path]) -> None:
@@ -164,47 +134,6 @@ def test_the_end_is_told_and_the_saved_notebook_shows_it(
     expect(panel.get_by_text("The run has stopped")).to_have_count(0)
 
 
-def test_both_themes_are_worn(open_notebook: Callable[..., Notebook], start_run: Callable[..., Path]) -> None:
-    """Surface and text change with JupyterLab's theme, and the chart is drawn in the new colours."""
-    notebook = open_notebook(show_code(start_run()))
-    notebook.run(0)
-    panel = notebook.panel()
-    wait_for_step(panel, 30)
-    canvas = panel.locator(".ps-chart canvas").first
-    assert notebook.lightness(panel) > 0.9
-    notebook.set_theme("JupyterLab Dark")
-    wait_for(lambda: notebook.lightness(panel) < 0.2, "a dark surface", timeout_s=30)
-
-    wait_for(lambda: notebook.count_pixels(canvas, (126, 163, 245)) > 0, "the dark theme's first series", timeout_s=30)
-    assert notebook.count_pixels(canvas, (47, 102, 221)) == 0
-
-
-def test_keys_stay_in_the_panel(open_notebook: Callable[..., Notebook], start_run: Callable[..., Path]) -> None:
-    """A whole stop by keyboard: Enter asks, Esc takes back and returns the focus; no key reaches the notebook's shortcuts."""
-    folder = start_run()
-    notebook = open_notebook(show_code(folder), "1 + 1")
-    notebook.run(0)
-    panel = notebook.panel()
-    stop = panel.get_by_role("button", name="Stop…", exact=True)
-    stop.focus()
-    for key in ("d", "d", "a", "Enter"):
-        notebook.page.keyboard.press(key)
-    dialog = panel.get_by_role("dialog")
-    expect(dialog.get_by_role("button", name="Cancel")).to_be_focused()
-    notebook.page.keyboard.press("Escape")
-    expect(dialog).to_have_count(0)
-    expect(stop).to_be_focused()
-    assert not (folder / "asked.json").exists()
-
-    notebook.page.keyboard.press("Enter")
-    expect(dialog.get_by_role("button", name="Cancel")).to_be_focused()
-    notebook.page.keyboard.press("Tab")
-    notebook.page.keyboard.press("Enter")
-    expect(panel.locator(".ps-state")).to_have_attribute("data-state", "stopped")
-    expect(panel.get_by_role("status").filter(has_text="The run has stopped")).to_be_visible()  # nobody else tells it
-    assert notebook.page.locator(".jp-Notebook .jp-Cell").count() == 2
-
-
 def test_no_width_overflows(open_notebook: Callable[..., Notebook], start_run: Callable[..., Path]) -> None:
     """From a narrow sidebar to a wide cell, and with a larger font, nothing sticks out and no word in a button is cut."""
     cell = show_code(start_run("x" * 300, "no-space-" * 40))
@@ -217,45 +146,3 @@ def test_no_width_overflows(open_notebook: Callable[..., Notebook], start_run: C
             notebook.resize(panel, width=width, font=size)
             out = notebook.sticking_out(panel)
             assert out == [], f"at {width} px and {size}: {out}"
-
-
-def test_the_kernel_gone_leaves_a_readable_page(
-    open_notebook: Callable[..., Notebook], start_run: Callable[..., Path]
-) -> None:
-    """When the kernel is shut down the last numbers stay, and the panel comes back by running its cell."""
-    notebook = open_notebook(show_code(start_run()))
-    notebook.run(0)
-    wait_for_step(notebook.panel(), 10)
-    notebook.restart_kernel()
-    notebook.run(0)
-
-    wait_for_step(notebook.panel(), 20)
-    expect(notebook.page.locator("section.ps")).to_have_count(1)
-
-
-REAL = """
-from peft_studio import Studio
-studio = Studio(home={home!r})
-spec = studio.spec(model={model!r}, data={data!r}, name="tiny", method="lora", rank=4, max_steps=12, save_steps=4,
-                   batch_size=4, gradient_accumulation_steps=2, max_length=128, learning_rate=3e-3, precision="fp32")
-run = studio.launch(spec)
-run.show()
-"""
-
-
-def test_a_real_run_from_launch_to_adapter(
-    open_notebook: Callable[..., Notebook], tmp_path: Path, tiny_model: Path, tiny_rows: Path
-) -> None:
-    """No fixture: the studio launches, a trainer trains, and the panel shows it through to the adapter."""
-    home = tmp_path / "my home"
-    notebook = open_notebook(REAL.format(home=str(home), model=str(tiny_model), data=str(tiny_rows)))
-    try:
-        notebook.run(0)
-        panel = notebook.panel()
-        expect(panel.locator(".ps-state")).to_have_attribute("data-state", "completed", timeout=180_000)
-        assert step_of(panel) == 12
-        expect(panel.get_by_role("rowheader", name="adapter")).to_be_visible()
-        panel.get_by_role("button", name="Show code").click()
-        expect(panel.get_by_label("The same in Python")).to_contain_text(".show()")
-    finally:
-        end_processes_of(home)

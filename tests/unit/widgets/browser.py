@@ -79,7 +79,7 @@ class Browser:
     def _update(self, update: dict[str, Any], buffers: list[bytes]) -> None:
         assert update["full"] or not self.numbers or update["n"] == self.numbers[-1] + 1, "an update was lost"
         self.numbers.append(update["n"])
-        self.sections.update(update["sections"])
+        self.sections = update["sections"] if update["full"] else {**self.sections, **update["sections"]}
         streams = update["streams"]
         if "log" in streams:
             self.log = (streams["log"] if update["full"] else self.log + streams["log"])[-200:]

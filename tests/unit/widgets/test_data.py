@@ -313,6 +313,7 @@ def test_folders_list_data_files_only(page: Browser, tmp_path: Path) -> None:
     (folder / "inner").mkdir(parents=True)
     for name in ("b.csv", "A.jsonl", "secret.pem", ".hidden.csv", "bad\u202ename.csv"):
         (folder / name).write_text("12345")
+    (folder / "gone.csv").symlink_to(folder / "nowhere")  # one broken link must not hide the rest
     listing = page.command("browse", folder=str(folder))["value"]
 
     assert [(one["name"], one["bytes"], one["path"] is None) for one in listing["entries"]] == [

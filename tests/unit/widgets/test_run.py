@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from peft_studio import Studio
 from peft_studio.core.runs import events as ev
 from peft_studio.core.runs.failures import build_failure
 from peft_studio.widgets.run import RunPanel
 from tests.ui.folder_run import FolderRun
+from tests.ui.write_home import write_run
 from tests.ui.write_run import RunWriter
 from tests.unit.widgets.browser import Browser
 
@@ -188,3 +192,26 @@ def test_a_damaged_folder_is_a_problem_in_the_panel(writer: RunWriter, open_run:
         file.write("not json\n")
 
     browser.wait(lambda: bool(browser.sections.get("problem")))
+
+
+def test_a_deleted_run_is_not_shown_as_if_it_were_there(writer: RunWriter, open_run: Callable[..., Browser]) -> None:
+    """Whoever deletes it: the page is told, and has nothing of the run any more."""
+    writer.begin()
+    writer.end("stopped")
+    browser = open_run()
+    browser.wait(lambda: "head" in browser.sections)
+    shutil.rmtree(writer.folder.path)
+
+    browser.wait(lambda: "head" not in browser.sections)
+    assert "deleted" in browser.sections["empty"]["text"]
+
+
+def test_the_last_run_deleted_leaves_no_run(studio: Studio, open_browser: OpenBrowser) -> None:
+    """The step Run of a home whose last run has been deleted says that there is none."""
+    folder = write_run(studio.home, 1, "only", "stopped", at=time.time())
+    browser = open_browser(lambda: studio.panel("run"))
+    browser.wait(lambda: browser.sections.get("head", {}).get("name") == "only")
+    studio.run(folder.name).delete()
+
+    browser.wait(lambda: browser.sections.get("empty", {}).get("text", "").startswith("There is no run yet"))
+    assert "head" not in browser.sections

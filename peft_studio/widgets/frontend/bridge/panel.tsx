@@ -1,6 +1,7 @@
 // What a panel's module exports to the notebook: one bridge a model, any number of views of it (a cell, the sidebar, a cell drawn anew).
 import { type ComponentType, render } from "preact";
 import { Button } from "../ui/button";
+import { focusKeeper } from "../ui/focus";
 import { Notice } from "../ui/notice";
 import { Bridge, type Model } from "./bridge";
 import { BridgeContext, useBridge, useNow } from "./hooks";
@@ -36,6 +37,7 @@ function Waiting() {
 /** `start` makes what the panel keeps beside the sections (its streams); `View` draws it. */
 export function definePanel<State>(start: (bridge: Bridge) => State, View: ComponentType<{ state: State }>): () => Hooks {
   return () => {
+    const keepFocus = focusKeeper();
     let bridge: Bridge;
     let state: State;
     return {
@@ -52,7 +54,11 @@ export function definePanel<State>(start: (bridge: Bridge) => State, View: Compo
           </BridgeContext.Provider>,
           el,
         );
-        return () => render(null, el);
+        const end = keepFocus(el);
+        return () => {
+          end();
+          render(null, el);
+        };
       },
     };
   };

@@ -5,7 +5,6 @@ import { useBridge, useCommands, useNow, useUnique } from "../bridge/hooks";
 import { definePanel } from "../bridge/panel";
 import { type Chunk, Points } from "../bridge/points";
 import { Empty } from "../ui/empty";
-import { keepKeys } from "../ui/keys";
 import type { Line } from "../ui/log";
 import { Skeleton } from "../ui/skeleton";
 import "../ui/tokens.css";
@@ -55,7 +54,7 @@ function RunPanel({ state: { points, lines } }: { state: Streams }) {
   const weight = (bridge.local["smoothing"] as number | null | undefined) ?? defaultSmoothing(points);
   const smooth = smoothed(points, weight);
   return (
-    <section class="ps" ref={box} aria-labelledby={titleId} onFocusIn={keepKeys}>
+    <section class="ps" ref={box} aria-labelledby={titleId}>
       {!ready ? (
         view.empty ? <Empty icon="train" title="Run" titleId={titleId} text={view.empty.text} /> : <Skeleton said="Reading the run" />
       ) : (

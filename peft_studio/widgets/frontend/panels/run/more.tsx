@@ -49,7 +49,9 @@ export function FilesSection({ files, head, now }: { files: File[]; head: Head; 
               <th>File</th>
               <th class="ps-num">Size</th>
               <th class="ps-num ps-hide-s">Saved</th>
-              <th aria-label="Copy" />
+              <th>
+                <span class="ps-hidden">Copy</span>
+              </th>
             </tr>
           </thead>
           <tbody>

@@ -160,7 +160,9 @@ export function FailureSection({ failure, canRetry, retry }: { failure: Failure;
               <th>What would help</th>
               <th>Then</th>
               <th class="ps-hide-s">Changes</th>
-              <th aria-label="Do it" />
+              <th>
+                <span class="ps-hidden">Do it</span>
+              </th>
             </tr>
           </thead>
           <tbody>
