@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from peft_studio.core.runs.metrics import MetricsReader
 from peft_studio.widgets._curve import Bucket, Curve
-from peft_studio.widgets._pace import Pace
+from peft_studio.widgets._pace import PACE_ROWS, Pace
 from peft_studio.widgets._snapshot import smoothed
 
 _CURVES, _SPARKS = 64, 2000  # how many are kept
@@ -30,18 +30,30 @@ class Loss:
     """One run's curve, followed from where it was left."""
 
     path: Path
-    reader: MetricsReader
     curve: Curve = field(default_factory=Curve)
     pace: Pace = field(default_factory=Pace)
+    _reader: MetricsReader = field(init=False)
 
-    def read(self) -> None:
-        """Take in new rows. After a resume, read again: joined rows cannot be taken apart."""
-        rows = self.reader.read()
-        if self.reader.rewound_to is not None and self.curve.last_step > self.reader.rewound_to:
-            self.reader, self.curve, self.pace = MetricsReader(self.path), Curve(), Pace()
-            rows = self.reader.read()
+    def __post_init__(self) -> None:
+        self._reader = MetricsReader(self.path)
+
+    def read(self) -> bool:
+        """Take in new rows; True where there were any."""
+        many = self._reader.far_behind
+        columns = self._reader.read_columns() if many else []
+        rows = [] if many else self._reader.read()
+        if self._reader.rewound_to is not None and self.curve.last_step > self._reader.rewound_to:
+            # Joined rows cannot be taken apart: read the file again, which leaves out what the resume went back over.
+            self._reader = MetricsReader(self.path)
+            self.curve.clear()
+            self.pace.clear()
+            return self.read()
+        for stretch in columns:
+            self.curve.add_columns(stretch)
+            self.pace.add(stretch.rows(-PACE_ROWS))
         self.curve.add(rows)
         self.pace.add(rows)
+        return bool(columns or rows)
 
     def buckets(self) -> list[Bucket]:
         """Those that have a loss."""
@@ -84,7 +96,7 @@ class Losses:
     def find(self, run_id: str, path: Path) -> Loss:
         """The curve of a run as it stands now."""
         size = _size(path)
-        read, loss = self._curves.get(run_id) or (-1, Loss(path, MetricsReader(path)))
+        read, loss = self._curves.get(run_id) or (-1, Loss(path))
         if read != size:
             loss.read()
         _keep(self._curves, run_id, (size, loss), _CURVES)
