@@ -17,12 +17,6 @@ def rises(columns: Columns, *, after: float) -> bool:
     return bool(steps[0] > after and (steps[1:] > steps[:-1]).all())
 
 
-def first_number(values: Numbers) -> float:
-    """The first one that is finite; NaN where none is."""
-    finite = np.isfinite(values)
-    return float(values[finite.argmax()]) if finite.any() else np.nan
-
-
 def build_buckets(columns: Columns, size: int, *, first_at: float) -> list[Bucket]:
     """Buckets of ``size`` rows each; the last one may hold fewer."""
     starts = np.arange(0, len(columns), size)

@@ -90,7 +90,7 @@ class Curve:
 
     def add_columns(self, columns: Columns) -> None:
         """Take in many rows at once. The buckets are those that ``add`` would make."""
-        from peft_studio.widgets._buckets import build_buckets, first_number, rises
+        from peft_studio.widgets._buckets import build_buckets, rises
 
         if "loss" not in columns.names:
             return None
@@ -107,7 +107,7 @@ class Curve:
             self.buckets += build_buckets(rest, self._rows_a_bucket, first_at=self.first_at)
             self.last_step = int(self.buckets[-1].step)
         if math.isnan(self.first_loss):
-            self.first_loss = first_number(columns.column("loss"))
+            self.first_loss = next((float(one) for one in columns.column("loss") if math.isfinite(one)), math.nan)
         return None
 
     def _room(self) -> int:

@@ -244,6 +244,6 @@ def show_code(run_id: str) -> str:
 
 
 def retry_code(run_id: str, changes: dict[str, Any]) -> str:
-    """The Python that starts the run again with these fields changed."""
-    fields = ", ".join(f"{name}={value!r}" for name, value in changes.items())
-    return f"studio.launch(studio.run({run_id!r}).spec.replace({fields}))"
+    """The Python that starts the run again with these fields changed. A run's folder may be a stranger's: no name of its own becomes code."""
+    fields = ", ".join(f"{name}={value!r}" for name, value in changes.items() if name in RunSpec.model_fields)
+    return plain(f"studio.launch(studio.run({run_id!r}).spec.replace({fields}))", limit=_TRACE)

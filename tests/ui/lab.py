@@ -43,15 +43,16 @@ def find_browser() -> str | None:
 
 
 @contextmanager
-def open_lab(folder: Path, *, theme: str = "JupyterLab Light") -> Iterator[Lab]:
-    """A server on ``folder`` and a browser. Both end with the block."""
+def open_lab(folder: Path, *, theme: str = "JupyterLab Light", sidebar: bool = True) -> Iterator[Lab]:
+    """A server on ``folder`` and a browser. Both end with the block. Without ``sidebar`` it is a bare JupyterLab."""
     port = _free_port()
     env = _environment(folder, theme)
     arguments = [
         sys.executable, "-m", "jupyterlab", "--no-browser", "--expose-app-in-browser", "--allow-root", f"--port={port}",
         "--ServerApp.port_retries=0", "--IdentityProvider.token=", "--ServerApp.ip=127.0.0.1", f"--ServerApp.root_dir={folder}",
-        "--LabApp.extension_manager=readonly", f"--LabApp.extra_labextensions_path={LABEXTENSIONS}",
+        "--LabApp.extension_manager=readonly",
     ]  # fmt: skip
+    arguments += [f"--LabApp.extra_labextensions_path={LABEXTENSIONS}"] if sidebar else []
     with (folder / "server.log").open("w") as log:
         server = subprocess.Popen(arguments, env=env, cwd=folder, stdout=log, stderr=subprocess.STDOUT)
         try:
