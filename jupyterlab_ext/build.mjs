@@ -6,6 +6,7 @@ import { createRequire } from "node:module";
 import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
+import { COMMON } from "../peft_studio/widgets/frontend/esbuild.mjs";
 
 const here = fileURLToPath(new URL(".", import.meta.url));
 const panels = join(here, "..", "peft_studio", "widgets", "frontend");
@@ -13,9 +14,8 @@ const out = join(here, "labextensions", "peft-studio");
 const { build } = createRequire(join(panels, "package.json"))("esbuild");
 
 const { outputFiles, metafile } = await build({
+  ...COMMON,
   entryPoints: [join(here, "src", "index.ts")],
-  write: false,
-  bundle: true,
   metafile: true,
   format: "cjs",
   external: ["@jupyterlab/*", "@lumino/*"],
@@ -23,12 +23,6 @@ const { outputFiles, metafile } = await build({
   alias: { "@kit": panels },
   loader: { ".css": "text" },
   minify: true,
-  charset: "utf8",
-  target: ["es2022", "chrome111", "firefox113", "safari16.4"],
-  jsx: "automatic",
-  jsxImportSource: "preact",
-  legalComments: "none",
-  logLevel: "warning",
 });
 const names = Object.values(metafile.inputs).flatMap(({ imports }) => imports.filter((one) => one.external).map((one) => one.path));
 const script = readFileSync(join(here, "container.js"), "utf8")

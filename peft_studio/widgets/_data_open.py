@@ -15,7 +15,7 @@ from peft_studio.widgets._data_check import columns_of
 from peft_studio.widgets._data_code import source_of
 from peft_studio.widgets._data_files import MOST_PIECE_BYTES, MOST_UPLOAD_BYTES, Uploads, list_folder
 from peft_studio.widgets._host import Host
-from peft_studio.widgets._latest import Latest
+from peft_studio.widgets._newest import Newest
 from peft_studio.widgets._text import plain
 
 
@@ -24,7 +24,7 @@ class DataOpening(Content):
 
     def __init__(self, studio: Host) -> None:
         self._studio = studio
-        self._opening: Latest[Dataset] = Latest("data-open")
+        self._opening: Newest[Dataset] = Newest("data-open", turns=True)
         self._uploads: Uploads | None = None
         self._asked = 0  # how often something was opened here
         self._dismissed = 0

@@ -12,7 +12,7 @@ from peft_studio.core.data.formats import MAY_HAVE, NEEDS
 from peft_studio.core.data.preview import Piece
 from peft_studio.widgets._data_check import Checked, Looked, Shown
 from peft_studio.widgets._data_files import shown_name
-from peft_studio.widgets._latest import Done
+from peft_studio.widgets._newest import Answer
 from peft_studio.widgets._text import plain
 
 _NAME, _MESSAGE, _EXAMPLE, _PIECE, _SOURCE = 200, 1500, 160, 8000, 20_000  # characters
@@ -109,7 +109,7 @@ def passed(report: Report) -> list[str]:
     return said
 
 
-def report_of(done: Done[Checked] | None) -> Section | None:
+def report_of(done: Answer[Checked] | None) -> Section | None:
     """The figures of the report; None while it is being made."""
     if done is None or done.value is None:
         return None
@@ -145,12 +145,12 @@ def _shares(report: Report) -> Section | None:
     return {"trained": trained, "masked": 1 - cut - trained, "cut": cut}
 
 
-def row_of(done: Done[Shown] | None) -> Section | None:
+def row_of(done: Answer[Shown] | None) -> Section | None:
     """One row as trained; None while it is being read."""
     if done is None:
         return None
     if done.value is None:
-        return {"number": done.key[1], "problem": (done.problem or {}).get("message", ""), "pieces": []}
+        return {"number": done.question[1], "problem": (done.problem or {}).get("message", ""), "pieces": []}
     raw, trained, left_out, with_tokens = done.value
     return {
         "number": raw.number,

@@ -22,7 +22,8 @@ class TrainWork:
 
     def __init__(self, studio: Host) -> None:
         self._studio = studio
-        self.deriving, self.checking = Newest(), Newest(wait_s=_SETTLED_S)
+        self.deriving: Newest[None] = Newest("train-draft")
+        self.checking: Newest[Any] = Newest("train-check", wait_s=_SETTLED_S)
         self.doing, self.machine = "", ""
         self.known = list_known(studio.home)
 

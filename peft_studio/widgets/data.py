@@ -15,7 +15,7 @@ from peft_studio.widgets._data_code import data_code, source_of
 from peft_studio.widgets._data_open import DataOpening
 from peft_studio.widgets._data_snapshot import data_snapshot
 from peft_studio.widgets._host import Host
-from peft_studio.widgets._latest import Done, Latest
+from peft_studio.widgets._newest import Answer, Newest
 from peft_studio.widgets._steps import STEPS
 from peft_studio.widgets._text import plain
 
@@ -30,9 +30,9 @@ class DataContent(DataOpening):
     def __init__(self, studio: Host) -> None:
         super().__init__(studio)
         self._checker = Checker(lambda: studio.home)
-        self._checks: Latest[Checked] = Latest("data-check")
-        self._looks: Latest[Looked] = Latest("data-look")
-        self._rows: Latest[Shown] = Latest("data-row")
+        self._checks: Newest[Checked] = Newest("data-check", turns=True)
+        self._looks: Newest[Looked] = Newest("data-look", turns=True)
+        self._rows: Newest[Shown] = Newest("data-row", turns=True)
         self._data: Dataset | None = None
         self._used: Dataset | None = None
         self._model: str | None = None  # asked for here, and not yet known to be there
@@ -102,12 +102,14 @@ class DataContent(DataOpening):
             "findings": view.findings_of(findings),
             "report": view.report_of(done),
             "at": number,
-            "row": view.row_of(self._rows.done if self._rows.done and self._rows.done.key[0].data is data else None),
+            "row": view.row_of(
+                self._rows.answer if self._rows.answer and self._rows.answer.question[0].data is data else None
+            ),
             "columns": view.columns_section(looked.value.columns) if looked and looked.value else [],
             "code": data_code(data, model=job.model, max_length=job.max_length),
         }
 
-    def _model_section(self, job: Job, done: Done[Checked] | None) -> dict[str, Any]:
+    def _model_section(self, job: Job, done: Answer[Checked] | None) -> dict[str, Any]:
         problem = done.value.problem if done and done.value else None
         return {
             "name": plain(job.model, limit=300),
@@ -171,8 +173,8 @@ class DataContent(DataOpening):
         self._studio.session.choose(data=data, **panel)
 
     def _finding(self, code: str) -> Finding:
-        done = self._checks.done
-        known = done.value.report.findings if done and done.value and done.key.data is self._data else ()
+        done = self._checks.answer
+        known = done.value.report.findings if done and done.value and done.question.data is self._data else ()
         for finding in (*known, *self._need().problems):
             if finding.code == code:
                 return finding

@@ -96,6 +96,10 @@ class Lab:
         page.wait_for_selector(".jp-Launcher-body")
         return shown
 
+    def open_blank(self) -> Page:
+        """An empty page without JupyterLab."""
+        return self._browser.new_page()
+
 
 class Notebook:
     """One open notebook."""

@@ -7,25 +7,19 @@ import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
+import { COMMON } from "./esbuild.mjs";
 
 const here = fileURLToPath(new URL(".", import.meta.url));
 const out = join(here, "..", "static");
 const panels = readdirSync(join(here, "panels")).filter((name) => name.endsWith(".tsx"));
 
 const { outputFiles } = await build({
+  ...COMMON,
   entryPoints: panels.map((name) => join(here, "panels", name)),
   outdir: out,
-  write: false,
-  bundle: true,
   format: "esm",
   minifySyntax: true,
   minifyWhitespace: true,
-  charset: "utf8",
-  target: ["es2022", "chrome111", "firefox113", "safari16.4"],
-  jsx: "automatic",
-  jsxImportSource: "preact",
-  legalComments: "none",
-  logLevel: "warning",
 });
 mkdirSync(out, { recursive: true });
 for (const { path, text } of outputFiles) {

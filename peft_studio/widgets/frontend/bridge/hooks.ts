@@ -1,6 +1,6 @@
 // How components see the bridge: they ask for it, and are drawn again when it has news.
 import { createContext } from "preact";
-import { useContext, useEffect, useReducer, useState } from "preact/hooks";
+import { useContext, useEffect, useLayoutEffect, useReducer, useState } from "preact/hooks";
 import { type Bridge, CommandError, type Problem } from "./bridge";
 
 export const BridgeContext = createContext<Bridge | null>(null);
@@ -10,7 +10,8 @@ export function useBridge(): Bridge {
   const bridge = useContext(BridgeContext);
   if (!bridge) throw new Error("a component of a panel was drawn outside of one");
   const [, draw] = useReducer((count: number, _: void) => count + 1, 0);
-  useEffect(() => bridge.subscribe(() => draw()), [bridge]);
+  // At once, not after the paint: an update that came in between would be drawn only with the next one.
+  useLayoutEffect(() => bridge.subscribe(() => draw()), [bridge]);
   return bridge;
 }
 
