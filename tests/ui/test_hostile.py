@@ -74,12 +74,12 @@ class Watched:
 
     def kernel(self, code: str) -> None:
         """Run Python in the notebook's kernel, and wait until it has run."""
-        status = self.page.evaluate(
+        reply = self.page.evaluate(
             "async code => (await window.jupyterapp.shell.currentWidget.sessionContext.session.kernel"
-            ".requestExecute({ code }).done).content.status",
+            ".requestExecute({ code }).done).content",
             code,
         )
-        assert status == "ok", code
+        assert reply["status"] == "ok", f"{reply['ename']}: {reply['evalue'][:500]}"
 
     def panel(self) -> Locator:
         """The step that the studio shows."""
@@ -153,7 +153,7 @@ def test_runs_whose_every_word_is_hostile(watched: Watched) -> None:
         panel = watched.panel()
         expect(panel.locator("h2").first).to_contain_text(plain(texts[0], limit=300)[:100])
         if number == 0:
-            panel.get_by_role("button", name="17 more").click()
+            panel.get_by_role("button", name="18 more").click()
         watched.wait_for_texts(panel, [plain(text) for text in texts])  # the lines of the log, and the ways out
         watched.wait_for_texts(panel.locator(".ps-trace"), [plain(text[:300]) for text in texts[1:]])
         watched.wait_for_texts(panel.locator("dl.ps-sample"), [plain(texts[-1], limit=4000)])
@@ -176,13 +176,18 @@ def test_rows_columns_and_names_of_data(watched: Watched, tmp_path: Path) -> Non
     watched.kernel(f"studio.session.choose(panel='data'); _ = studio.data({str(path)!r})")
     panel = watched.panel()
     expect(panel.get_by_role("heading", name=plain(names[30]))).to_be_visible()
+    row = panel.get_by_role("region", name="Row 0 as trained")
+    expect(row).to_be_visible()
+    watched.wait_for_texts(row, [plain(text) for text in HOSTILE[:2]])  # the rest of the row is past the context
+    panel.get_by_text("Tokens", exact=True).click()
+    expect(row).to_contain_text("<script>"[:4])
+    panel.get_by_text("Source", exact=True).click()
     for number in range(10):
-        row = panel.get_by_role("region", name=f"Row {number} as trained")
-        expect(row).to_be_visible()
-        shown = [plain(text[:400], limit=8000) for text in HOSTILE[50 * number : 50 * number + 50]]
-        watched.wait_for_texts(row, shown)
+        row = panel.get_by_role("region", name=f"Row {number} as its source has it")
+        shown = [json.dumps(text[:400], ensure_ascii=False)[1:-1] for text in HOSTILE[50 * number : 50 * number + 50]]
+        watched.wait_for_texts(row, [plain(text, limit=20_000) for text in shown])
         panel.get_by_role("button", name="Next row").click()
-    expect(panel.get_by_text("Row 10:")).to_be_visible()
+    expect(panel.get_by_role("region", name="Row 10 as its source has it")).to_contain_text("half 0")
 
     for at in range(0, 500, 170):
         columns = {plain(text, limit=150): text[:150] for text in HOSTILE[at : at + 170]}
@@ -229,6 +234,7 @@ def test_fields_and_what_is_refused(watched: Watched, tiny_model: Path, tmp_path
     )
     panel = watched.panel()
     panel.get_by_role("radiogroup", name="Detail").get_by_text("Advanced").click()
+    panel.get_by_role("button", name="Evaluation and samples").click()
     expect(panel.get_by_label("Sample prompts")).to_have_value(re.compile("599 "))
     for at in range(0, 500, len(NUMBERS)):
         own = texts[at : at + len(NUMBERS)]
@@ -262,7 +268,7 @@ def test_pictures_and_terminals(watched: Watched, home: Path) -> None:
     printed = io.StringIO()
     with redirect_stdout(printed), redirect_stderr(printed):
         assert cli.main(["runs", "--home", str(home), "--limit", "600"]) == 0
-        cli.main(["watch", run_id(FIRST_FAT), "--home", str(home)])
+        cli.main(["attach", run_id(FIRST_FAT), "--home", str(home)])
     for text in (printed.getvalue(), *map(repr, runs)):
         assert obeyed(text) == set()
     assert "<script>window.__pwned=1</script>" in printed.getvalue()
