@@ -9,6 +9,7 @@ from peft_studio.core.runs.columns import Columns
 from peft_studio.widgets._curve import Bucket
 
 Numbers = NDArray[np.float64]
+_ROWS = 8192  # joined at a time: columns of so many stay in a cache, and their memory is used again
 
 
 def rises(columns: Columns, *, after: float) -> bool:
@@ -19,6 +20,14 @@ def rises(columns: Columns, *, after: float) -> bool:
 
 def build_buckets(columns: Columns, size: int, *, first_at: float) -> list[Bucket]:
     """Buckets of ``size`` rows each; the last one may hold fewer."""
+    found: list[Bucket] = []
+    part = max(size, _ROWS // size * size)
+    for start in range(0, len(columns), part):
+        found += _build(columns.after(start, part), size, first_at)
+    return found
+
+
+def _build(columns: Columns, size: int, first_at: float) -> list[Bucket]:
     starts = np.arange(0, len(columns), size)
     last = np.minimum(starts + size, len(columns)) - 1
     count = last + 1.0 - starts

@@ -39,21 +39,28 @@ class Loss:
 
     def read(self) -> bool:
         """Take in new rows; True where there were any."""
-        many = self._reader.far_behind
-        columns = self._reader.read_columns() if many else []
-        rows = [] if many else self._reader.read()
-        if self._reader.rewound_to is not None and self.curve.last_step > self._reader.rewound_to:
-            # Joined rows cannot be taken apart: read the file again, which leaves out what the resume went back over.
-            self._reader = MetricsReader(self.path)
-            self.curve.clear()
-            self.pace.clear()
+        columns = self._reader.read_columns() if self._reader.far_behind else []
+        if self._went_back():
             return self.read()
         for stretch in columns:
             self.curve.add_columns(stretch)
             self.pace.add(stretch.rows(-PACE_ROWS))
+        rows = self._reader.read()
+        if self._went_back():
+            return self.read()
         self.curve.add(rows)
         self.pace.add(rows)
         return bool(columns or rows)
+
+    def _went_back(self) -> bool:
+        """Whether a resume has gone back over rows that are in the curve. Then all is to be read again, which leaves them out."""
+        back = self._reader.rewound_to
+        if back is None or self.curve.last_step <= back:
+            return False
+        self._reader = MetricsReader(self.path)
+        self.curve.clear()
+        self.pace.clear()
+        return True
 
     def buckets(self) -> list[Bucket]:
         """Those that have a loss."""

@@ -44,9 +44,9 @@ class Columns:
             for _, step, at, *values, _ in self.table[start:end].tolist()
         ]
 
-    def after(self, rows: int) -> Columns:
-        """All but the first so many."""
-        return Columns(self.names, self.table[rows:])
+    def after(self, rows: int, most: int | None = None) -> Columns:
+        """All but the first so many, and no more than ``most``."""
+        return Columns(self.names, self.table[rows : None if most is None else rows + most])
 
     def upto(self, step: int) -> Columns:
         """Those that a rewind to this step leaves."""

@@ -14,12 +14,13 @@ next writer and skipped by readers.
 from __future__ import annotations
 
 import json
+import mmap
 import os
 import struct
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 from zlib import crc32
 
 from peft_studio.core.runs.append import append_whole
@@ -32,6 +33,7 @@ HEADER = b"PSMETRIC1\n"
 _CRC = struct.Struct("<I")
 _COLUMNS = struct.Struct("<BBH")
 _REWIND = struct.Struct("<BBI")
+_END = 8 * 1024  # bytes, more than a record
 _MANY = 256 * 1024  # bytes, some thousand rows: from here on columns are quicker, the import of numpy included
 
 
@@ -119,10 +121,10 @@ class MetricsReader:
         return rows
 
     def read_columns(self) -> list[Columns]:
-        """The same rows as ``read`` gives, as columns: a million numbers in milliseconds."""
+        """Rows as ``read`` gives them, as columns: a million numbers in milliseconds. The last few are left for ``read``."""
         from peft_studio.core.runs.columns import take_columns
 
-        data, start = self._new()
+        data, start = self._new(mapped=True)
         found: list[Columns] = []
         while start + 2 <= len(data):
             kind, number = data[start], data[start + 1]
@@ -142,18 +144,17 @@ class MetricsReader:
         self.offset += start
         return [one for one in found if len(one)]
 
-    def _new(self) -> tuple[memoryview, int]:
+    def _new(self, *, mapped: bool = False) -> tuple[memoryview, int]:
         """What has been written since the last call, and where in it records start."""
         self.rewound_to = None
         try:
             with self._path.open("rb") as file:
-                file.seek(self.offset)
-                data = file.read()
+                data = _map(file, self.offset) if mapped else _read(file, self.offset)
         except FileNotFoundError:
-            data = b""
+            return memoryview(b""), 0
         if self.offset:
-            return memoryview(data), 0
-        return (memoryview(data), len(HEADER)) if data.startswith(HEADER) else (memoryview(b""), 0)
+            return data, 0
+        return (data, len(HEADER)) if data[: len(HEADER)] == HEADER else (memoryview(b""), 0)
 
     def _take(self, data: memoryview, start: int, rows: list[Row]) -> int | None:
         """Decode the record at ``start`` and return where it ends; None when it is unfinished or damaged."""
@@ -184,15 +185,33 @@ class MetricsReader:
         return end + 4
 
 
+def _read(file: BinaryIO, offset: int) -> memoryview:
+    file.seek(offset)
+    return memoryview(file.read())
+
+
+def _map(file: BinaryIO, offset: int) -> memoryview:
+    """A file from an offset on, without copying it: reading pages that are in memory anyway costs more than looking at them.
+
+    The end is copied. A writer that resumes may cut off a torn last record, and a page that is mapped must not vanish.
+    """
+    size = os.fstat(file.fileno()).st_size
+    whole = (size - _END) // mmap.ALLOCATIONGRANULARITY * mmap.ALLOCATIONGRANULARITY
+    if whole <= offset:
+        return _read(file, offset)
+    return memoryview(mmap.mmap(file.fileno(), whole, access=mmap.ACCESS_READ))[offset:]
+
+
 def read_metrics(path: Path) -> list[Row]:
     """Every valid row of a metrics file, in order of writing."""
     return MetricsReader(path).read()
 
 
 def read_last(path: Path) -> list[Row]:
-    """The last valid row, and before it the last one of each kind logged together with it; quick however long the file is."""
+    """The last valid rows: all of a short file, some of a long one, among them the last of each kind."""
     reader = MetricsReader(path)
-    return [one.rows(-1)[0] for one in reader.read_columns()] if reader.far_behind else reader.read()
+    first = [one.rows(-1)[0] for one in reader.read_columns()] if reader.far_behind else []
+    return first + reader.read()
 
 
 def merge_steps(rows: list[Row]) -> dict[int, dict[str, float]]:
