@@ -12,15 +12,15 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from tests.ui.lab import Lab, Notebook, find_browser, open_lab  # noqa: E402
+from tests.ui.lab import Lab, Notebook, find_browser, open_lab, serve  # noqa: E402
 
 
 @contextmanager
-def lab(*, sidebar: bool = True) -> Iterator[Lab]:
+def lab() -> Iterator[Lab]:
     """A server and a browser that end with the block."""
     if find_browser() is None:
         raise SystemExit("This needs Chromium: apt-get install chromium")
-    with tempfile.TemporaryDirectory() as name, open_lab(Path(name), sidebar=sidebar) as opened:
+    with tempfile.TemporaryDirectory() as name, open_lab(Path(name)) as opened:
         yield opened
 
 
@@ -40,4 +40,4 @@ def quantiles(values: list[float]) -> tuple[float, float]:
     return statistics.median(values), statistics.quantiles(values, n=20)[-1]
 
 
-__all__ = ["ROOT", "Lab", "Notebook", "execute", "lab", "open_lab", "quantiles"]
+__all__ = ["ROOT", "Lab", "Notebook", "execute", "lab", "quantiles", "serve"]

@@ -11,9 +11,11 @@ from __future__ import annotations
 import argparse
 import statistics
 import sys
+import tempfile
 import time
+from pathlib import Path
 
-from in_lab import Lab, lab
+from in_lab import Lab, lab, serve
 
 GOAL_MS = 200.0
 
@@ -34,7 +36,8 @@ def main() -> int:
     rounds = parser.parse_args().rounds
     bare: list[float] = []
     ours: list[float] = []
-    with lab(sidebar=False) as without, lab() as with_it:
+    with tempfile.TemporaryDirectory() as name, serve(Path(name), sidebar=False) as address, lab() as with_it:
+        without = Lab(Path(name), address, with_it.browser)
         for number in range(rounds + 1):
             pair = [(without, bare), (with_it, ours)]
             for opened, taken in pair if number % 2 else reversed(pair):

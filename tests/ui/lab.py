@@ -43,8 +43,17 @@ def find_browser() -> str | None:
 
 
 @contextmanager
-def open_lab(folder: Path, *, theme: str = "JupyterLab Light", sidebar: bool = True) -> Iterator[Lab]:
-    """A server on ``folder`` and a browser. Both end with the block. Without ``sidebar`` it is a bare JupyterLab."""
+def open_lab(folder: Path, *, theme: str = "JupyterLab Light") -> Iterator[Lab]:
+    """A server on ``folder`` and a browser. Both end with the block."""
+    with serve(folder, theme=theme) as address, sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=find_browser(), args=FLAGS)
+        yield Lab(folder, address, browser)
+        browser.close()
+
+
+@contextmanager
+def serve(folder: Path, *, theme: str = "JupyterLab Light", sidebar: bool = True) -> Iterator[str]:
+    """A server on ``folder``, given by its address; without ``sidebar`` it is a bare JupyterLab."""
     port = _free_port()
     env = _environment(folder, theme)
     arguments = [
@@ -57,10 +66,7 @@ def open_lab(folder: Path, *, theme: str = "JupyterLab Light", sidebar: bool = T
         server = subprocess.Popen(arguments, env=env, cwd=folder, stdout=log, stderr=subprocess.STDOUT)
         try:
             _wait_for_server(port, server, folder)
-            with sync_playwright() as play:
-                browser = play.chromium.launch(executable_path=find_browser(), args=FLAGS)
-                yield Lab(folder, f"http://127.0.0.1:{port}", browser)
-                browser.close()
+            yield f"http://127.0.0.1:{port}"
         finally:
             server.terminate()
             server.wait(30)
@@ -70,12 +76,12 @@ class Lab:
     """A running JupyterLab."""
 
     def __init__(self, folder: Path, address: str, browser: Browser) -> None:
-        self.folder, self._address, self._browser = folder, address, browser
+        self.folder, self._address, self.browser = folder, address, browser
 
     def open(self, cells: list[str], *, name: str = "test.ipynb", **page: Any) -> Notebook:
         """A new notebook with these cells, opened, its kernel idle. Nothing has run."""
         self.write(cells, name=name)
-        opened = self._browser.new_page(**{"viewport": {"width": 1280, "height": 1000}, **page})
+        opened = self.browser.new_page(**{"viewport": {"width": 1280, "height": 1000}, **page})
         opened.set_default_timeout(60_000)
         shown = Notebook(opened, f"{self._address}/lab/tree/{name}?reset")
         shown.load()
@@ -89,7 +95,7 @@ class Lab:
 
     def open_empty(self) -> Notebook:
         """JupyterLab with nothing open but its launcher."""
-        page = self._browser.new_page(viewport={"width": 1280, "height": 1000})
+        page = self.browser.new_page(viewport={"width": 1280, "height": 1000})
         page.set_default_timeout(60_000)
         shown = Notebook(page, f"{self._address}/lab?reset")
         page.goto(f"{self._address}/lab?reset")
@@ -98,7 +104,7 @@ class Lab:
 
     def open_blank(self) -> Page:
         """An empty page without JupyterLab."""
-        return self._browser.new_page()
+        return self.browser.new_page()
 
 
 class Notebook:

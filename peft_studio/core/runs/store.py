@@ -82,8 +82,9 @@ class RunStore:
         limit: int = 50,
     ) -> list[RunRow]:
         """Runs that match, newest first. Rows of unfinished runs are brought up to date before they are filtered."""
-        self.catch_up()
-        return self.index.page(RunQuery(status, provider, since_at, text), 0, limit)
+        with self.index.held():
+            self.catch_up()
+            return self.index.page(RunQuery(status, provider, since_at, text), 0, limit)
 
     def catch_up(self) -> None:
         """Add folders the index lacks, drop rows whose folder is gone, refresh unfinished rows that no living agent keeps fresh.
