@@ -110,12 +110,10 @@ def measure(
 ) -> list[float]:
     """Milliseconds from writing to drawing of every row written in the time."""
     notebook.run(cell)
-    panels = notebook.page.locator(".jp-OutputArea section.ps .ps-progress b")
     notebook.page.wait_for_function(
-        "count => document.querySelectorAll('.jp-OutputArea section.ps .ps-progress b').length === count",
+        "count => document.querySelectorAll('.jp-OutputArea section.ps:has(.ps-progress b)').length === count",
         arg=len(order),
     )
-    panels.last.wait_for()
     notebook.page.wait_for_timeout(3000)
     notebook.page.evaluate(WATCH, canvases)
     began = time.time()
