@@ -195,14 +195,14 @@ def test_rows_columns_and_names_of_data(watched: Watched, tmp_path: Path) -> Non
         odd.write_text(json.dumps(columns) + "\n", encoding="utf-8")
         watched.kernel(f"panel._feeds['data'].content.open({str(odd)!r})")
         shown = [name for name in columns if len(name) <= 150]
-        watched.wait_for_texts(panel.get_by_label("Column for prompt"), shown)
+        watched.wait_for_texts(panel.get_by_label("Column for prompt").first, shown)
 
 
 def test_prompts_and_answers(watched: Watched) -> None:
     """A conversation of twenty turns with every string in it, asked and answered."""
     watched.kernel("studio.session.choose(panel='chat')")
     panel = watched.panel()
-    expect(panel.get_by_label("Prompt")).to_be_visible()
+    expect(panel.get_by_role("textbox", name="Prompt", exact=True)).to_be_visible()
     texts = [text[:1000] for text in HOSTILE]
     watched.kernel(
         "import json; from peft_studio.widgets._chat_turns import Answer, Turn\n"
@@ -214,8 +214,8 @@ def test_prompts_and_answers(watched: Watched) -> None:
         "    chat._turns.append(Turn(100 + turn, '\\n'.join(own[:5]), own[0], chat._settings, answers))\n"
     )
     watched.wait_for_texts(panel, [plain(text, limit=8000) for text in texts])
-    panel.get_by_label("Prompt").fill(HOSTILE[21])
-    expect(panel.get_by_label("Prompt")).to_have_value(HOSTILE[21])
+    panel.get_by_role("textbox", name="Prompt", exact=True).fill(HOSTILE[21])
+    expect(panel.get_by_role("textbox", name="Prompt", exact=True)).to_have_value(HOSTILE[21])
 
 
 NUMBERS = ("epochs", "max_steps", "rank", "alpha", "learning_rate", "warmup_ratio", "weight_decay", "max_grad_norm", "batch_size",
@@ -235,15 +235,15 @@ def test_fields_and_what_is_refused(watched: Watched, tiny_model: Path, tmp_path
     panel = watched.panel()
     panel.get_by_role("radiogroup", name="Detail").get_by_text("Advanced").click()
     panel.get_by_role("button", name="Evaluation and samples").click()
-    expect(panel.get_by_label("Sample prompts")).to_have_value(re.compile("599 "))
+    expect(panel.get_by_role("textbox", name="Sample prompts", exact=True)).to_have_value(re.compile("599 "))
     for at in range(0, 500, len(NUMBERS)):
         own = texts[at : at + len(NUMBERS)]
         watched.kernel(
             f"for field, text in zip({NUMBERS!r}, texts[{at}:]):\n    panel._feeds['train'].content.set_field(field, text)"
         )
         watched.wait_for_texts(panel, [repr(text)[1:40] for text in own])
-    panel.get_by_label("Rank").fill("8")
-    panel.get_by_label("Rank").press("Tab")
+    panel.get_by_role("textbox", name="Rank", exact=True).fill("8")
+    panel.get_by_role("textbox", name="Rank", exact=True).press("Tab")
     expect(panel.get_by_text("= 8")).to_be_visible()
 
 
