@@ -99,7 +99,8 @@ WATCH = """() => {
     return clear.apply(this, box);
   };
   const box = (one) => one?.getBoundingClientRect();
-  return panels.flatMap((panel, at) => { const chart = box(panel.querySelector('.ps-chart')); return chart && chart.bottom > 60 && chart.top < innerHeight ? [at] : []; }); }"""
+  const wholly = (chart) => chart && chart.top > 120 && chart.bottom < innerHeight - 40;
+  return panels.flatMap((panel, at) => (wholly(box(panel.querySelector('.ps-chart'))) ? [at] : [])); }"""
 
 
 def make_home(home: Path, count: int) -> Path:
@@ -142,7 +143,9 @@ def latencies(rows: list[Row], drawn: list[tuple[float, float]]) -> list[float]:
         while step < row.step:
             at, step = next(seen, (0.0, 2.0**31))
         if not at:
-            raise SystemExit(f"step {row.step} was never drawn")
+            raise SystemExit(
+                f"step {row.step} was never drawn; {len(found)} of {len(rows)} rows were, {len(drawn)} drawings"
+            )
         found.append(at - row.at * 1000)
     return found
 
