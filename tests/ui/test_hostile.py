@@ -40,6 +40,7 @@ ALIVE = """root => [...root.querySelectorAll('*')].flatMap(one => [
   ...(/^(script|iframe|object|embed|img|link|meta|base|form|math|template|video|audio|animate|marquee|frame)$/i.test(one.localName) ? [one.localName] : []),
   ...[...one.attributes].filter(at => /^on/i.test(at.name) || /^(srcdoc|action|formaction)$/i.test(at.name)
     || (/^(src|href|xlink:href|data|style)$/i.test(at.name) && /javascript:|attacker|data:/i.test(at.value))).map(at => at.name + '=' + at.value)])"""
+VALUES = "root => [...root.querySelectorAll('input, textarea')].map(one => one.value)"
 MISSING = "(root, texts) => { const all = root.textContent; return texts.filter(one => !all.includes(one)); }"
 # One step on through a list that is drawn in part: remember what is there, and go on to where nothing has been seen yet.
 GATHER = """(box, of) => { const seen = (window.__seen ??= {})[of] ??= new Set();
@@ -241,7 +242,12 @@ def test_fields_and_what_is_refused(watched: Watched, tiny_model: Path, tmp_path
         watched.kernel(
             f"for field, text in zip({NUMBERS!r}, texts[{at}:]):\n    panel._feeds['train'].content.set_field(field, text)"
         )
-        watched.wait_for_texts(panel, [repr(text)[1:40] for text in own])
+        typed = [plain(text, limit=4000) for text in own]
+        wait_for(
+            lambda typed=typed: set(typed) <= set(panel.evaluate(VALUES)), "what was typed, in its fields", timeout_s=30
+        )
+        assert panel.evaluate(ALIVE) == []
+    expect(panel.locator("[aria-invalid=true]")).to_have_count(len(NUMBERS))
     panel.get_by_role("textbox", name="Rank", exact=True).fill("8")
     panel.get_by_role("textbox", name="Rank", exact=True).press("Tab")
     expect(panel.get_by_text("= 8")).to_be_visible()
