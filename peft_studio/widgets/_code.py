@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from peft_studio.core.runs.folder import RunFolder
+from peft_studio.core.spec import RunSpec
 from peft_studio.core.system import home_folder
 
 
@@ -25,8 +26,8 @@ def show_code(folder: RunFolder, overlaid: Sequence[str] = ()) -> str:
 
 
 def retry_code(folder: RunFolder, changes: dict[str, Any]) -> str:
-    """Starts the run again with these fields changed."""
-    fields = ", ".join(f"{name}={value!r}" for name, value in changes.items())
+    """Starts the run again with these fields changed. A run's folder may be a stranger's: no name of its own becomes code."""
+    fields = ", ".join(f"{name}={value!r}" for name, value in changes.items() if name in RunSpec.model_fields)
     return f"{opening(_home_of(folder))}studio.launch(studio.run({folder.id!r}).spec.replace({fields}))"
 
 

@@ -9,11 +9,11 @@ from typing import Any, Protocol
 from peft_studio.core.runs.events import Logged
 from peft_studio.core.runs.folder import RunFolder
 from peft_studio.core.runs.log import EventLogReader
-from peft_studio.core.runs.metrics import MetricsReader, Row
+from peft_studio.core.runs.metrics import MetricsReader
 from peft_studio.core.runs.state import LIVE, RunState, Standing
 from peft_studio.core.spec import RunSpec
 from peft_studio.widgets._curve import Curve
-from peft_studio.widgets._pace import Pace
+from peft_studio.widgets._losses import Loss
 from peft_studio.widgets._view import LOG_LINES, Seen, SystemUse, build_sections, log_line
 
 _FOLD_S = 1.0  # between foldings of a live run that says nothing
@@ -47,8 +47,8 @@ class RunSource:
     def __init__(self, run: ShownRun) -> None:
         self._run = run
         self._events = EventLogReader(run.folder.events)
-        self._rows, self._system_rows = MetricsReader(run.folder.metrics), MetricsReader(run.folder.system)
-        self.curve, self._pace, self._system = Curve(), Pace(), SystemUse()
+        self._loss, self._system_rows = Loss(run.folder.metrics), MetricsReader(run.folder.system)
+        self._system = SystemUse()
         self.log: deque[dict[str, Any]] = deque(maxlen=LOG_LINES)
         self._read_at = 0.0  # on the monotonic clock
         self.state, self._standing = run.read()
@@ -58,6 +58,11 @@ class RunSource:
     def live(self) -> bool:
         """Whether somebody may be writing this run now."""
         return self._standing.state in LIVE
+
+    @property
+    def curve(self) -> Curve:
+        """Its loss so far."""
+        return self._loss.curve
 
     def read(self) -> None:
         """Take in what is new and build the sections anew where that changes them."""
@@ -69,22 +74,10 @@ class RunSource:
         if due:
             self.state, self._standing = self._run.read()
             self._read_at = time.monotonic()
-        use, rows = self._system_rows.read(), self._read_rows()
+        use, rows = self._system_rows.read(), self._loss.read()
         self._system.add(use)
         if due or use or rows:
             run, now = self._run, time.time()
             self.sections = build_sections(
-                Seen(run.folder, run.spec, self.state, self._standing, self.curve, self._pace, self._system, now)
+                Seen(run.folder, run.spec, self.state, self._standing, self.curve, self._loss.pace, self._system, now)
             )
-
-    def _read_rows(self) -> list[Row]:
-        rows = self._rows.read()
-        if self._rows.rewound_to is not None and self.curve.last_step > self._rows.rewound_to:
-            # Joined rows cannot be taken apart: read the file again, which leaves out what the resume went back over.
-            self._rows = MetricsReader(self._run.folder.metrics)
-            self.curve.clear()
-            self._pace.clear()
-            rows = self._rows.read()
-        self.curve.add(rows)
-        self._pace.add(rows)
-        return rows

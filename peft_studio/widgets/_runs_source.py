@@ -65,7 +65,7 @@ class RunsSource:
 
     def look(self) -> None:
         """Read what was asked for. One thread at a time."""
-        with self._reading:
+        with self._reading, self.store.index.held():
             asked, mark = self.asked, self._mark()
             self.store.catch_up()
             query = replace(asked.query, since_at=parse_since(asked.since or None))

@@ -28,7 +28,7 @@ TARGET = "peft_studio"  # the comm target that the extension listens on
 LISTED = 50  # newest runs that "Show run…" offers
 ENDED = 5  # newest ends that are told, for notifications
 LOOK_S = 2.0  # between looks at the home's runs, at least
-SHARE = 1 / 200  # of one core, at most, for looking: a home of 100,000 runs takes long to list
+SHARE, QUIET_SHARE = 1 / 200, 1 / 1000  # of one core, at most, for looking, while runs are going and while none is
 
 
 class SidebarContent(Content):
@@ -60,7 +60,7 @@ class SidebarContent(Content):
                 self._runs = [run for run in lines if run["active"]]
         finally:
             spent_s = time.thread_time() - spent_before_s
-            self._look_at = began_at + max(LOOK_S, spent_s / SHARE)
+            self._look_at = began_at + max(LOOK_S, spent_s / (SHARE if self._runs else QUIET_SHARE))
             self._looking.release()
 
     @command

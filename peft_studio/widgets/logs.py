@@ -11,7 +11,7 @@ from typing import Any
 
 from peft_studio.core.errors import StudioError, nearest
 from peft_studio.core.runs.folder import RunFolder
-from peft_studio.core.runs.index import RunQuery, RunRow
+from peft_studio.core.runs.index import RunRow
 from peft_studio.core.runs.lines import LEVELS
 from peft_studio.core.runs.store import RunStore
 from peft_studio.core.system import is_locked
@@ -25,7 +25,7 @@ ALL = "all"  # instead of a run's id
 _RUNS = 20  # the newest ones: those that are offered, and those that "all" means
 _LIVE_S, _QUIET_S = 0.1, 1.0
 _PATIENCE_S = 1.0  # so that the first update has the lines; very long logs may take longer
-_LIST_S = 2.0  # how soon a run that was just started joins the list
+_LIST_S = 5.0  # how soon a run that somebody else has started joins the list
 
 
 class LogsContent(Content):
@@ -114,9 +114,9 @@ class LogsContent(Content):
     def _read(self) -> None:
         """Take in what is new. One thread at a time."""
         with self._reading:
-            if time.monotonic() - self._listed_at >= _LIST_S:
-                self._store.catch_up()
-                self._rows = self._store.index.page(RunQuery(), 0, _RUNS)
+            unknown = self._studio.session.now.run_id not in {None, *(row.id for row in self._rows)}
+            if unknown or time.monotonic() - self._listed_at >= _LIST_S:
+                self._rows = self._store.list_rows(limit=_RUNS)
                 self._listed_at = time.monotonic()
             followed = self._wished()
             if self._must_start_over(followed):

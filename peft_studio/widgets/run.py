@@ -20,6 +20,7 @@ from peft_studio.widgets._run_source import RunSource, ShownRun
 from peft_studio.widgets._snapshot import run_snapshot
 
 _LIVE_S = 0.1  # at most 20 messages a second a panel reach Jupyter; 10 look as smooth
+_NEWEST_S = 5.0  # how soon a run that somebody else has started is shown, where none is chosen
 _QUIET_S = 1.0  # an ended run can only be resumed; a second is soon enough to notice
 
 Retry = Callable[[dict[str, Any]], ShownRun]
@@ -151,6 +152,7 @@ class ChosenRunContent(Content):
         self._studio = studio
         self._shown: RunContent | None = None
         self._run_id: str | None = None
+        self._newest: tuple[float, str | None] = (-_NEWEST_S, None)  # looked up when, on the monotonic clock, and found
 
     def __repr__(self) -> str:
         return repr(self._shown) if self._shown else "RunPanel()"
@@ -182,8 +184,10 @@ class ChosenRunContent(Content):
     def _follow(self) -> None:
         wanted = self._studio.session.now.run_id
         if wanted is None:
-            newest = self._studio.runs(limit=1).rows
-            wanted = newest[0].id if newest else None
+            if self._newest[1] is None or time.monotonic() - self._newest[0] >= _NEWEST_S:
+                rows = self._studio.runs(limit=1).rows
+                self._newest = (time.monotonic(), rows[0].id if rows else None)
+            wanted = self._newest[1]
         if wanted != self._run_id:
             self._shown = open_run(self._studio, wanted) if wanted else None
             self._run_id, self.renewed = wanted, True

@@ -63,7 +63,7 @@ class StudioContent(Content):
         self._studio.session.choose(panel=find_step(panel).name)
 
     @command
-    def load(self, panel: str) -> dict[str, str]:
-        """The front end of a step: a whole module and its style sheet, as text."""
-        module = find_step(panel).module
-        return {"esm": built(f"{module}.js"), "css": built(f"{module}.css")}
+    def load(self, panel: str = "") -> dict[str, str]:
+        """The front end of a step, or of the one shown: a whole module and its style sheet, as text."""
+        step = find_step(panel or self._shown())
+        return {"panel": step.name, "esm": built(f"{step.module}.js"), "css": built(f"{step.module}.css")}

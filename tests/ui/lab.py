@@ -47,22 +47,32 @@ def find_browser() -> str | None:
 @contextmanager
 def open_lab(folder: Path, *, theme: str = "JupyterLab Light") -> Iterator[Lab]:
     """A server on ``folder`` and a browser. Both end with the block."""
+    with serve(folder, theme=theme) as address, sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=find_browser(), args=FLAGS)
+        yield Lab(folder, address, browser)
+        browser.close()
+
+
+@contextmanager
+def serve(folder: Path, *, theme: str = "JupyterLab Light", sidebar: bool = True) -> Iterator[str]:
+    """A server on ``folder``, given by its address; without ``sidebar`` it is a bare JupyterLab."""
     port = find_port()
     env = _environment(folder, theme)
     arguments = [
         sys.executable, "-m", "jupyterlab", "--no-browser", "--expose-app-in-browser", "--allow-root", f"--port={port}",
         "--ServerApp.port_retries=0", "--IdentityProvider.token=", "--ServerApp.ip=127.0.0.1", f"--ServerApp.root_dir={folder}",
-        "--LabApp.extension_manager=readonly", *(f"--{app}.extra_labextensions_path={LABEXTENSIONS}" for app in ("LabApp", "JupyterNotebookApp")),
-        "--JupyterNotebookApp.expose_app_in_browser=True", SERVER,
+        "--LabApp.extension_manager=readonly", "--JupyterNotebookApp.expose_app_in_browser=True",
     ]  # fmt: skip
+    if sidebar:
+        arguments += [
+            SERVER,
+            *(f"--{app}.extra_labextensions_path={LABEXTENSIONS}" for app in ("LabApp", "JupyterNotebookApp")),
+        ]
     with (folder / "server.log").open("w") as log:
         server = subprocess.Popen(arguments, env=env, cwd=folder, stdout=log, stderr=subprocess.STDOUT)
         try:
             _wait_for_server(port, server, folder)
-            with sync_playwright() as play:
-                browser = play.chromium.launch(executable_path=find_browser(), args=FLAGS)
-                yield Lab(folder, f"http://127.0.0.1:{port}", browser)
-                browser.close()
+            yield f"http://127.0.0.1:{port}"
         finally:
             server.terminate()
             server.wait(30)
@@ -72,12 +82,12 @@ class Lab:
     """A running JupyterLab."""
 
     def __init__(self, folder: Path, address: str, browser: Browser) -> None:
-        self.folder, self.address, self._browser = folder, address, browser
+        self.folder, self.address, self.browser = folder, address, browser
 
     def open(self, cells: list[str], *, name: str = "test.ipynb", app: str = "lab/tree", **page: Any) -> Notebook:
         """A new notebook with these cells, opened, its kernel idle. Nothing has run. ``app`` may be Notebook 7's ``notebooks``."""
         self.write(cells, name=name)
-        opened = self._browser.new_page(**{"viewport": {"width": 1280, "height": 1000}, **page})
+        opened = self.browser.new_page(**{"viewport": {"width": 1280, "height": 1000}, **page})
         opened.set_default_timeout(60_000)
         shown = Notebook(opened, f"{self.address}/{app}/{name}?reset")
         shown.load()
@@ -85,7 +95,7 @@ class Lab:
 
     def reopen(self, notebook: Notebook) -> Notebook:
         """The same notebook in a new page, as after its browser tab was closed. Its kernel is what it was."""
-        opened = self._browser.new_page(viewport={"width": 1280, "height": 1000})
+        opened = self.browser.new_page(viewport={"width": 1280, "height": 1000})
         opened.set_default_timeout(60_000)
         shown = Notebook(opened, notebook.address)
         shown.load()
@@ -99,7 +109,7 @@ class Lab:
 
     def open_empty(self) -> Notebook:
         """JupyterLab with nothing open but its launcher."""
-        page = self._browser.new_page(viewport={"width": 1280, "height": 1000})
+        page = self.browser.new_page(viewport={"width": 1280, "height": 1000})
         page.set_default_timeout(60_000)
         shown = Notebook(page, f"{self.address}/lab?reset")
         page.goto(f"{self.address}/lab?reset")
@@ -108,7 +118,7 @@ class Lab:
 
     def open_blank(self) -> Page:
         """An empty page without JupyterLab."""
-        return self._browser.new_page()
+        return self.browser.new_page()
 
 
 class Notebook:

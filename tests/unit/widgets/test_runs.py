@@ -223,7 +223,7 @@ def test_a_curve_is_read_again_only_when_its_file_has_grown(tmp_path: Path, monk
     losses, files = Losses(), [("a", writer.folder.metrics)]
     assert losses.read(files, within_s=9.0)
     first = losses.spark("a")
-    monkeypatch.setattr(Losses, "find", lambda *_: pytest.fail("read again"))
+    monkeypatch.setattr(losses, "find", lambda *_: pytest.fail("read again"))
     assert losses.read(files, within_s=9.0)
     monkeypatch.undo()
     writer.rows.rewind(10)

@@ -33,6 +33,7 @@ class InnerModel implements Model {
 }
 
 export interface Opened {
+  name: string;
   hooks: Hooks;
   css: string;
 }
@@ -42,12 +43,17 @@ export class Inner {
   private opened = new Map<string, Promise<Opened>>();
   private endings: (() => void)[] = [];
 
-  constructor(private bridge: Bridge) {}
+  /** The step shown, asked for before it is known which one that is: it comes with the first news instead of after it. */
+  private first: Promise<Opened | null>;
+
+  constructor(private bridge: Bridge) {
+    this.first = this.load("").catch(() => null);
+  }
 
   open(name: string): Promise<Opened> {
     const known = this.opened.get(name);
     if (known) return known;
-    const opening = this.load(name);
+    const opening = this.first.then((first) => (first?.name === name ? first : this.load(name)));
     this.opened.set(name, opening);
     opening.catch(() => this.opened.delete(name)); // the next click tries again
     return opening;
@@ -58,13 +64,13 @@ export class Inner {
   }
 
   private async load(name: string): Promise<Opened> {
-    const { esm, css } = (await this.bridge.command("load", { panel: name })) as { esm: string; css: string };
+    const { panel, esm, css } = (await this.bridge.command("load", { panel: name })) as { panel: string; esm: string; css: string };
     const address = URL.createObjectURL(new Blob([esm], { type: "text/javascript" }));
     try {
       const module = (await import(address)) as { default: () => Hooks };
       const hooks = module.default();
-      this.endings.push(hooks.initialize({ model: new InnerModel(this.bridge.model, name) }));
-      return { hooks, css };
+      this.endings.push(hooks.initialize({ model: new InnerModel(this.bridge.model, panel) }));
+      return { name: panel, hooks, css };
     } finally {
       URL.revokeObjectURL(address);
     }

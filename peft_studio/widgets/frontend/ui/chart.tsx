@@ -45,6 +45,7 @@ type Drawn = { props: ChartProps; plot: uPlot; colors: (css: string, opacity?: n
 export function Chart(props: ChartProps) {
   const box = useRef<HTMLDivElement>(null);
   const drawn = useRef<Drawn | null>(null);
+  const [inSight, setInSight] = useState(true); // a page may have many charts that grow, and shows one or two
   const latest = useRef(props);
   latest.current = props;
   const theme = useTheme();
@@ -60,15 +61,18 @@ export function Chart(props: ChartProps) {
       else drawn.current = newPlot(latest.current, element);
     });
     watch.observe(element);
+    const sight = new IntersectionObserver((news) => setInSight(news.some((one) => one.isIntersecting)));
+    sight.observe(element);
     return () => {
       watch.disconnect();
+      sight.disconnect();
       drawn.current?.plot.destroy();
       drawn.current = null;
     };
   }, [shape]);
   useEffect(() => {
     const self = drawn.current;
-    if (!self) return;
+    if (!self || !inSight) return;
     const { plot, props: before } = self;
     self.props = props;
     if (before.height !== props.height) plot.setSize({ width: plot.width, height: props.height });
