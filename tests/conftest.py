@@ -14,6 +14,14 @@ from peft_studio import Studio
 from tests.tiny import write_model, write_rows
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With two workers a file's tests stay together, and all that need JupyterLab share one, which starts first: it is the longest."""
+    for item in items:
+        browser = "lab" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("lab" if browser else str(item.path)))
+    items.sort(key=lambda item: item.get_closest_marker("xdist_group").args != ("lab",))
+
+
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a random model that trains in seconds; see ``tests/tiny.py``."""

@@ -110,7 +110,7 @@ class Notebook:
         self.page, self._address = page, address
         self.errors: list[str] = []
         self.dialogs: list[str] = []
-        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on("pageerror", lambda error: self.errors.append(error.stack or str(error)))
         page.on("dialog", lambda dialog: (self.dialogs.append(dialog.message), dialog.dismiss()))
 
     def load(self) -> None:
@@ -184,8 +184,11 @@ class Notebook:
 
     def save(self) -> dict[str, Any]:
         """Save, and read back what was saved."""
-        self.page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
-        self.page.wait_for_function("() => !window.jupyterapp.shell.currentWidget.context.model.dirty")
+        # Again where it is dirty at once: the kernel's own words on its language may come late, and change the notebook.
+        self.page.wait_for_function(
+            "async () => { const app = window.jupyterapp; await app.commands.execute('docmanager:save');"
+            " return !app.shell.currentWidget.context.model.dirty; }"
+        )
         name = self._address.split("/")[-1].split("?")[0]
         content: dict[str, Any] = self.page.evaluate(
             "async name => (await window.jupyterapp.serviceManager.contents.get(name)).content", name

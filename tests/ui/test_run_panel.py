@@ -125,7 +125,7 @@ def test_reloading_the_page_keeps_the_panel(
 
     wait_for_step(panel, seen + 20)
     panel.get_by_role("button", name="Table").click()
-    assert panel.get_by_role("table").first.locator("tbody tr td").first.inner_text() == "1"
+    expect(panel.get_by_role("table").filter(has_text="Smoothed").locator("tbody tr td").first).to_have_text("1")
 
 
 def test_the_saved_notebook_ends_with_the_last_picture(

@@ -230,13 +230,15 @@ def test_it_comes_to_the_front_where_that_is_set(open_notebook: Callable[..., No
     notebook = open_notebook(SHOW)
     save = "text => window.jupyterapp.serviceManager.settings.save('peft-studio:plugin', text)"
     notebook.page.evaluate(save, '{"openWithStudio": true}')
-    notebook.save()
-    notebook.load()
-    notebook.command("filebrowser:activate")
-    expect(sidebar_of(notebook)).not_to_be_visible()
-    notebook.run(0)
-    expect(sidebar_of(notebook).get_by_role("tab", name="Run", exact=True)).to_be_visible()
-    notebook.page.evaluate(save, "{}")
+    try:
+        notebook.save()
+        notebook.load()
+        notebook.command("filebrowser:activate")
+        expect(sidebar_of(notebook)).not_to_be_visible()
+        notebook.run(0)
+        expect(sidebar_of(notebook).get_by_role("tab", name="Run", exact=True)).to_be_visible()
+    finally:
+        notebook.page.evaluate(save, "{}")
 
 
 RUN = """

@@ -179,7 +179,7 @@ def test_a_real_run_is_launched_and_shown(open_studio: Callable[..., Notebook]) 
     panel = advanced(notebook)
     panel.get_by_label("Rank", exact=True).fill("6")  # and straight to the button: the value counts
     panel.get_by_role("button", name="Train on this machine").click()
-    expect(notebook.page.get_by_role("tab", name="Run", exact=True)).to_have_attribute("aria-selected", "true")
+    expect(notebook.panel().get_by_role("tab", name="Run", exact=True)).to_have_attribute("aria-selected", "true")
     run = notebook.page.locator(".jp-Notebook section.ps-studio section.ps").filter(
         has=notebook.page.locator(".ps-state")
     )

@@ -174,7 +174,9 @@ export class Bridge {
   private update(update: Update, buffers: DataView[]): void {
     this.ahead = Math.min(this.ahead, Date.now() / 1000 - update.at);
     const expected = update.full || update.n === this.seen + 1;
-    // Sections are whole in themselves and always welcome; additions to a stream only where they fit.
+    // Before the first full one there is nothing to add to: a page that was loaded again would draw a panel with half its sections.
+    if (!update.full && this.seen < 0) return this.pull();
+    // Sections are whole in themselves and welcome after a gap too; additions to a stream only where they fit.
     this.sections = update.full ? update.sections : { ...this.sections, ...update.sections };
     if (!expected) return this.pull();
     this.seen = update.n;

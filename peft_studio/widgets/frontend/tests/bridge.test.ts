@@ -58,6 +58,13 @@ test("after a gap it takes the sections, not the additions, and pulls", () => {
   assert.deepEqual(lines, ["one", "two", "three"]);
 });
 
+test("a page that comes late shows nothing before it has everything", () => {
+  kernel.update(41, { b: 2 });
+  assert.deepEqual(bridge.sections, {});
+  kernel.update(42, { a: 1, b: 2 }, { full: true });
+  assert.deepEqual(bridge.sections, { a: 1, b: 2 });
+});
+
 test("while an answer is on its way it does not pull again", () => {
   kernel.update(1, {}, { full: true });
   for (const n of [3, 5, 7]) kernel.update(n, {});
