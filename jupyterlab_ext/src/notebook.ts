@@ -37,8 +37,15 @@ export function insertBelow({ content }: NotebookPanel, source: string): boolean
   content.deselectAll();
   content.activeCellIndex = at;
   content.mode = "edit";
-  void content.scrollToItem(at, "smart");
+  void focusActive(content, at);
   return true;
+}
+
+/** A new cell has no editor until it has been drawn. */
+async function focusActive(notebook: NotebookPanel["content"], at: number): Promise<void> {
+  await notebook.scrollToItem(at, "smart");
+  await notebook.activeCell?.ready;
+  notebook.activeCell?.editor?.focus();
 }
 
 const code = (source: string) => ({ cell_type: "code", source, metadata: { trusted: true } });

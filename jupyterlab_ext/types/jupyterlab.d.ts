@@ -144,6 +144,7 @@ declare module "@jupyterlab/notebook" {
     readonly model: { readonly sharedModel: SharedNotebook } | null;
     activeCellIndex: number;
     mode: "command" | "edit";
+    readonly activeCell: { readonly ready: Promise<void>; readonly editor: { focus(): void } | null } | null;
     deselectAll(): void;
     scrollToItem(at: number, align: "auto" | "smart" | "center"): Promise<void>;
   }

@@ -22,6 +22,8 @@ register(Step("second", "Second", "peft_studio.widgets.run:ChosenRunContent"))
 register(Step("third", "Third", "peft_studio.widgets.run:ChosenRunContent"))
 """
 SHOW = STEPS + "from peft_studio import studio\nstudio.show()"
+# Errors of Notebook 7.6's page that are not ours: it lacks what some of its own plugins ask for.
+NOTEBOOK_7_SAYS = ("reading 'schema'", "'filebrowser:open-path' not registered")
 BUSY = "import pathlib\nwhile not pathlib.Path({!r}).exists():\n    pass"
 
 
@@ -220,7 +222,7 @@ def test_in_notebook_7(lab: Lab) -> None:
     expect(notebook.page.locator(".jp-Notebook .jp-Cell")).to_have_count(2)
     notebook.close()
 
-    assert notebook.errors == []
+    assert [error for error in notebook.errors if not any(known in error for known in NOTEBOOK_7_SAYS)] == []
 
 
 def test_it_comes_to_the_front_where_that_is_set(open_notebook: Callable[..., Notebook]) -> None:
