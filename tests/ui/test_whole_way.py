@@ -84,7 +84,7 @@ def step_of(view: Locator) -> int:
 
 def wait_for_step(view: Locator, step: int) -> None:
     """Wait until the Run panel shows this step or a later one."""
-    expect(view.locator(".ps-progress b").first).to_be_visible()
+    expect(view.locator(".ps-progress b").first).to_be_visible(timeout=60_000)
     wait_for(lambda: step_of(view) >= step, f"step {step}")
 
 
