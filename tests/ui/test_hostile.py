@@ -250,7 +250,7 @@ def test_fields_and_what_is_refused(watched: Watched, tiny_model: Path, tmp_path
     expect(panel.locator("[aria-invalid=true]")).to_have_count(len(NUMBERS))
     panel.get_by_role("textbox", name="Rank", exact=True).fill("8")
     panel.get_by_role("textbox", name="Rank", exact=True).press("Tab")
-    expect(panel.get_by_text("= 8")).to_be_visible()
+    expect(panel.get_by_role("button", name="Back to default, 16")).to_be_visible()
 
 
 def test_pictures_and_terminals(watched: Watched, home: Path) -> None:
