@@ -61,7 +61,7 @@ def test_it_reads_well_as_text_and_as_html(tmp_path: Path, make_run: Callable[..
 
 def test_nothing_and_unknown_runs_are_refused(tmp_path: Path) -> None:
     """The hint says what to give."""
-    with pytest.raises(StudioError, match="studio.compare") as caught:
+    with pytest.raises(StudioError, match="nothing to compare") as caught:
         Studio(home=tmp_path).compare([])
     with pytest.raises(RunNotFound):
         Studio(home=tmp_path).compare(["r-20200101-000000-ffffff"])
