@@ -37,7 +37,17 @@ def test_notebook_says_what_it_said(notebook: Path, models: Path, tmp_path: Path
     folder.mkdir()
     (home / "models").symlink_to(models)
     copy = Path(shutil.copy(notebook, folder))  # what it writes stands beside it
-    command = [sys.executable, "-m", "pytest", "--nbval", "-p", "no:cacheprovider", "-c", os.devnull, f"--rootdir={folder}"]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "--nbval",
+        "-p",
+        "no:cacheprovider",
+        "-c",
+        os.devnull,
+        f"--rootdir={folder}",
+    ]
     try:
         done = subprocess.run(
             [*command, "--nbval-cell-timeout=900", str(copy)], cwd=tmp_path, capture_output=True, text=True, check=False,
