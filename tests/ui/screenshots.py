@@ -56,7 +56,7 @@ data = studio.data(str(quickstart.data_path()), split=0.05)
 studio.spec(model="smollm2-135m", data=data, name="orders", rank=32, learning_rate=1e-3, epochs=1)
 show("train")
 """
-STUDIO = "studio.session.choose(panel='train')\nshow()"
+STUDIO = TRAIN.replace('show("train")', "studio.session.choose(panel='train')\nshow()")
 
 
 def train_runs(home: Path) -> None:
