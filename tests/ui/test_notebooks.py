@@ -16,7 +16,7 @@ from tests.conftest import end_processes_of
 
 NOTEBOOKS = sorted((Path(__file__).resolve().parents[2] / "notebooks").glob("*.ipynb"))
 LARGEST_BYTES = 300_000  # a page that opens at once, also on a code host
-NAMES = ["00-quickstart", "01-data-doctor", "03-resume-after-a-crash"]
+NAMES = ["00-quickstart", "01-data-doctor", "03-resume-after-a-crash", "05-studio-in-one-cell"]
 
 
 @pytest.fixture(scope="module")
