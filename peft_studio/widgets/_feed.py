@@ -121,6 +121,11 @@ class Feed:
         self.refresh()  # what the click has changed is on the page before its answer
         return value
 
+    def read(self, section: str) -> Any:
+        """One section as it is now; None where there is none, or it cannot be read."""
+        with self._updates:
+            return (self.guard(self.content.sections)[0] or {}).get(section)
+
     def snapshot(self) -> str:
         """The picture for a saved notebook; nothing where it cannot be drawn. Not while an update reads the same content."""
         with self._updates:

@@ -55,6 +55,11 @@ class Panel(anywidget.AnyWidget):
     def __repr__(self) -> str:
         return repr(self.content)
 
+    @property
+    def code(self) -> str:
+        """The Python that does what this panel does now: what *Show code* shows."""
+        return str(self._feeds[""].read("code") or "")
+
     def _receive(self, _widget: Any, message: Any, _buffers: Any) -> None:
         if not isinstance(message, dict):
             return

@@ -30,7 +30,7 @@ class Counter(Content):
     def sections(self) -> dict[str, Any]:
         if self.problem:
             raise self.problem
-        return {"count": self.count, "name": "counter"}
+        return {"count": self.count, "name": "counter", "code": f"count = {self.count}"}
 
     def snapshot_html(self) -> str:
         return f"<p>{self.count}</p>"
@@ -147,3 +147,14 @@ def test_clicks_may_come_on_the_thread_the_page_chose(open_browser: OpenBrowser)
     hook = getattr(panel.comm, "_reply_subshell_for", None)
 
     assert hook is None or hook({}, "subshell-1") == "subshell-1"
+
+
+def test_code_is_that_of_the_state_now(open_browser: OpenBrowser) -> None:
+    """What *Show code* shows can be had in a cell; a panel that cannot be read just now has none."""
+    content = Counter()
+    browser = open_browser(lambda: Panel(content))
+    content.count = 3
+
+    assert browser.panel.code == "count = 3"
+    content.problem = ValueError("unreadable")
+    assert browser.panel.code == ""
