@@ -149,7 +149,7 @@ def open_notebook(home: Path) -> Iterator[Notebook]:
             print("page error:", error)
 
 
-def take(notebook: Notebook, what: Locator, path: Path, *, name: str) -> None:
+def take(notebook: Notebook, what: Locator | Page, path: Path, *, name: str) -> None:
     """One picture a theme."""
     for theme, title in THEMES.items():
         notebook.set_theme(title)
@@ -212,7 +212,7 @@ def take_sidebar(notebook: Notebook, out: Path) -> None:
     side = page.locator("#peft-studio-sidebar")
     expect(side.locator(".ps-grid tbody tr").first).to_be_visible(timeout=60_000)
     page.set_viewport_size({"width": 1180, "height": 680})
-    take(notebook, page.locator("body"), out, name="sidebar")
+    take(notebook, page, out, name="sidebar")
 
 
 if __name__ == "__main__":
