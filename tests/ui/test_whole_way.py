@@ -23,7 +23,7 @@ SHOW = "from peft_studio import studio\nstudio.show()"
 BUSY = "import pathlib\nwhile not pathlib.Path({!r}).exists():\n    pass"
 LIGHT_LINE, DARK_LINE = (47, 102, 221), (126, 163, 245)  # the first series of a chart
 READY_MS = 180_000  # a first look at a base model on two busy cores
-STEPS = 80  # long enough that a page is closed and opened again meanwhile
+STEPS = 40
 
 
 @pytest.fixture
