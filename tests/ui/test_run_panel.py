@@ -1,4 +1,4 @@
-"""The Run panel in JupyterLab, watched through a real browser while another process writes the run. Real runs: test_whole_way.py."""
+"""The Run panel in JupyterLab, watched and used through a real browser while another process writes the run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Locator, expect
 
-from tests.conftest import wait_for
+from tests.conftest import end_processes_of, wait_for
 from tests.ui.folder_run import FolderRun
 from tests.ui.lab import Lab, Notebook, show_code
 
@@ -134,6 +134,21 @@ def test_the_end_is_told_and_the_saved_notebook_shows_it(
     expect(panel.get_by_text("The run has stopped")).to_have_count(0)
 
 
+def test_both_themes_are_worn(open_notebook: Callable[..., Notebook], start_run: Callable[..., Path]) -> None:
+    """Surface and text change with JupyterLab's theme, and the chart is drawn in the new colours."""
+    notebook = open_notebook(show_code(start_run()))
+    notebook.run(0)
+    panel = notebook.panel()
+    wait_for_step(panel, 30)
+    canvas = panel.locator(".ps-chart canvas").first
+    assert notebook.lightness(panel) > 0.9
+    notebook.set_theme("JupyterLab Dark")
+    wait_for(lambda: notebook.lightness(panel) < 0.2, "a dark surface", timeout_s=30)
+
+    wait_for(lambda: notebook.count_pixels(canvas, (126, 163, 245)) > 0, "the dark theme's first series", timeout_s=30)
+    assert notebook.count_pixels(canvas, (47, 102, 221)) == 0
+
+
 def test_no_width_overflows(open_notebook: Callable[..., Notebook], start_run: Callable[..., Path]) -> None:
     """From a narrow sidebar to a wide cell, and with a larger font, nothing sticks out and no word in a button is cut."""
     cell = show_code(start_run("x" * 300, "no-space-" * 40))
@@ -146,3 +161,31 @@ def test_no_width_overflows(open_notebook: Callable[..., Notebook], start_run: C
             notebook.resize(panel, width=width, font=size)
             out = notebook.sticking_out(panel)
             assert out == [], f"at {width} px and {size}: {out}"
+
+
+REAL = """
+from peft_studio import Studio
+studio = Studio(home={home!r})
+spec = studio.spec(model={model!r}, data={data!r}, name="tiny", method="lora", rank=4, max_steps=12, save_steps=4,
+                   batch_size=4, gradient_accumulation_steps=2, max_length=128, learning_rate=3e-3, precision="fp32")
+run = studio.launch(spec)
+run.show()
+"""
+
+
+def test_a_real_run_from_launch_to_adapter(
+    open_notebook: Callable[..., Notebook], tmp_path: Path, tiny_model: Path, tiny_rows: Path
+) -> None:
+    """No fixture: the studio launches, a trainer trains, and the panel shows it through to the adapter."""
+    home = tmp_path / "my home"
+    notebook = open_notebook(REAL.format(home=str(home), model=str(tiny_model), data=str(tiny_rows)))
+    try:
+        notebook.run(0)
+        panel = notebook.panel()
+        expect(panel.locator(".ps-state")).to_have_attribute("data-state", "completed", timeout=180_000)
+        assert step_of(panel) == 12
+        expect(panel.get_by_role("rowheader", name="adapter")).to_be_visible()
+        panel.get_by_role("button", name="Show code").click()
+        expect(panel.get_by_label("The same in Python")).to_contain_text(".show()")
+    finally:
+        end_processes_of(home)

@@ -173,6 +173,23 @@ def test_a_file_is_written_asked_about_and_read(open_studio: Callable[..., Noteb
     expect(panel.get_by_text(f"Imported {path}.")).to_have_count(0)
 
 
+def test_a_real_run_is_launched_and_shown(open_studio: Callable[..., Notebook]) -> None:
+    """The primary button starts a trainer, and the studio goes to the Run step, which shows it through to its end."""
+    notebook = open_studio("print('rank of the run', studio.run(studio.session.now.run_id).spec.rank)")
+    panel = advanced(notebook)
+    panel.get_by_label("Rank", exact=True).fill("6")  # and straight to the button: the value counts
+    panel.get_by_role("button", name="Train on this machine").click()
+    expect(notebook.page.get_by_role("tab", name="Run", exact=True)).to_have_attribute("aria-selected", "true")
+    run = notebook.page.locator(".jp-Notebook section.ps-studio section.ps").filter(
+        has=notebook.page.locator(".ps-state")
+    )
+    expect(run.get_by_role("heading", name="tiny")).to_be_visible()
+    expect(run.locator(".ps-state")).to_have_attribute("data-state", "completed", timeout=180_000)
+    expect(run.get_by_role("rowheader", name="adapter")).to_be_visible()
+    notebook.run(1)
+    expect(notebook.page.locator(".jp-OutputArea-output").filter(has_text="rank of the run 6")).to_be_visible()
+
+
 def test_no_width_overflows(open_studio: Callable[..., Notebook], tmp_path: Path) -> None:
     """From a narrow sidebar to a wide cell, and with a larger font, with everything open, nothing sticks out."""
     notebook = open_studio(
