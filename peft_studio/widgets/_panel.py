@@ -5,6 +5,7 @@ A message about a panel inside the shell carries its name as ``panel``; the shel
 
 from __future__ import annotations
 
+import threading
 import uuid
 from collections.abc import Callable, Mapping
 from functools import cache
@@ -46,6 +47,7 @@ class Panel(anywidget.AnyWidget):
         self.content = content
         self._inner = inner or {}
         self._feeds: dict[str, Feed] = {}
+        self._opening = threading.Lock()
         self._display_id = uuid.uuid4().hex
         self._displayed = False
         self.on_msg(self._receive)
@@ -64,8 +66,9 @@ class Panel(anywidget.AnyWidget):
         if not isinstance(message, dict):
             return
         name = message.get("panel") or ""
-        if name not in self._feeds and name in self._inner:
-            self._feeds[name] = Feed(self._inner[name](), self._sender(name))
+        with self._opening:  # messages may come on two threads at once, and a panel has one feed
+            if name not in self._feeds and name in self._inner:
+                self._feeds[name] = Feed(self._inner[name](), self._sender(name))
         if name in self._feeds:
             self._feeds[name].receive(message)
 

@@ -140,7 +140,7 @@ def runs_snapshot(rows: Sequence[dict[str, Any]], total: int, every: int) -> str
     cell = 'style="text-align:left;padding:2px 16px 2px 0"'
     head = "".join(f"<th {cell}>{one}</th>" for one in heads)
     body = "".join(f"<tr>{''.join(f'<td {cell}>{escape(one)}</td>' for one in line)}</tr>" for line in lines)
-    count = f"{total:,} runs" if total == every else f"{total:,} of {every:,} runs match"
+    count = f"{total:,} run{'s' * (total != 1)}" if total == every else f"{total:,} of {every:,} runs match"
     return (
         '<div style="font:13px/20px var(--jp-ui-font-family,system-ui,sans-serif);max-width:640px">'
         f'<div style="font-weight:600">Runs</div><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'

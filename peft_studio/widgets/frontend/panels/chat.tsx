@@ -39,7 +39,7 @@ function ChatPanel({ state: texts }: { state: Texts }) {
   const view = bridge.sections as unknown as ChatView;
   if (!view.setup)
     return (
-      <section class="ps" aria-labelledby={titleId}>
+      <section class="ps ps-chat" aria-labelledby={titleId}>
         <h2 id={titleId} class="ps-hidden">
           Chat
         </h2>

@@ -36,7 +36,7 @@ function DataPanel() {
   const [choosing, setChoosing] = useState(false);
   const [over, setOver] = useState(false);
   useEffect(() => setChoosing(false), [view.facts?.path]);
-  if (!view.formats) return <section class="ps" aria-label="Data"><Skeleton said="Opening the panel" /></section>;
+  if (!view.formats) return <section class="ps ps-data" aria-label="Data"><Skeleton said="Opening the panel" /></section>;
   const files = (event: DragEvent): boolean => [...(event.dataTransfer?.types ?? [])].includes("Files");
   const drop = {
     onDragOver: (event: DragEvent) => {
@@ -59,7 +59,7 @@ function DataPanel() {
   const { data, facts, failed } = view;
   const stuck = data?.verdict.hue === "error" ? "Settle what is blocking first" : undefined;
   return (
-    <section class={`ps${over ? " ps-dropping" : ""}`} aria-labelledby={titleId} {...drop}>
+    <section class={`ps ps-data${over ? " ps-dropping" : ""}`} aria-labelledby={titleId} {...drop}>
       {data ? (
         <PanelHead
           icon="data"

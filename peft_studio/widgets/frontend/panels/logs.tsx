@@ -52,7 +52,7 @@ function LogsPanel({ state }: { state: Lines }) {
   const of = view.asked?.run === ALL ? "all runs" : (view.shown ?? "");
   const narrowed = view.asked && (view.asked.text !== "" || view.asked.level !== "debug");
   return (
-    <section class="ps" aria-labelledby={titleId}>
+    <section class="ps ps-logs" aria-labelledby={titleId}>
       {!view.asked ? (
         problem ? <Trouble problem={problem} /> : <Skeleton said="Reading the log" />
       ) : view.runs.length === 0 ? (

@@ -54,7 +54,7 @@ function RunPanel({ state: { points, lines } }: { state: Streams }) {
   const weight = (bridge.local["smoothing"] as number | null | undefined) ?? defaultSmoothing(points);
   const smooth = smoothed(points, weight);
   return (
-    <section class="ps" ref={box} aria-labelledby={titleId}>
+    <section class="ps ps-run" ref={box} aria-labelledby={titleId}>
       {!ready ? (
         view.empty ? <Empty icon="train" title="Run" titleId={titleId} text={view.empty.text} /> : <Skeleton said="Reading the run" />
       ) : (
@@ -74,7 +74,7 @@ function RunPanel({ state: { points, lines } }: { state: Streams }) {
             <SampleSection samples={view.samples} />
             <FilesSection files={view.files} head={view.head} now={now} />
           </div>
-          <LogSection lines={lines} />
+          <LogSection lines={lines} live={view.head.live} />
           <Foot view={view} />
         </>
       )}

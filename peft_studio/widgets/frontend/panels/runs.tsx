@@ -45,7 +45,7 @@ function RunsPanel() {
     requestAnimationFrame(() => requestAnimationFrame(focus));
   };
   return (
-    <section class="ps" ref={box} aria-labelledby={titleId}>
+    <section class="ps ps-runs" ref={box} aria-labelledby={titleId}>
       {!view.page ? (
         problem ? <Trouble problem={problem} /> : <Skeleton said="Reading the runs" />
       ) : view.page.every === 0 ? (

@@ -31,13 +31,13 @@ function TrainPanel() {
   const problem = commands.problem ?? (bridge.sections["problem"] as Problem | null);
   if (!view.groups)
     return (
-      <section class="ps" aria-label="Train">
+      <section class="ps ps-train" aria-label="Train">
         {problem ? <Notice hue="error" urgent fact={problem.message}><p class="ps-s">{problem.hint}</p></Notice> : <Skeleton said="Reading the draft" />}
       </section>
     );
   const toggle = (way: "import" | "export"): void => setFile(file === way ? null : way);
   return (
-    <section class="ps" aria-labelledby={titleId}>
+    <section class="ps ps-train" aria-labelledby={titleId}>
       <PanelHead icon="sliders" title="Train" titleId={titleId} code={view.code}>
         <Button kind="quiet" icon="download" expanded={file === "import"} onPress={() => toggle("import")}>Import…</Button>
         <Button kind="quiet" icon="upload" expanded={file === "export"} reason={view.fields["rank"] ? undefined : "There is nothing to export yet"} onPress={() => toggle("export")}>Export…</Button>
