@@ -14,6 +14,7 @@ from peft_studio import Studio
 from tests.tiny import write_model, write_rows
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """With two workers a file's tests stay together, and all that need JupyterLab share one, which starts first: it is the longest."""
     for item in items:
