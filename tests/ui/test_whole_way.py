@@ -1,7 +1,9 @@
-"""The whole way through the studio in JupyterLab, with real runs: by keyboard alone, and through a restart."""
+"""The whole way through the studio in JupyterLab, with real runs: by mouse with the embedded model, by keyboard alone, and through a restart."""
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,13 +12,18 @@ from playwright.sync_api import Locator, Page, expect
 
 pytest.importorskip("torch")
 
+from peft_studio import quickstart
 from tests.conftest import end_processes_of, wait_for
+from tests.ui.axe import scan, scan_themes, words
 from tests.ui.lab import Lab, Notebook
 
 pytestmark = pytest.mark.slow
 
+SHOW = "from peft_studio import studio\nstudio.show()"
 BUSY = "import pathlib\nwhile not pathlib.Path({!r}).exists():\n    pass"
+LIGHT_LINE, DARK_LINE = (47, 102, 221), (126, 163, 245)  # the first series of a chart
 READY_MS = 180_000  # a first look at a base model on two busy cores
+STEPS = 30
 
 
 @pytest.fixture
@@ -79,6 +86,135 @@ def wait_for_step(view: Locator, step: int) -> None:
     """Wait until the Run panel shows this step or a later one."""
     expect(view.locator(".ps-progress b").first).to_be_visible(timeout=60_000)
     wait_for(lambda: step_of(view) >= step, f"step {step}")
+
+
+def test_from_a_file_to_an_answer(open_notebook: Callable[..., Notebook], lab: Lab) -> None:
+    """The embedded model: data, draft, launch, a tab closed and opened again, stop, resume, chat. Half in the cell, half in the sidebar."""
+    rows = quickstart.data_path().read_text(encoding="utf-8").splitlines(keepends=True)[:24]
+    (lab.folder / "way.jsonl").write_text("".join(rows), encoding="utf-8")
+    home = lab.folder / ".home"
+    try:
+        notebook = open_notebook(SHOW)
+        notebook.run(0)
+        notebook.command("peft-studio:open")
+        choose_data(Views(notebook))
+        draft_and_launch(Views(notebook))
+        watch(notebook, Views(notebook))
+        seen = step_of(Views(notebook).cell)
+        notebook.save()
+        notebook.page.close()
+
+        again = lab.reopen(notebook)
+        again.command("peft-studio:open")
+        stop_and_resume(Views(again), home, seen)
+        chat(again, Views(again))
+        assert again.errors == []
+        again.close()
+    finally:
+        end_processes_of(home)
+
+
+def choose_data(views: Views) -> None:
+    """Pick the file in the cell; both check it; use it in the sidebar."""
+    views.cell.get_by_role("list", name="Data files in").get_by_role("button", name="way.jsonl").click()
+    views.each(lambda view: expect(view.get_by_role("heading", name="way.jsonl")).to_be_visible())
+    views.each(lambda view: expect(view.locator(".ps-head .ps-badge")).to_contain_text("Usable", timeout=READY_MS))
+    views.side.get_by_role("button", name="Use this data").click()
+    views.see_step("Train")
+
+
+def draft_and_launch(views: Views) -> None:
+    """Name the model in the sidebar, change fields in both, and launch straight from a field in the cell."""
+    model = views.side.get_by_label("Base model", exact=True)
+    model.fill("smollm2-135m")
+    model.press("Enter")
+    views.each(lambda view: expect(view.locator(".ps-badge")).to_have_text("Ready", timeout=READY_MS))
+    for field, value in {"Max steps": str(STEPS)}.items():
+        views.side.get_by_label(field, exact=True).fill(value)
+        views.side.get_by_label(field, exact=True).press("Enter")
+        expect(views.cell.get_by_label(field, exact=True)).to_have_value(value)
+    views.cell.get_by_role("radiogroup", name="Detail").get_by_text("Advanced").click()
+    views.cell.get_by_role("button", name="Saving, ").click()
+    fields = {
+        "Rank": "4",
+        "Learning rate": "0.001",
+        "Batch": "1",
+        "Accumulation": "1",
+        "Max length": "96",
+        "Save every": "5",
+    }
+    for field, value in fields.items():
+        views.cell.get_by_label(field, exact=True).fill(value)
+    expect(views.cell.locator(".ps-badge")).to_have_text("Ready")  # the last field is set by leaving it for the button
+    views.cell.get_by_role("button", name="Train on this machine").click()
+    views.see_step("Run")
+
+
+def watch(notebook: Notebook, views: Views) -> None:
+    """Steps and loss arrive in both, and the chart and both views wear the theme that is chosen while the run goes on."""
+    views.see_state("training")
+    views.each(lambda view: wait_for_step(view, 2))
+    views.each(lambda view: expect(view.locator(".ps-tiles .ps-value").first).to_have_text(re.compile(r"\d\.\d")))
+    canvas = views.cell.locator(".ps-chart canvas").first
+    wait_for(lambda: notebook.count_pixels(canvas, LIGHT_LINE) > 0, "a line in the light theme's colour", timeout_s=30)
+    found = scan(notebook)
+    notebook.set_theme("JupyterLab Dark")
+    views.each(lambda view: wait_for(lambda: notebook.lightness(view) < 0.2, "a dark surface", timeout_s=30) and None)
+    wait_for(lambda: notebook.count_pixels(canvas, DARK_LINE) > 0, "a line in the dark theme's colour", timeout_s=30)
+    assert notebook.count_pixels(canvas, LIGHT_LINE) == 0
+    assert not found, words(found)
+    notebook.set_theme("JupyterLab Light")
+
+
+def stop_and_resume(views: Views, home: Path, seen: int) -> None:
+    """The page that was closed shows the run further on, with its whole curve; it is stopped in the sidebar and resumed in the cell."""
+    views.see_step("Run")
+    views.each(lambda view: wait_for_step(view, seen + 1))
+    views.side.get_by_role("button", name="Stop and save…").click()
+    views.side.get_by_role("dialog").get_by_role("button", name="Stop and save").click()
+    views.see_state("stopped")
+    (run,) = (home / "runs").iterdir()
+    spec = json.loads((run / "spec.json").read_text(encoding="utf-8"))
+    assert (spec["max_steps"], spec["rank"], spec["save_steps"]) == (STEPS, 4, 5)
+    assert (run / "adapter" / "adapter_config.json").is_file()
+    assert step_of(views.cell) < STEPS
+    views.cell.get_by_role("button", name="Resume").click()
+    views.see_state("completed", timeout=240_000)
+    views.each(lambda view: expect(view.locator(".ps-progress b").first).to_have_text(f"Step {STEPS}"))
+    views.cell.get_by_role("button", name="Table").first.click()
+    losses = views.cell.get_by_role("table").filter(has_text="Smoothed")
+    expect(losses.locator("tbody tr td").first).to_have_text("1")
+
+
+WATCH = """panel => { window.seen = {}; new MutationObserver(() => {
+  for (const one of panel.querySelectorAll('.ps-turn article')) {
+    const name = one.querySelector('h3').textContent;
+    (window.seen[name] ??= new Set()).add(one.querySelector('.ps-text')?.textContent.length ?? 0); }
+}).observe(panel, { subtree: true, childList: true, characterData: true }); }"""
+
+
+def chat(notebook: Notebook, views: Views) -> None:
+    """The base and the run's adapter answer one prompt, streaming; both views have the same texts."""
+    views.go("Chat")
+    views.cell.get_by_role("button", name="Settings").click()
+    views.cell.get_by_label("Longest answer").fill("24")
+    views.cell.get_by_label("Longest answer").press("Enter")
+    expect(views.side.locator(".ps-manner")).to_contain_text("up to 24 tokens")
+    views.cell.evaluate(WATCH)
+    prompt = views.side.get_by_label("Prompt")
+    prompt.fill(quickstart.prompts()[0].prompt)
+    prompt.press("Enter")
+    done = "article[data-state=done]"
+    views.each(lambda view: expect(view.locator(done)).to_have_count(2, timeout=READY_MS))
+    first, second = views.cell.locator(f"{done} .ps-text").all_inner_texts()
+
+    assert first != second
+    assert views.side.locator(f"{done} .ps-text").all_inner_texts() == [first, second]
+    lengths = notebook.page.evaluate("() => Object.values(window.seen).map(lengths => lengths.size)")
+    assert len(lengths) == 2
+    assert all(count > 2 for count in lengths)
+    found = scan_themes(notebook)
+    assert not found, words(found)
 
 
 OPEN = "from peft_studio import Studio\nstudio = Studio(home={home!r})\nstudio.session.choose(model={model!r})\nstudio.show()"

@@ -33,10 +33,18 @@ class InnerModel implements Model {
 }
 
 export interface Opened {
-  name: string;
   hooks: Hooks;
   css: string;
 }
+
+/** A panel's front end as the kernel sends it. */
+interface Source {
+  panel: string;
+  esm: string;
+  css: string;
+}
+
+const FIRST_MS = 500; // how long a panel waits for what was asked for before it; a kernel that runs a cell may answer that when the cell ends
 
 /** The panels opened so far. Loaded once a model, drawn in any number of views. */
 export class Inner {
@@ -44,16 +52,16 @@ export class Inner {
   private endings: (() => void)[] = [];
 
   /** The step shown, asked for before it is known which one that is: it comes with the first news instead of after it. */
-  private first: Promise<Opened | null>;
+  private first: Promise<Source | null>;
 
   constructor(private bridge: Bridge) {
-    this.first = this.load("").catch(() => null);
+    this.first = this.fetch("").catch(() => null);
   }
 
   open(name: string): Promise<Opened> {
     const known = this.opened.get(name);
     if (known) return known;
-    const opening = this.first.then((first) => (first?.name === name ? first : this.load(name)));
+    const opening = this.load(name);
     this.opened.set(name, opening);
     opening.catch(() => this.opened.delete(name)); // the next click tries again
     return opening;
@@ -64,15 +72,20 @@ export class Inner {
   }
 
   private async load(name: string): Promise<Opened> {
-    const { panel, esm, css } = (await this.bridge.command("load", { panel: name })) as { panel: string; esm: string; css: string };
+    const first = await Promise.race([this.first, new Promise<null>((resolve) => setTimeout(() => resolve(null), FIRST_MS))]);
+    const { esm, css } = first?.panel === name ? first : await this.fetch(name);
     const address = URL.createObjectURL(new Blob([esm], { type: "text/javascript" }));
     try {
       const module = (await import(address)) as { default: () => Hooks };
       const hooks = module.default();
-      this.endings.push(hooks.initialize({ model: new InnerModel(this.bridge.model, panel) }));
-      return { name: panel, hooks, css };
+      this.endings.push(hooks.initialize({ model: new InnerModel(this.bridge.model, name) }));
+      return { hooks, css };
     } finally {
       URL.revokeObjectURL(address);
     }
+  }
+
+  private fetch(panel: string): Promise<Source> {
+    return this.bridge.command("load", { panel }) as Promise<Source>;
   }
 }
