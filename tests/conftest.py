@@ -13,18 +13,28 @@ import pytest
 from peft_studio import Studio
 from tests.tiny import write_model, write_rows
 
-LAB = "lab"
-
-
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """With two workers a file's tests stay together, and all that need JupyterLab share one."""
-    browser = "lab" in getattr(item, "fixturenames", ())
-    item.add_marker(pytest.mark.xdist_group(LAB if browser else str(item.path)))
+BROWSER = "browser"
+WITHOUT_BROWSER = {"tests/ui/test_frontend.py", "tests/ui/test_notebooks.py"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Those that need JupyterLab start first: together they take longest."""
-    items.sort(key=lambda item: item.get_closest_marker("xdist_group").args != (LAB,))
+    """Tests in a browser come first: together they take longest."""
+    items.sort(key=lambda item: _worker_group(item.nodeid) != BROWSER)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With two workers one has all that is done in a browser, and its one JupyterLab; other tests stay together by file."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    scheduler = LoadScopeScheduling(config, log)
+    scheduler._split_scope = _worker_group
+    return scheduler
+
+
+def _worker_group(nodeid: str) -> str:
+    file = nodeid.partition("::")[0]
+    return BROWSER if file.startswith("tests/ui/") and file not in WITHOUT_BROWSER else file
 
 
 @pytest.fixture(scope="session")

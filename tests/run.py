@@ -19,8 +19,8 @@ QUICK = (
     ("types", [str(BIN / "mypy"), "--no-error-summary"]),
     ("import contracts", [str(BIN / "lint-imports"), "--no-cache"]),
 )
-# Most tests wait for processes and a browser of their own; tests/conftest.py says which share a worker.
-TWO_AT_ONCE = ["-n", "2", "--dist", "loadgroup", "--max-worker-restart", "0"]
+# Most tests wait for processes or a browser of their own. tests/conftest.py says which share a worker.
+TWO_AT_ONCE = ["-n", "2", "--dist", "loadscope", "--no-loadscope-reorder", "--max-worker-restart", "0"]
 TESTS = {
     "check": ["-m", "not slow"],
     "all": ["-m", "not stress"],

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
-from playwright.sync_api import Browser, Locator, Page, sync_playwright
+from playwright.sync_api import Browser, Error, Locator, Page, sync_playwright
 
 from peft_studio.cli.lab import SERVER
 
@@ -128,8 +128,13 @@ class Notebook:
         self.page, self.address = page, address
         self.errors: list[str] = []
         self.dialogs: list[str] = []
-        page.on("pageerror", lambda error: self.errors.append(error.stack or str(error)))
+        page.on("pageerror", self._note_error)
         page.on("dialog", lambda dialog: (self.dialogs.append(dialog.message), dialog.dismiss()))
+
+    def _note_error(self, error: Error) -> None:
+        text = error.stack or str(error)
+        if "Canceled future" not in text:  # JupyterLab's own, when a kernel goes while it asks something of it
+            self.errors.append(text)
 
     def load(self) -> None:
         """Load or load again, and wait until cells can run."""
