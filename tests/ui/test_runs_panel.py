@@ -102,6 +102,7 @@ def test_other_runs_over_the_losses_of_one(open_notebook: Callable[..., Notebook
     expect(panel.get_by_role("img", name="sql-assistant-v3 ends at 0.")).to_be_visible()
     for axis in ("Tokens", "Time", "Step"):
         panel.get_by_role("radio", name=axis, exact=True).check()
+        canvas.scroll_into_view_if_needed()  # out of sight it is not drawn
         wait_for(lambda: notebook.count_pixels(canvas, VIOLET) > 0, f"the other run by {axis}", timeout_s=30)
 
     whole = canvas.evaluate(PICTURE)

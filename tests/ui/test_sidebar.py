@@ -198,7 +198,7 @@ def test_without_a_notebook_it_lists_the_runs(lab: Lab) -> None:
         expect(side.locator("li").first).to_contain_text("Failed")
         side.get_by_role("button", name="last week").click()
         for view in (cell_of(page), side.locator(".ps-studio")):
-            expect(view.get_by_role("heading", name="last week")).to_be_visible()
+            expect(view.get_by_role("heading", name="last week")).to_be_visible(timeout=60_000)  # a kernel starts first
         page.close()
     finally:
         for folder in folders:
