@@ -20,6 +20,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 FRONTEND = Path("peft_studio/widgets/frontend")
 STATIC = Path("peft_studio/widgets/static")
 EXTENSION = Path("jupyterlab_ext")
+NOTEBOOKS = Path("notebooks")  # a wheel has them as peft_studio/notebooks; `peft-studio lab` copies them from there
 LABEXTENSION = EXTENSION / "labextensions/peft-studio"
 INSTALLED = "share/jupyter/labextensions/peft-studio"  # where JupyterLab looks, below the environment's prefix
 
@@ -38,6 +39,9 @@ class FrontendHook(BuildHookInterface):  # type: ignore[type-arg]
         # An editable install would copy it once and keep it for ever; `peft-studio lab` finds the checkout's own.
         if self.target_name == "wheel" and version != "editable" and (root / LABEXTENSION).is_dir():
             build_data["shared_data"][str(root / LABEXTENSION)] = INSTALLED
+        if self.target_name == "wheel" and version != "editable":
+            for notebook in (root / NOTEBOOKS).glob("*.ipynb"):
+                build_data["force_include"][str(notebook)] = f"peft_studio/notebooks/{notebook.name}"
 
 
 def build_frontend(root: Path, *, force: bool = False) -> bool:

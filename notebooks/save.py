@@ -1,12 +1,13 @@
-"""Runs a notebook from top to bottom and saves what a reader should see: ``python notebooks/save.py 00-quickstart.ipynb``.
+"""Runs notebooks from top to bottom and saves what a reader should see: ``python notebooks/save.py 00-quickstart.ipynb …``.
 
 Widget models are left out, and so are references to them: a notebook that is opened without its kernel then shows the panels' pictures
-instead of "model not found", and carries no copy of the panels' code.
+instead of "model not found", and carries no copy of the panels' code. Each runs in an empty folder of its own, as it does in the tests.
 """
 
 from __future__ import annotations
 
 import sys
+import tempfile
 from pathlib import Path
 
 import nbformat
@@ -18,7 +19,11 @@ WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 def main(path: Path) -> None:
     """Execute and save one notebook in place."""
     notebook = nbformat.read(path, as_version=4)
-    NotebookClient(notebook, timeout=900, kernel_name="python3", store_widget_state=False).execute()
+    with tempfile.TemporaryDirectory() as folder:
+        place = {"metadata": {"path": folder}}
+        NotebookClient(
+            notebook, timeout=900, kernel_name="python3", store_widget_state=False, resources=place
+        ).execute()
     notebook.metadata.pop("widgets", None)
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)  # times, which are news in every diff
@@ -28,4 +33,5 @@ def main(path: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    for name in sys.argv[1:]:
+        main(Path(name))

@@ -6,13 +6,12 @@ import os
 import re
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from peft_studio.core.errors import NotReadyError, SpecError, StudioError, nearest
-from peft_studio.core.runs.adapter import Adapter
 from peft_studio.core.session import Session
 from peft_studio.core.system import home_folder
 
@@ -20,7 +19,9 @@ if TYPE_CHECKING:
     from peft_studio.core.chat import Chat
     from peft_studio.core.data import Dataset
     from peft_studio.core.defaults import ExplainedSpec
+    from peft_studio.core.runs.adapter import Adapter
     from peft_studio.core.services.check import Check
+    from peft_studio.core.services.comparison import Comparison
     from peft_studio.core.services.run import Run
     from peft_studio.core.services.runs import RunList
     from peft_studio.widgets._panel import Panel
@@ -99,10 +100,11 @@ class Studio:
         Raises:
             SpecError: A field is unknown or out of range.
         """
+        from peft_studio.core.data import Dataset
         from peft_studio.core.defaults import ExplainedSpec
         from peft_studio.core.services.basis import build_basis
 
-        data = self._as_data(data)
+        data = data if isinstance(data, Dataset) else self.data(data)
         basis = build_basis(data, self.prepare(model), **fields)
         spec = ExplainedSpec.derive(model=model, data=data.ref, basis=basis, **fields)
         self.session.choose(model=model, data=data, draft=spec)
@@ -167,6 +169,12 @@ class Studio:
         )
         return RunList(rows, self._run)
 
+    def compare(self, runs: Iterable[Run | str]) -> Comparison:
+        """Runs, or their ids, side by side: ``.table()`` and ``.plot()``."""
+        from peft_studio.core.services.comparison import Comparison
+
+        return Comparison([self._run(run) if isinstance(run, str) else run for run in runs])
+
     def chat(
         self, model: str, *, adapters: Mapping[str, Adapter | str | os.PathLike[str]] | None = None, **options: Any
     ) -> Chat:
@@ -175,11 +183,7 @@ class Studio:
         from peft_studio.core.services.prepare import require_train_extra
 
         require_train_extra()
-        paths = {
-            name: Path(adapter.path if isinstance(adapter, Adapter) else adapter)
-            for name, adapter in (adapters or {}).items()
-        }
-        return Chat.open(self.prepare(model), adapters=paths, **options)
+        return Chat.open(self.prepare(model), adapters=adapters, **options)
 
     def export(self, spec_or_run: ExplainedSpec | Run, path: str | os.PathLike[str]) -> Path:
         """Write a spec to a file that ``load`` reads. It holds no secret and no rows."""
@@ -232,11 +236,6 @@ class Studio:
         from peft_studio.connectors.local.connector import LocalCompute
 
         return LocalCompute()
-
-    def _as_data(self, data: Any) -> Dataset:
-        from peft_studio.core.data import Dataset
-
-        return data if isinstance(data, Dataset) else self.data(data)
 
     def _data_of(self, spec: ExplainedSpec) -> Dataset:
         from peft_studio.core.data import open_ref

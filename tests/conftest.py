@@ -13,6 +13,19 @@ import pytest
 from peft_studio import Studio
 from tests.tiny import write_model, write_rows
 
+LAB = "lab"
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """With two workers a file's tests stay together, and all that need JupyterLab share one."""
+    browser = "lab" in getattr(item, "fixturenames", ())
+    item.add_marker(pytest.mark.xdist_group(LAB if browser else str(item.path)))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Those that need JupyterLab start first: together they take longest."""
+    items.sort(key=lambda item: item.get_closest_marker("xdist_group").args != (LAB,))
+
 
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:

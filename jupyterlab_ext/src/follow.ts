@@ -35,6 +35,20 @@ export class Follower {
     return [...this.links.values()].flatMap((link) => link.ended.map((run) => ({ run, link })));
   }
 
+  /** The link of a notebook, as soon as it has a studio. */
+  whenLive(panel: NotebookPanel): Promise<KernelLink> {
+    const link = this.add(panel);
+    return new Promise((resolve) => {
+      const look = (): void => {
+        if (link.phase !== "live") return;
+        link.changed.disconnect(look);
+        resolve(link);
+      };
+      link.changed.connect(look);
+      look();
+    });
+  }
+
   private add(panel: NotebookPanel): KernelLink {
     const known = this.links.get(panel);
     if (known) return known;

@@ -10,7 +10,9 @@ import kit from "@kit/ui/kit.css";
 import tokens from "@kit/ui/tokens.css";
 import { addCommands } from "./commands";
 import { Follower } from "./follow";
+import { takeInsertions } from "./insert";
 import { notifyOfEnds } from "./notify";
+import { openRun, showRun } from "./runs";
 import { Sidebar } from "./sidebar";
 import { addRunningSection, addStatusItem } from "./status";
 import own from "./style.css";
@@ -47,6 +49,7 @@ function activate(
   const sidebar = new Sidebar(follower, {
     newNotebook: () => void app.commands.execute(NEW),
     showHere: () => void app.commands.execute(HERE),
+    showRun: (run, link) => void (link ? showRun(app, link, run) : openRun(app, follower, run)),
   });
   app.shell.add(sidebar, "left", { rank: 300 });
   restorer?.add(sidebar, sidebar.id);
@@ -55,6 +58,7 @@ function activate(
   });
   const redraw = bar ? addStatusItem(app, bar, follower, () => settings["statusBar"] === true) : () => undefined;
   notifyOfEnds(app, follower);
+  takeInsertions(notebooks);
   if (running) addRunningSection(app, running, follower);
   void registry?.load(ID).then((loaded) => {
     const read = (): void => {

@@ -22,6 +22,9 @@ export interface SeenRun {
   model: string;
   step: number | null;
   total_steps: number | null;
+  /** The last sign of life, in seconds since 1970, and whether that is too long ago. */
+  heard_at: number;
+  stale: boolean;
 }
 
 export class KernelLink {

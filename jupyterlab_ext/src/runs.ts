@@ -5,6 +5,7 @@ import { CommandError } from "@kit/bridge/bridge";
 import { stateWord } from "@kit/ui/state";
 import type { Follower } from "./follow";
 import type { SeenRun, KernelLink } from "./link";
+import { newStudioNotebook } from "./notebook";
 
 /** `54 %` while it trains; else null. */
 export function shareOf({ active, step, total_steps }: SeenRun): string | null {
@@ -21,6 +22,12 @@ export async function showRun(app: JupyterFrontEnd, link: KernelLink, run: SeenR
   app.shell.activateById(link.panel.id);
   app.shell.activateById("peft-studio-sidebar");
   await tried("The run could not be shown", link.command("show_run", { run_id: run.id }));
+}
+
+/** Show a run where no notebook is open: in a new one, of the same home. */
+export async function openRun(app: JupyterFrontEnd, follower: Follower, run: SeenRun): Promise<void> {
+  const panel = await newStudioNotebook(app);
+  if (panel) await showRun(app, await follower.whenLive(panel), run);
 }
 
 /** Let the user choose among the newest runs of the active notebook's home. */

@@ -2,25 +2,31 @@
 // widget manager as one more view of the model that its cell shows.
 import type { Problem } from "@kit/bridge/bridge";
 import { Button, IconButton } from "@kit/ui/button";
-import { keepKeys } from "@kit/ui/keys";
+import { focusKeeper } from "@kit/ui/focus";
+import "@kit/ui/icons-more";
 import { Notice } from "@kit/ui/notice";
 import { Skeleton } from "@kit/ui/skeleton";
 import { PathExt } from "@jupyterlab/coreutils";
 import { Panel, Widget } from "@lumino/widgets";
 import { render } from "preact";
 import type { Follower } from "./follow";
+import { HomeRuns } from "./home";
 import { studioIcon } from "./icon";
-import type { KernelLink } from "./link";
+import type { KernelLink, SeenRun } from "./link";
+import { RunList } from "./runlist";
 import { StudioView } from "./view";
 
 export interface SidebarActions {
   newNotebook: () => void;
   showHere: () => void;
+  /** In the studio of a notebook, else in a new one. */
+  showRun: (run: SeenRun, link: KernelLink | null) => void;
 }
 
 export class Sidebar extends Panel {
   private head = new Widget();
   private view: StudioView | null = null;
+  private home = new HomeRuns();
 
   constructor(
     private follower: Follower,
@@ -32,7 +38,9 @@ export class Sidebar extends Panel {
     this.title.caption = "PEFT Studio";
     this.addClass("ps-side");
     this.addWidget(this.head);
+    focusKeeper()(this.head.node);
     follower.changed.connect(() => this.update());
+    this.home.changed.connect(() => this.update());
   }
 
   protected override onAfterShow(): void {
@@ -55,20 +63,23 @@ export class Sidebar extends Panel {
       this.view = new StudioView(link.panel, modelId, () => this.update());
       this.addWidget(this.view);
     }
-    render(<Head link={link} problem={this.view?.problem ?? link?.problem ?? null} actions={this.actions} />, this.head.node);
+    this.home.watch(this.isVisible && !link);
+    render(<Head link={link} problem={this.view?.problem ?? link?.problem ?? null} runs={(link ? link.runs : this.home.runs) ?? []} actions={this.actions} />, this.head.node);
   }
 }
 
 interface HeadProps {
   link: KernelLink | null;
   problem: Problem | null;
+  /** Of the notebook those that are going; without one the newest of the home. */
+  runs: SeenRun[];
   actions: SidebarActions;
 }
 
-function Head({ link, problem, actions }: HeadProps) {
+function Head({ link, problem, runs, actions }: HeadProps) {
   return (
-    <div class="ps ps-side-head" role="region" aria-labelledby="peft-studio-sidebar-title" onFocusIn={keepKeys}>
-      <header class="ps-head">
+    <div class="ps ps-side-head" role="region" aria-labelledby="peft-studio-sidebar-title">
+      <div class="ps-head">
         <h2 id="peft-studio-sidebar-title">PEFT Studio</h2>
         {link && (
           <span class="ps-end ps-row ps-tight">
@@ -76,7 +87,7 @@ function Head({ link, problem, actions }: HeadProps) {
             <IconButton icon="plus" label="New Studio notebook" onPress={actions.newNotebook} />
           </span>
         )}
-      </header>
+      </div>
       {link && (
         <p class="ps-sub">
           <span class="ps-cut" title={link.panel.context.path}>
@@ -91,6 +102,8 @@ function Head({ link, problem, actions }: HeadProps) {
         </Notice>
       )}
       {link ? <Standing link={link} /> : <NoNotebook onNew={actions.newNotebook} />}
+      <RunList title="Active runs" runs={runs.filter((run) => run.active)} onShow={(run) => actions.showRun(run, link)} />
+      <RunList title="Recent" runs={runs.filter((run) => !run.active)} onShow={(run) => actions.showRun(run, link)} />
     </div>
   );
 }

@@ -37,6 +37,13 @@ declare module "@lumino/widgets" {
 
 declare module "@jupyterlab/services" {
   import type { ISignal } from "@lumino/signaling";
+  export namespace ServerConnection {
+    interface ISettings {
+      readonly baseUrl: string;
+    }
+    function makeSettings(): ISettings;
+    function makeRequest(url: string, init: RequestInit, settings: ISettings): Promise<Response>;
+  }
   export namespace Kernel {
     interface IComm {
       readonly commId: string;
@@ -78,6 +85,7 @@ declare module "@jupyterlab/services" {
 
 declare module "@jupyterlab/coreutils" {
   export const PathExt: { basename(path: string): string };
+  export const URLExt: { join(...parts: string[]): string };
 }
 
 declare module "@jupyterlab/rendermime" {
@@ -135,6 +143,10 @@ declare module "@jupyterlab/notebook" {
     readonly rendermime: IRenderMimeRegistry;
     readonly model: { readonly sharedModel: SharedNotebook } | null;
     activeCellIndex: number;
+    mode: "command" | "edit";
+    readonly activeCell: { readonly ready: Promise<void>; readonly editor: { focus(): void } | null } | null;
+    deselectAll(): void;
+    scrollToItem(at: number, align: "auto" | "smart" | "center"): Promise<void>;
   }
   export interface NotebookPanel extends Widget {
     readonly content: Notebook;

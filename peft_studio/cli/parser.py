@@ -114,7 +114,8 @@ def _add_doing(commands: Any) -> None:
     lab = _command(
         commands,
         "lab",
-        "Open JupyterLab on this home. What follows the command is passed on: peft-studio lab -- --port 9999",
+        "Open JupyterLab on this home, at the notebooks that come with PEFT Studio. An installed one copies them into\n"
+        "./peft-studio-notebooks, and leaves alone what is there. What follows is passed on: peft-studio lab -- --port 9999",
     )
     lab.add_argument("options", nargs="*", metavar="OPTION", help="options of JupyterLab, after --")
 

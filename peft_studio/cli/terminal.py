@@ -97,10 +97,11 @@ class Terminal:
     def aside(self, text: str) -> None:
         """Say on standard error what is not the answer, so that a script that reads the answer is not disturbed."""
         self.out.flush()
-        print(text, file=sys.stderr, flush=True)
+        print(_harmless(text), file=sys.stderr, flush=True)
 
     def paint(self, text: str, role: str) -> str:
-        """The text in a role's colour, or as it is."""
+        """The text in a role's colour, or as it is. What a terminal would obey is taken out: words come from models, data and strangers' runs."""
+        text = _harmless(text)
         return f"\x1b[{_SGR[role]}m{text}\x1b[0m" if self.color and role and text else text
 
     def _erase(self) -> None:
@@ -115,6 +116,14 @@ class Terminal:
     def _write(self, text: str) -> None:
         self.out.write(text)
         self.out.flush()
+
+
+def _harmless(text: str) -> str:
+    if text.isascii() and text.isprintable():
+        return text
+    from peft_studio.widgets._text import plain  # loads more than --help needs
+
+    return plain(text, limit=len(text) + 1)
 
 
 def fit(line: Line, width: int) -> Line:

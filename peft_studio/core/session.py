@@ -13,13 +13,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One moment of a session. ``panel`` is the step that the studio shows, ``draft`` the spec that would be launched next."""
+    """One moment of a session.
+
+    ``panel`` is the step that the studio shows, ``draft`` the spec that would be launched next, ``overlaid`` the ids of
+    runs whose losses are drawn over those of the run shown.
+    """
 
     panel: str | None = None
     model: str | None = None
     data: Dataset | None = None
     draft: ExplainedSpec | None = None
     run_id: str | None = None
+    overlaid: tuple[str, ...] = ()
 
 
 class Session:

@@ -8,6 +8,7 @@ from peft_studio.widgets._feed import ERRORS
 from peft_studio.widgets._steps import STEPS, Step, find_step, register
 
 if TYPE_CHECKING:
+    from peft_studio.widgets._content import Content
     from peft_studio.widgets._host import Host
     from peft_studio.widgets._panel import Panel
 
@@ -26,15 +27,15 @@ def open_panel(studio: Host, name: str | None = None, run_id: str | None = None)
         panel = StudioPanel(studio)
         show_in_sidebar(studio, panel)
         return panel
-    find_step(name)
-    if name == "run" and run_id is not None:
-        from peft_studio.widgets.run import RunPanel
-
-        run = studio.run(run_id)
-        return RunPanel(run, retry=lambda changes: studio.launch(run.spec, **changes))
     from peft_studio.widgets._panel import panel_class
 
-    content = find_step(name).find_class()(studio)
+    step = find_step(name)
+    if name == "run" and run_id is not None:
+        from peft_studio.widgets.run import open_run
+
+        content: Content = open_run(studio, run_id)
+    else:
+        content = step.find_class()(studio)
     return panel_class(content.module)(content)
 
 

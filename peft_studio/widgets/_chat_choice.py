@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 SLOTS = 8  # the base and seven adapters: as many as there are colours
 FIRST = 3  # adapters that stand there from the start, newest first
-_READ_S = 2.0  # how long a list of runs counts as fresh
+_READ_S = 5.0  # how long a list of runs counts as fresh; a studio that nobody uses must cost next to nothing
 _RUNS = 200
 
 

@@ -12,6 +12,7 @@ from peft_studio.core.models.catalog import find_embedded
 from peft_studio.widgets._chat_choice import Choice, Slot
 from peft_studio.widgets._chat_line import Line
 from peft_studio.widgets._chat_turns import SHOWN, Answer, Turn
+from peft_studio.widgets._code import opening
 from peft_studio.widgets._text import plain
 
 _NAME = 200  # characters
@@ -109,7 +110,7 @@ def _problem(problem: StudioError | None) -> dict[str, str] | None:
     return None if problem is None else {"message": plain(problem.message), "hint": plain(problem.hint)}
 
 
-def build_code(choice: Choice, options: dict[str, Any], turn: Turn | None) -> str:
+def build_code(home: Path, choice: Choice, options: dict[str, Any], turn: Turn | None) -> str:
     """Python that opens the same chat and asks what was asked last."""
     if choice.model is None:
         return ""
@@ -117,7 +118,8 @@ def build_code(choice: Choice, options: dict[str, Any], turn: Turn | None) -> st
     asked = turn if turn is not None and turn.model == choice.model else None
     keys = {answer.key for answer in asked.answers} if asked else {slot.key for slot in choice.slots if slot.on}
     slots = [slot for slot in choice.slots if slot.key in keys and slot.name is not None]
-    lines = ["from peft_studio import studio", "", *_open_lines(choice.model, slots)]
+    first, *lines = _open_lines(choice.model, slots)
+    lines = [opening(home) + first, *lines]
     if asked:
         given = ", ".join(f"{name}={value!r}" for name, value in asked.options.items() if value is not None)
         same = all(answer.sent == asked.prompt for answer in asked.answers)

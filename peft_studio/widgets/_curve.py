@@ -13,14 +13,21 @@ from __future__ import annotations
 import math
 import sys
 from array import array
-from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields, replace
+from itertools import chain
+from operator import attrgetter
+from typing import TYPE_CHECKING
 
 from peft_studio.core.runs.metrics import Row
+
+if TYPE_CHECKING:
+    from peft_studio.core.runs.columns import Columns
 
 MAX_BUCKETS = 1000  # drawn as a lowest and a highest point each: at most 2,000 points
 
 COLUMNS = ("step", "time_s", "tokens", "low", "high", "mean", "count", "learning_rate", "grad_norm")
+_columns_of = attrgetter(*COLUMNS)
 
 
 @dataclass(slots=True)
@@ -81,6 +88,32 @@ class Curve:
                 self.first_at = row.at if math.isnan(self.first_at) else self.first_at
                 self._add(_bucket_of(row, time_s=row.values.get("time_s", row.at - self.first_at)))
 
+    def add_columns(self, columns: Columns) -> None:
+        """Take in many rows at once. The buckets are those that ``add`` would make."""
+        from peft_studio.widgets._buckets import build_buckets, rises
+
+        if "loss" not in columns.names:
+            return None
+        if not rises(columns, after=self.last_step if self.buckets else -1):  # rows of one step share a bucket
+            return self.add(columns.rows())
+        while len(self.buckets) + (len(columns) - self._room()) / self._rows_a_bucket > MAX_BUCKETS:
+            self._join_pairs()
+        if not self.buckets:
+            self.first_at = float(columns.column("at")[0])
+        room = self._room()
+        self.add(columns.rows(0, room))
+        rest = columns.after(room)
+        if len(rest):
+            self.buckets += build_buckets(rest, self._rows_a_bucket, first_at=self.first_at)
+            self.last_step = int(self.buckets[-1].step)
+        if math.isnan(self.first_loss):
+            self.first_loss = next((float(one) for one in columns.column("loss") if math.isfinite(one)), math.nan)
+        return None
+
+    def _room(self) -> int:
+        """How many rows the last bucket still takes."""
+        return max(0, self._rows_a_bucket - int(self.buckets[-1].count)) if self.buckets else 0
+
     def _add(self, new: Bucket) -> None:
         if math.isnan(self.first_loss):
             self.first_loss = new.mean
@@ -115,10 +148,23 @@ class Curve:
     def encode(self, start: int = 0) -> bytes:
         """The buckets from ``start`` on, as a chunk (see the module's docstring)."""
         chosen = self.buckets[start:]
-        block = array("d", (getattr(bucket, name) for name in COLUMNS for bucket in chosen))
+        block = array("d", chain.from_iterable(zip(*map(_columns_of, chosen), strict=True)))
         if sys.byteorder == "big":
             block.byteswap()
         return block.tobytes()
+
+
+def coarser(buckets: Sequence[Bucket], most: int) -> list[Bucket]:
+    """The same curve in at most ``most`` buckets, neighbours joined; what was given stays as it is."""
+    size = math.ceil(len(buckets) / most) or 1
+    joined = []
+    for start in range(0, len(buckets), size):
+        first, *others = buckets[start : start + size]
+        whole = replace(first)
+        for other in others:
+            whole.join(other)
+        joined.append(whole)
+    return joined
 
 
 def _bucket_of(row: Row, *, time_s: float) -> Bucket:

@@ -32,7 +32,7 @@ def list_folder(folder: str | None) -> dict[str, Any]:
     path = (Path(folder).expanduser() if folder else Path.cwd()).resolve()
     try:
         entries = [entry for entry in os.scandir(path) if not entry.name.startswith(".")]
-        listed = [_entry(entry) for entry in entries if entry.is_dir() or Path(entry.name).suffix.lower() in ENDINGS]
+        listed = [one for entry in entries if (one := _entry(entry))]
     except OSError as exc:
         raise DataError(f"{path} cannot be listed: {exc.strerror or exc}.", hint="Type another path.") from exc
     listed.sort(key=lambda one: (one["bytes"] is not None, one["name"].lower()))
@@ -43,9 +43,15 @@ def list_folder(folder: str | None) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _entry(entry: os.DirEntry[str]) -> dict[str, Any]:
-    """A name that a page cannot show as it is has no path: it cannot be chosen by clicking."""
-    size = None if entry.is_dir() else entry.stat().st_size
+def _entry(entry: os.DirEntry[str]) -> dict[str, Any] | None:
+    """None for what is no folder and no data file, such as a link to nothing.
+
+    A name that a page cannot show as it is has no path: it cannot be chosen by clicking.
+    """
+    folder = os.path.isdir(entry.path)
+    if not folder and not (Path(entry.name).suffix.lower() in ENDINGS and os.path.isfile(entry.path)):
+        return None
+    size = None if folder else entry.stat().st_size
     name = plain(entry.name, limit=300)
     return {"name": name, "path": entry.path if name == entry.name else None, "bytes": size}
 

@@ -1,9 +1,11 @@
 """Keeps one page up to date with one content: updates out, commands in. The protocol that ``frontend/bridge`` speaks.
 
-    update    n, full, sections, streams     what has changed since the last one; ``full`` holds everything
-    reply     id, ok, value | problem        the answer to a command
+    update    n, at, full, sections, streams     what has changed since the last one; ``full`` holds everything
+    taken     id                                 a command is worked on
+    late      id                                 it waited for a cell: the browser sends it again unless it was taken back
+    reply     id, ok, value | problem            the answer to a command
 
-and from the browser ``command`` with id, name and args. Jupyter drops messages silently when too many come at once,
+and from the browser ``command`` with id, name, args and ``at``, when it was sent in the time of our updates. Jupyter drops messages silently when too many come at once,
 and a page that is loaded again has heard none: updates are numbered, at most 20 a second, and a browser that misses
 one asks for a full one (``pull``).
 """
@@ -23,6 +25,7 @@ from peft_studio.widgets._refresh import REFRESHER
 from peft_studio.widgets._text import plain
 
 KEYFRAME_S = 10.0  # a page that was loaded again while a cell runs cannot ask; it is right again after this long
+LATE_S = 1.0  # what has waited for longer may have been taken back: panels offer that after 1.5 s
 ERRORS: deque[Exception] = deque(maxlen=100)  # what went wrong on threads of ours, newest last: ``studio.errors``
 
 _log = logging.getLogger("peft_studio")
@@ -77,7 +80,14 @@ class Feed:
             sections = {**sections, "problem": problem}  # a full update replaces all that the page has
         self._number += 1
         self._full_at = time.monotonic() if full else self._full_at
-        message = {"kind": "update", "n": self._number, "full": full, "sections": sections, "streams": streams}
+        message = {
+            "kind": "update",
+            "n": self._number,
+            "at": time.time(),
+            "full": full,
+            "sections": sections,
+            "streams": streams,
+        }
         self._send(message, blocks)
         self._sent.update(sections)
 
@@ -87,7 +97,12 @@ class Feed:
             threading.Thread(target=self._obey, args=(message,), name="peft-studio-command", daemon=True).start()
 
     def _obey(self, message: dict[str, Any]) -> None:
-        name, args = str(message.get("name")), message.get("args")
+        name, args, at = str(message.get("name")), message.get("args"), message.get("at")
+        if isinstance(at, int | float):
+            late = time.time() - at > LATE_S
+            self._send({"kind": "late" if late else "taken", "id": message.get("id")}, [])
+            if late:
+                return
         value, problem = self.guard(lambda: self._call(name, args if isinstance(args, dict) else {}))
         self._send(
             {"kind": "reply", "id": message.get("id"), "ok": problem is None, "value": value, "problem": problem}, []
@@ -105,6 +120,11 @@ class Feed:
         value = method(**args)
         self.refresh()  # what the click has changed is on the page before its answer
         return value
+
+    def read(self, section: str) -> Any:
+        """One section as it is now; None where there is none, or it cannot be read."""
+        with self._updates:
+            return (self.guard(self.content.sections)[0] or {}).get(section)
 
     def snapshot(self) -> str:
         """The picture for a saved notebook; nothing where it cannot be drawn. Not while an update reads the same content."""

@@ -8,14 +8,14 @@ from __future__ import annotations
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
 from peft_studio.core.runs.metrics import MetricsReader
 from peft_studio.widgets._curve import Bucket, Curve
-from peft_studio.widgets._pace import Pace
+from peft_studio.widgets._pace import PACE_ROWS, Pace
 from peft_studio.widgets._snapshot import smoothed
 
 _CURVES, _SPARKS = 64, 2000  # how many are kept
@@ -30,30 +30,49 @@ class Loss:
     """One run's curve, followed from where it was left."""
 
     path: Path
-    reader: MetricsReader
     curve: Curve = field(default_factory=Curve)
     pace: Pace = field(default_factory=Pace)
+    _reader: MetricsReader = field(init=False)
 
-    def read(self) -> None:
-        """Take in new rows. After a resume, read again: joined rows cannot be taken apart."""
-        rows = self.reader.read()
-        if self.reader.rewound_to is not None and self.curve.last_step > self.reader.rewound_to:
-            self.reader, self.curve, self.pace = MetricsReader(self.path), Curve(), Pace()
-            rows = self.reader.read()
+    def __post_init__(self) -> None:
+        self._reader = MetricsReader(self.path)
+
+    def read(self) -> bool:
+        """Take in new rows; True where there were any."""
+        columns = self._reader.read_columns() if self._reader.far_behind else []
+        if self._went_back():
+            return self.read()
+        for stretch in columns:
+            self.curve.add_columns(stretch)
+            self.pace.add(stretch.rows(-PACE_ROWS))
+        rows = self._reader.read()
+        if self._went_back():
+            return self.read()
         self.curve.add(rows)
         self.pace.add(rows)
+        return bool(columns or rows)
+
+    def _went_back(self) -> bool:
+        """Whether a resume has gone back over rows that are in the curve. Then all is to be read again, which leaves them out."""
+        back = self._reader.rewound_to
+        if back is None or self.curve.last_step <= back:
+            return False
+        self._reader = MetricsReader(self.path)
+        self.curve.clear()
+        self.pace.clear()
+        return True
 
     def buckets(self) -> list[Bucket]:
         """Those that have a loss."""
         return [bucket for bucket in self.curve.buckets if not math.isnan(bucket.mean)]
 
-    def points(self, most: int) -> list[tuple[float, float]]:
-        """Step and smoothed loss at no more than ``most`` places, the first and the last among them."""
+    def points(self, most: int) -> list[tuple[Bucket, float]]:
+        """Buckets with their smoothed loss, no more than ``most``, the first and the last among them."""
         buckets = self.buckets()
         values = smoothed(buckets, _SMOOTH if len(buckets) > 100 else 0.6)
         every = max(1.0, (len(buckets) - 1) / (most - 1))
         places = sorted({min(len(buckets) - 1, round(at * every)) for at in range(min(most, len(buckets)))})
-        return [(buckets[at].step, values[at]) for at in places]
+        return [(buckets[at], values[at]) for at in places]
 
 
 class Losses:
@@ -84,11 +103,19 @@ class Losses:
     def find(self, run_id: str, path: Path) -> Loss:
         """The curve of a run as it stands now."""
         size = _size(path)
-        read, loss = self._curves.get(run_id) or (-1, Loss(path, MetricsReader(path)))
+        read, loss = self._curves.get(run_id) or (-1, Loss(path))
         if read != size:
             loss.read()
         _keep(self._curves, run_id, (size, loss), _CURVES)
         return loss
+
+
+def columns_of(buckets: Sequence[Bucket], **more: Sequence[float]) -> dict[str, list[float]]:
+    """Where buckets stand by step, time and tokens, and ``more`` beside, as short numbers. Tokens that were not logged are left out."""
+    places = {name: [getattr(bucket, name) for bucket in buckets] for name in ("step", "time_s", "tokens")}
+    if any(map(math.isnan, places["tokens"])):
+        del places["tokens"]
+    return {name: [float(f"{value:.7g}") for value in values] for name, values in {**places, **more}.items()}
 
 
 def _spark(loss: Loss) -> list[int]:

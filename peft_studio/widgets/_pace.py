@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from peft_studio.core.runs.metrics import Row
 
-_ROWS = 256  # enough to see how much the pace varies; old enough rows say nothing of now
+PACE_ROWS = 256  # enough to see how much the pace varies; old enough rows say nothing of now
 _MIN_ROWS = 4
 
 
@@ -28,7 +28,7 @@ class Pace:
     """The last rows of one job. A resume starts a new one: the time between two jobs is nobody's pace."""
 
     def __init__(self) -> None:
-        self._rows: deque[tuple[float, int, float | None]] = deque(maxlen=_ROWS)
+        self._rows: deque[tuple[float, int, float | None]] = deque(maxlen=PACE_ROWS)
 
     def add(self, rows: Iterable[Row]) -> None:
         """Take in new training rows; a step that goes back starts afresh."""

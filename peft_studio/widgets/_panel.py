@@ -5,6 +5,7 @@ A message about a panel inside the shell carries its name as ``panel``; the shel
 
 from __future__ import annotations
 
+import threading
 import uuid
 from collections.abc import Callable, Mapping
 from functools import cache
@@ -46,6 +47,7 @@ class Panel(anywidget.AnyWidget):
         self.content = content
         self._inner = inner or {}
         self._feeds: dict[str, Feed] = {}
+        self._opening = threading.Lock()
         self._display_id = uuid.uuid4().hex
         self._displayed = False
         self.on_msg(self._receive)
@@ -55,12 +57,18 @@ class Panel(anywidget.AnyWidget):
     def __repr__(self) -> str:
         return repr(self.content)
 
+    @property
+    def code(self) -> str:
+        """The Python that does what this panel does now: what *Show code* shows."""
+        return str(self._feeds[""].read("code") or "")
+
     def _receive(self, _widget: Any, message: Any, _buffers: Any) -> None:
         if not isinstance(message, dict):
             return
         name = message.get("panel") or ""
-        if name not in self._feeds and name in self._inner:
-            self._feeds[name] = Feed(self._inner[name](), self._sender(name))
+        with self._opening:  # messages may come on two threads at once, and a panel has one feed
+            if name not in self._feeds and name in self._inner:
+                self._feeds[name] = Feed(self._inner[name](), self._sender(name))
         if name in self._feeds:
             self._feeds[name].receive(message)
 

@@ -16,7 +16,7 @@ from peft_studio.core.runs.state import LIVE, STATES
 from peft_studio.core.runs.store import RunStore
 from peft_studio.core.services.runs import parse_since
 from peft_studio.widgets._losses import Losses
-from peft_studio.widgets._runs_view import Compared, comparison_view, list_code, row_view
+from peft_studio.widgets._runs_view import Compared, compare_code, comparison_view, list_code, row_view
 
 _AGAIN_S = 30.0  # an age such as "7d" moves on although nothing changes
 _SPARKS_S = 0.15  # for reading curves in one look; the others come with the next
@@ -65,7 +65,7 @@ class RunsSource:
 
     def look(self) -> None:
         """Read what was asked for. One thread at a time."""
-        with self._reading:
+        with self._reading, self.store.index.held():
             asked, mark = self.asked, self._mark()
             self.store.catch_up()
             query = replace(asked.query, since_at=parse_since(asked.since or None))
@@ -87,7 +87,7 @@ class RunsSource:
                 "providers": index.providers(),
                 "states": list(STATES),
                 "comparison": self._compare(asked.compared),
-                "code": list_code(query, asked.since, total),
+                "code": list_code(self.store.home, query, asked.since, total) + compare_code(asked.compared),
             }  # fmt: skip
             self._looked_at, self._seen = time.monotonic(), mark
 

@@ -13,7 +13,9 @@ from peft_studio.core.runs.folder import RunFolder
 from peft_studio.core.runs.index import RunQuery, RunRow
 from peft_studio.core.runs.state import LIVE, STALE_S
 from peft_studio.core.spec import RunSpec
-from peft_studio.widgets._losses import Loss
+from peft_studio.widgets._code import opening
+from peft_studio.widgets._losses import Loss, columns_of
+from peft_studio.widgets._run_line import heard_at
 from peft_studio.widgets._text import plain
 
 _NAME = 200  # characters
@@ -33,9 +35,9 @@ class Compared:
 
 def row_view(row: RunRow, folder: RunFolder, loss: Loss | None, *, now: float) -> dict[str, Any]:
     """One line of the table. ``loss`` is there for runs that may still go on."""
-    heard_at = max(_mtime(folder.heartbeat), row.last_at)
+    heard = heard_at(row, folder)
     live = row.state in LIVE
-    silent = (live and now - heard_at > STALE_S) or row.state == "lost"
+    silent = (live and now - heard > STALE_S) or row.state == "lost"
     step = max(row.step or 0, loss.curve.last_step if loss else 0) if row.step is not None or loss else None
     left = loss.pace.left(row.total_steps - (step or 0)) if loss and row.total_steps and not silent else None
     spent = row.time_s
@@ -47,7 +49,7 @@ def row_view(row: RunRow, folder: RunFolder, loss: Loss | None, *, now: float) -
         "state": row.state,
         "reason": plain(row.reason, limit=_NAME),
         "live": live,
-        "silent_since": heard_at if silent else None,
+        "silent_since": heard if silent else None,
         "share": step / row.total_steps if live and step and row.total_steps else None,
         "left_s": left.value_s if left else None,
         "model": model_name(row.model),
@@ -108,15 +110,23 @@ def tokens_per_s(loss: Loss) -> float | None:
     return (last.tokens - first.tokens) / (last.time_s - first.time_s) if last.time_s > first.time_s else None
 
 
-def list_code(query: RunQuery, since: str, total: int) -> str:
+def list_code(home: Path, query: RunQuery, since: str, total: int) -> str:
     """The Python that lists the same runs in the same order."""
     given = {"status": query.status, "provider": query.provider, "since": since or None, "text": query.text or None}
     filters = [f"{name}={value!r}" for name, value in given.items() if value is not None]
     filters += [f"limit={total}"] if total > 50 else []
-    code = f"from peft_studio import studio\n\nruns = studio.runs({', '.join(filters)})\nruns.to_pandas()"
+    code = f"{opening(home)}runs = studio.runs({', '.join(filters)})\nruns.to_pandas()"
     if (query.order_by, query.descending) != ("created_at", True):
         code += f".sort_values({query.order_by!r}, ascending={not query.descending})"
     return code
+
+
+def compare_code(run_ids: Sequence[str]) -> str:
+    """The Python that puts the losses of compared runs side by side, a column a run."""
+    if len(run_ids) < 2:
+        return ""
+    losses = "studio.run(run_id).metrics().set_index('step').loss"
+    return f"\n\nimport pandas\n\npandas.DataFrame({{run_id: {losses} for run_id in {tuple(run_ids)!r}}})"
 
 
 def runs_snapshot(rows: Sequence[dict[str, Any]], total: int, every: int) -> str:
@@ -130,7 +140,7 @@ def runs_snapshot(rows: Sequence[dict[str, Any]], total: int, every: int) -> str
     cell = 'style="text-align:left;padding:2px 16px 2px 0"'
     head = "".join(f"<th {cell}>{one}</th>" for one in heads)
     body = "".join(f"<tr>{''.join(f'<td {cell}>{escape(one)}</td>' for one in line)}</tr>" for line in lines)
-    count = f"{total:,} runs" if total == every else f"{total:,} of {every:,} runs match"
+    count = f"{total:,} run{'s' * (total != 1)}" if total == every else f"{total:,} of {every:,} runs match"
     return (
         '<div style="font:13px/20px var(--jp-ui-font-family,system-ui,sans-serif);max-width:640px">'
         f'<div style="font-weight:600">Runs</div><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
@@ -153,8 +163,9 @@ def _setting(name: str, value: Any) -> str:
     return plain(value if isinstance(value, str) else repr(value), limit=_NAME)
 
 
-def _points(loss: Loss) -> list[list[float]]:
-    return [[step, float(f"{value:.5g}")] for step, value in loss.points(_POINTS) if math.isfinite(value)]
+def _points(loss: Loss) -> dict[str, list[float]]:
+    points = [(bucket, value) for bucket, value in loss.points(_POINTS) if math.isfinite(value)]
+    return columns_of([bucket for bucket, _ in points], loss=[value for _, value in points])
 
 
 def _last(loss: Loss) -> float | None:
@@ -164,10 +175,3 @@ def _last(loss: Loss) -> float | None:
 
 def _number(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
-
-
-def _mtime(path: Path) -> float:
-    try:
-        return path.stat().st_mtime
-    except FileNotFoundError:
-        return 0.0

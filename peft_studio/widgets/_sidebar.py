@@ -14,22 +14,21 @@ from typing import TYPE_CHECKING, Any
 
 import comm
 
-from peft_studio.core.runs.state import LIVE
+from peft_studio.core.runs.folder import RunFolder
 from peft_studio.widgets._content import Content, command
 from peft_studio.widgets._feed import Feed
 from peft_studio.widgets._host import Host
 from peft_studio.widgets._panel import take_clicks_during_cells
-from peft_studio.widgets._text import plain
+from peft_studio.widgets._run_line import run_line
 
 if TYPE_CHECKING:
-    from peft_studio.core.runs.index import RunRow
     from peft_studio.widgets._panel import Panel
 
 TARGET = "peft_studio"  # the comm target that the extension listens on
 LISTED = 50  # newest runs that "Show run…" offers
 ENDED = 5  # newest ends that are told, for notifications
 LOOK_S = 2.0  # between looks at the home's runs, at least
-SHARE = 1 / 200  # of one core, at most, for looking: a home of 100,000 runs takes long to list
+SHARE, QUIET_SHARE = 1 / 200, 1 / 1000  # of one core, at most, for looking, while runs are going and while none is
 
 
 class SidebarContent(Content):
@@ -61,13 +60,14 @@ class SidebarContent(Content):
                 self._runs = [run for run in lines if run["active"]]
         finally:
             spent_s = time.thread_time() - spent_before_s
-            self._look_at = began_at + max(LOOK_S, spent_s / SHARE)
+            self._look_at = began_at + max(LOOK_S, spent_s / (SHARE if self._runs else QUIET_SHARE))
             self._looking.release()
 
     @command
     def list_runs(self) -> list[dict[str, Any]]:
         """The newest runs, whatever their state."""
-        return [_line(row) for row in self._studio.runs(limit=LISTED).rows]
+        runs = self._studio.home / "runs"
+        return [run_line(row, RunFolder(runs / row.id)) for row in self._studio.runs(limit=LISTED).rows]
 
     @command
     def show_run(self, run_id: str) -> None:
@@ -78,18 +78,6 @@ class SidebarContent(Content):
     def stop_run(self, run_id: str, save: bool) -> None:
         """Stop a run. The extension has asked before."""
         self._studio.run(run_id).stop(save=save)
-
-
-def _line(row: RunRow) -> dict[str, Any]:
-    return {
-        "id": row.id,
-        "name": plain(row.name, limit=200) or row.id,
-        "state": row.state,
-        "active": row.state in LIVE,
-        "model": plain(row.model, limit=200),
-        "step": row.step,
-        "total_steps": row.total_steps,
-    }
 
 
 class Sidebar:

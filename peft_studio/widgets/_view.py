@@ -18,10 +18,11 @@ from peft_studio.core.runs.state import PhaseTime, RunState, Standing
 from peft_studio.core.spec import RunSpec
 from peft_studio.widgets._curve import Curve
 from peft_studio.widgets._pace import Pace
-from peft_studio.widgets._text import plain, tail
+from peft_studio.widgets._text import plain
+from peft_studio.widgets._ways import build_failure_view, build_warning
 
 LOG_LINES = 200
-_NAME, _ANSWER, _TRACE = 300, 4000, 12_000  # characters
+_NAME, _ANSWER = 300, 4000  # characters
 _NEWEST = 20  # samples, warnings, files: what a person looks at; the rest is in the run's folder
 
 Section = dict[str, Any]
@@ -53,7 +54,7 @@ class Seen:
 
 
 def build_sections(seen: Seen) -> dict[str, Any]:
-    """All sections of the Run panel but the log and the curve, which are streams."""
+    """What the folder says of a run, but for the log and the curve, which are streams."""
     state = seen.state
     return {
         "head": _head(seen),
@@ -62,11 +63,10 @@ def build_sections(seen: Seen) -> dict[str, Any]:
         "progress": _progress(seen),
         "numbers": _numbers(seen),
         "evaluations": [[e.step, _number(e.loss)] for e in state.evaluations],
-        "warnings": [_warning(w) for w in state.warnings[-_NEWEST:]],
+        "warnings": [build_warning(seen.folder, w) for w in state.warnings[-_NEWEST:]],
         "samples": [_sample(s) for s in state.samples[-_NEWEST:]],
         "files": _files(seen),
-        "failure": _failure(seen.folder.id, state.failure) if state.failure else None,
-        "code": show_code(seen.folder.id),
+        "failure": build_failure_view(seen.folder, state.failure) if state.failure else None,
     }
 
 
@@ -182,17 +182,6 @@ def _number(value: float) -> float | None:
     return value if value - value == 0 else None
 
 
-def _warning(event: ev.Warned) -> Section:
-    return {
-        "seq": event.seq,
-        "code": event.code,
-        "step": event.step,
-        "message": plain(event.message),
-        "hint": plain(event.hint),
-        "changes": _changes(event.changes),
-    }
-
-
 def _sample(event: ev.Sampled) -> Section:
     return {"step": event.step, "prompt": plain(event.prompt, limit=_ANSWER), "text": plain(event.text, limit=_ANSWER)}
 
@@ -212,38 +201,3 @@ def _files(seen: Seen) -> list[Section]:
         }
         for one in reversed(saved)
     ]
-
-
-def _failure(run_id: str, failure: ev.Failure) -> Section:
-    return {
-        "code": failure.code,
-        "message": plain(failure.message),
-        "hint": plain(failure.hint),
-        "step": failure.step,
-        "trace": tail(failure.trace, limit=_TRACE),
-        "suggestions": [
-            {
-                "title": plain(s.title),
-                "why": plain(s.why),
-                "changes": _changes(s.changes),
-                "code": retry_code(run_id, s.changes),
-            }
-            for s in failure.suggestions
-        ],
-    }
-
-
-def _changes(changes: dict[str, Any]) -> list[list[str]]:
-    """Fields of the spec and their new values, as Python would write them."""
-    return [[plain(name, limit=_NAME), plain(repr(value), limit=_NAME)] for name, value in changes.items()]
-
-
-def show_code(run_id: str) -> str:
-    """The Python that shows the same panel."""
-    return f"from peft_studio import studio\n\nstudio.run({run_id!r}).show()"
-
-
-def retry_code(run_id: str, changes: dict[str, Any]) -> str:
-    """The Python that starts the run again with these fields changed."""
-    fields = ", ".join(f"{name}={value!r}" for name, value in changes.items())
-    return f"studio.launch(studio.run({run_id!r}).spec.replace({fields}))"

@@ -68,7 +68,9 @@ class ChatContent(Content):
                 "busy": None if self._busy is None else "stopping" if self._line.stopping.is_set() else "answering",
                 "settings": dict(self._settings),
                 "draft": self._draft,
-                "code": build_code(self._choice, self._settings, self._turns[-1] if self._turns else None),
+                "code": build_code(
+                    self._studio.home, self._choice, self._settings, self._turns[-1] if self._turns else None
+                ),
             }
 
     def streams(self, *, full: bool) -> tuple[dict[str, Any], list[bytes]]:

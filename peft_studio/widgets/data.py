@@ -106,7 +106,7 @@ class DataContent(DataOpening):
                 self._rows.answer if self._rows.answer and self._rows.answer.question[0].data is data else None
             ),
             "columns": view.columns_section(looked.value.columns) if looked and looked.value else [],
-            "code": data_code(data, model=job.model, max_length=job.max_length),
+            "code": data_code(self._studio.home, data, model=job.model, max_length=job.max_length),
         }
 
     def _model_section(self, job: Job, done: Answer[Checked] | None) -> dict[str, Any]:

@@ -6,14 +6,16 @@ import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from html import escape
+from pathlib import Path
 from typing import Any
 
 from peft_studio.core.errors import StudioError, nearest
 from peft_studio.core.runs.folder import RunFolder
-from peft_studio.core.runs.index import RunQuery, RunRow
+from peft_studio.core.runs.index import RunRow
 from peft_studio.core.runs.lines import LEVELS
 from peft_studio.core.runs.store import RunStore
 from peft_studio.core.system import is_locked
+from peft_studio.widgets._code import opening
 from peft_studio.widgets._content import Content, command
 from peft_studio.widgets._host import Host
 from peft_studio.widgets._log_source import LogSource
@@ -23,7 +25,7 @@ ALL = "all"  # instead of a run's id
 _RUNS = 20  # the newest ones: those that are offered, and those that "all" means
 _LIVE_S, _QUIET_S = 0.1, 1.0
 _PATIENCE_S = 1.0  # so that the first update has the lines; very long logs may take longer
-_LIST_S = 2.0  # how soon a run that was just started joins the list
+_LIST_S = 5.0  # how soon a run that somebody else has started joins the list
 
 
 class LogsContent(Content):
@@ -70,7 +72,7 @@ class LogsContent(Content):
                 "counts": {**self._source.counts(), "read": self._source.count},
                 "hidden": self._source.hidden(self._level, self._text),
                 "levels": list(LEVELS),
-                "code": logs_code(self._wanted, self._followed, self._level, self._text),
+                "code": logs_code(self._studio.home, self._wanted, self._followed, self._level, self._text),
             }
 
     def streams(self, *, full: bool) -> tuple[dict[str, Any], list[bytes]]:
@@ -112,9 +114,9 @@ class LogsContent(Content):
     def _read(self) -> None:
         """Take in what is new. One thread at a time."""
         with self._reading:
-            if time.monotonic() - self._listed_at >= _LIST_S:
-                self._store.catch_up()
-                self._rows = self._store.index.page(RunQuery(), 0, _RUNS)
+            unknown = self._studio.session.now.run_id not in {None, *(row.id for row in self._rows)}
+            if unknown or time.monotonic() - self._listed_at >= _LIST_S:
+                self._rows = self._store.list_rows(limit=_RUNS)
                 self._listed_at = time.monotonic()
             followed = self._wished()
             if self._must_start_over(followed):
@@ -141,10 +143,10 @@ class LogsContent(Content):
         return RunFolder(self._store.runs / run_id)
 
 
-def logs_code(wanted: str, followed: tuple[str, ...], level: str, text: str) -> str:
+def logs_code(home: Path, wanted: str, followed: tuple[str, ...], level: str, text: str) -> str:
     """The Python that gives the same lines."""
     filters = f"level={level!r}" + (f", contains={text!r}" if text else "")
-    head = "from peft_studio import studio\n\n"
+    head = opening(home)
     if wanted == ALL:
         return f"{head}[line for run in studio.runs(limit={_RUNS}) for line in run.logs({filters})]"
     return f"{head}studio.run({followed[0]!r}).logs({filters})" if followed else ""

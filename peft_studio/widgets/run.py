@@ -6,72 +6,55 @@ A reader of the run's folder.
 from __future__ import annotations
 
 import time
-from collections import deque
-from collections.abc import Callable
-from typing import Any, Protocol
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from peft_studio.core.errors import RunStateError
-from peft_studio.core.runs.events import Logged
-from peft_studio.core.runs.folder import RunFolder
-from peft_studio.core.runs.log import EventLogReader
-from peft_studio.core.runs.metrics import MetricsReader, Row
-from peft_studio.core.runs.state import LIVE, RunState, Standing
-from peft_studio.core.spec import RunSpec
+from peft_studio.widgets._code import show_code
 from peft_studio.widgets._content import Content, command
 from peft_studio.widgets._curve import COLUMNS, Curve
 from peft_studio.widgets._host import Host
-from peft_studio.widgets._pace import Pace
+from peft_studio.widgets._overlay import Overlay
 from peft_studio.widgets._panel import Panel
+from peft_studio.widgets._run_source import RunSource, ShownRun
 from peft_studio.widgets._snapshot import run_snapshot
-from peft_studio.widgets._view import LOG_LINES, Seen, SystemUse, build_sections, log_line, show_code
 
 _LIVE_S = 0.1  # at most 20 messages a second a panel reach Jupyter; 10 look as smooth
+_NEWEST_S = 5.0  # how soon a run that somebody else has started is shown, where none is chosen
 _QUIET_S = 1.0  # an ended run can only be resumed; a second is soon enough to notice
 
-
-class ShownRun(Protocol):
-    """What the panel asks of a run."""
-
-    @property
-    def id(self) -> str: ...
-
-    @property
-    def spec(self) -> RunSpec: ...
-
-    @property
-    def folder(self) -> RunFolder: ...
-
-    def read(self) -> tuple[RunState, Standing]:
-        """The state as the events say it, and how the run stands now."""
-
-    def stop(self, *, save: bool = True) -> Any:
-        """Ask the run to stop."""
-
-    def resume(self) -> Any:
-        """Go on from the newest whole checkpoint."""
+Retry = Callable[[dict[str, Any]], ShownRun]
 
 
 class RunPanel(Panel):
-    """``run.show()``."""
+    """One run by itself."""
 
-    def __init__(self, run: ShownRun, *, retry: Callable[[dict[str, Any]], ShownRun] | None = None) -> None:
-        super().__init__(RunContent(run, retry=retry))
+    def __init__(self, run: ShownRun, *, retry: Retry | None = None, overlay: Overlay | None = None) -> None:
+        super().__init__(RunContent(run, retry=retry, overlay=overlay))
+
+
+def open_run(studio: Host, run_id: str) -> RunContent:
+    """A run of this studio, with all that can be done with it."""
+    run = studio.run(run_id)
+    return RunContent(run, retry=lambda changes: studio.launch(run.spec, **changes), overlay=Overlay(studio, run.id))
 
 
 class RunContent(Content):
     """One run.
 
-    ``retry`` starts the run's spec again with fields changed; with it, the ways out of a failure are buttons.
+    ``retry`` starts the run's spec again with fields changed; with it, what warnings and a failure suggest are
+    buttons. With ``overlay`` the losses of other runs can be laid over this one's.
     """
 
     module = "run"
 
-    def __init__(self, run: ShownRun, *, retry: Callable[[dict[str, Any]], ShownRun] | None = None) -> None:
-        self._run, self._retry = run, retry
-        self._source = _Source(run)
+    def __init__(self, run: ShownRun, *, retry: Retry | None = None, overlay: Overlay | None = None) -> None:
+        self._run, self._retry, self._overlay = run, retry, overlay
+        self._source = RunSource(run)
         self._log_sent = 0  # number of the last line that was sent
         self._curve_sent: tuple[int, int, float] = (-1, 0, 0.0)  # see _curve_mark
         self._was_live = not self._source.state.is_terminal
+        self._deleted = False
 
     def __repr__(self) -> str:
         # No id where there is a name: the output of a cell should read the same when the cell is run again.
@@ -80,11 +63,21 @@ class RunContent(Content):
     def sections(self) -> dict[str, Any]:
         """The run as it stands now."""
         source = self._source
+        deleted = not self._run.folder.path.is_dir()
+        self.renewed, self._deleted = self.renewed or deleted is not self._deleted, deleted
+        if deleted:
+            return {"empty": {"text": "This run has been deleted. The step Runs has the others."}}
         source.read()
-        self.interval_s = _LIVE_S if source.live else _QUIET_S
+        overlay = self._overlay.section() if self._overlay else None
+        self.interval_s = _LIVE_S if source.live or (overlay and overlay["reading"]) else _QUIET_S
         just_ended, self._was_live = self._was_live and source.state.is_terminal, not source.state.is_terminal
         self.picture_due = self.picture_due or just_ended
-        return {**source.sections, "can_retry": self._retry is not None}
+        return {
+            **source.sections,
+            "can_retry": self._retry is not None,
+            "overlay": overlay,
+            "code": show_code(self._run.folder, self._overlay.chosen if self._overlay else ()),
+        }
 
     def streams(self, *, full: bool) -> tuple[dict[str, Any], list[bytes]]:
         """New lines of the log, and the curve's new buckets."""
@@ -119,16 +112,35 @@ class RunContent(Content):
         self._run.resume()
 
     @command
-    def retry(self, suggestion: int) -> dict[str, str]:
-        """Start a new run with the changes of one of the failure's suggestions.
+    def retry(self, suggestion: int | None = None, warning: int | None = None) -> dict[str, str]:
+        """Start a new run with the changes of one of the failure's suggestions, or of the warning of this number.
 
         Returns its id and the Python that shows it.
         """
-        failure = self._source.state.failure
-        if self._retry is None or failure is None or not 0 <= suggestion < len(failure.suggestions):
-            raise RunStateError("This run has no such way out.", hint="Copy the Python beside it and run it in a cell.")
-        again = self._retry(failure.suggestions[suggestion].changes)
-        return {"id": again.id, "code": show_code(again.id)}
+        changes = self._changes(suggestion, warning)
+        if self._retry is None or not changes:
+            raise RunStateError("This run has no such way on.", hint="Copy the Python beside it and run it in a cell.")
+        again = self._retry(changes)
+        return {"id": again.id, "code": show_code(again.folder)}
+
+    def _changes(self, suggestion: int | None, warning: int | None) -> dict[str, Any]:
+        """What was suggested, as the run's own log has it."""
+        state = self._source.state
+        if warning is not None:
+            return next((one.changes for one in state.warnings if one.seq == warning), {})
+        ways = state.failure.suggestions if state.failure else ()
+        return ways[suggestion].changes if suggestion is not None and 0 <= suggestion < len(ways) else {}
+
+    @command
+    def offer(self) -> list[dict[str, Any]]:
+        """The newest other runs that have a curve."""
+        return self._overlay.offer() if self._overlay else []
+
+    @command
+    def lay_over(self, run_ids: Sequence[str]) -> None:
+        """Draw the losses of these runs with this one's; none takes them away."""
+        if self._overlay:
+            self._overlay.choose(run_ids)
 
 
 class ChosenRunContent(Content):
@@ -140,6 +152,7 @@ class ChosenRunContent(Content):
         self._studio = studio
         self._shown: RunContent | None = None
         self._run_id: str | None = None
+        self._newest: tuple[float, str | None] = (-_NEWEST_S, None)  # looked up when, on the monotonic clock, and found
 
     def __repr__(self) -> str:
         return repr(self._shown) if self._shown else "RunPanel()"
@@ -152,6 +165,7 @@ class ChosenRunContent(Content):
             return {"empty": {"text": "There is no run yet. Train one, and it is shown here while it goes on."}}
         found = self._shown.sections()
         self.interval_s = self._shown.interval_s
+        self.renewed, self._shown.renewed = self.renewed or self._shown.renewed, False
         return found
 
     def streams(self, *, full: bool) -> tuple[dict[str, Any], list[bytes]]:
@@ -170,71 +184,13 @@ class ChosenRunContent(Content):
     def _follow(self) -> None:
         wanted = self._studio.session.now.run_id
         if wanted is None:
-            newest = self._studio.runs(limit=1).rows
-            wanted = newest[0].id if newest else None
-        if wanted != self._run_id and wanted is not None:
-            run = self._studio.run(wanted)
-            self._shown = RunContent(run, retry=lambda changes: self._studio.launch(run.spec, **changes))
-            self.renewed = True
-        self._run_id = wanted
-
-
-class _Source:
-    """What the panel reads: the folded state, the rows and the log, followed from where each was left."""
-
-    def __init__(self, run: ShownRun) -> None:
-        self._run = run
-        self._events = EventLogReader(run.folder.events)
-        self._rows, self._system_rows = MetricsReader(run.folder.metrics), MetricsReader(run.folder.system)
-        self.curve, self._pace, self._system = Curve(), Pace(), SystemUse()
-        self.log: deque[dict[str, Any]] = deque(maxlen=LOG_LINES)
-        self._read_at = 0.0  # on the monotonic clock
-        self.state, self._standing = run.read()
-        self.sections: dict[str, Any] = {}
-
-    @property
-    def live(self) -> bool:
-        """Whether somebody may be writing this run now."""
-        return self._standing.state in LIVE
-
-    def read(self) -> None:
-        """Take in what is new and build the sections anew where that changes them."""
-        events = self._events.read()
-        self.log.extend(log_line(event) for event in events if isinstance(event, Logged))
-        # Folding reads the whole log: when there is news, and once a second, because silence changes how a run stands.
-        waited = not self.state.is_terminal and time.monotonic() - self._read_at >= _QUIET_S
-        due = bool(events) or waited or not self.sections
-        if due:
-            self.state, self._standing = self._run.read()
-            self._read_at = time.monotonic()
-        use, rows = self._system_rows.read(), self._read_rows()
-        self._system.add(use)
-        if due or use or rows:
-            now = time.time()
-            self.sections = build_sections(
-                Seen(
-                    self._run.folder,
-                    self._run.spec,
-                    self.state,
-                    self._standing,
-                    self.curve,
-                    self._pace,
-                    self._system,
-                    now,
-                )
-            )
-
-    def _read_rows(self) -> list[Row]:
-        rows = self._rows.read()
-        if self._rows.rewound_to is not None and self.curve.last_step > self._rows.rewound_to:
-            # Joined rows cannot be taken apart: read the file again, which leaves out what the resume went back over.
-            self._rows = MetricsReader(self._run.folder.metrics)
-            self.curve.clear()
-            self._pace.clear()
-            rows = self._rows.read()
-        self.curve.add(rows)
-        self._pace.add(rows)
-        return rows
+            if self._newest[1] is None or time.monotonic() - self._newest[0] >= _NEWEST_S:
+                rows = self._studio.runs(limit=1).rows
+                self._newest = (time.monotonic(), rows[0].id if rows else None)
+            wanted = self._newest[1]
+        if wanted != self._run_id:
+            self._shown = open_run(self._studio, wanted) if wanted else None
+            self._run_id, self.renewed = wanted, True
 
 
 def _curve_mark(curve: Curve) -> tuple[int, int, float]:

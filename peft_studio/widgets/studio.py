@@ -5,13 +5,12 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+from peft_studio.widgets._code import opening
 from peft_studio.widgets._content import Content, command
 from peft_studio.widgets._host import Host
 from peft_studio.widgets._panel import Panel, built
 from peft_studio.widgets._steps import STEPS, find_step
 from peft_studio.widgets._text import plain
-
-CODE = "from peft_studio import studio\n\nstudio.show()"
 
 
 class StudioPanel(Panel):
@@ -47,7 +46,7 @@ class StudioContent(Content):
                 "data": plain(now.data.ref.origin, limit=200) if now.data else None,
                 "run": now.run_id,
             },
-            "code": CODE,
+            "code": f"{opening(self._studio.home)}studio.show()",
         }
 
     def snapshot_html(self) -> str:
@@ -64,7 +63,7 @@ class StudioContent(Content):
         self._studio.session.choose(panel=find_step(panel).name)
 
     @command
-    def load(self, panel: str) -> dict[str, str]:
-        """The front end of a step: a whole module and its style sheet, as text."""
-        module = find_step(panel).module
-        return {"esm": built(f"{module}.js"), "css": built(f"{module}.css")}
+    def load(self, panel: str = "") -> dict[str, str]:
+        """The front end of a step, or of the one shown: a whole module and its style sheet, as text."""
+        step = find_step(panel or self._shown())
+        return {"panel": step.name, "esm": built(f"{step.module}.js"), "css": built(f"{step.module}.css")}

@@ -75,7 +75,7 @@ class TrainContent(Content):
             "deriving": {"busy": work.deriving.busy, "doing": work.doing, "problem": work.deriving.problem},
             "preflight": self._preflight(now),
             "notes": notes,
-            "code": train_code(draft if is_current(now) else None, now.model, now.data),
+            "code": train_code(self._studio.home, draft if is_current(now) else None, now.model, now.data),
         }
 
     def _preflight(self, now: Choice) -> dict[str, Any]:

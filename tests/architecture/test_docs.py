@@ -39,6 +39,33 @@ def test_links_lead_somewhere(page: Path) -> None:
     assert [link for link in relative if not (page.parent / link).exists()] == []
 
 
+IMAGES = ROOT / "docs" / "images"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_pictures_are_there_in_both_themes_with_words(page: Path) -> None:
+    """Each has a light and a dark file, and a sentence for those who do not see it."""
+    text = page.read_text(encoding="utf-8")
+    shown = re.findall(r'srcset="([^"]+)">\s*<img src="([^"]+)" alt="([^"]+)"', text)
+
+    assert len(shown) == text.count("<img")
+    for dark, light, words in shown:
+        assert (page.parent / dark).is_file()
+        assert (page.parent / light).is_file()
+        assert dark == light.replace("-light.png", "-dark.png")
+        assert len(words) > 40
+
+
+def test_pictures_are_few_and_small() -> None:
+    """None is left over, none is heavy."""
+    text = "".join(page.read_text(encoding="utf-8") for page in PAGES)
+    pictures = sorted(IMAGES.iterdir())
+
+    assert [path.name for path in pictures if path.name not in text] == []
+    assert [path.name for path in pictures if path.stat().st_size > 150_000] == []
+    assert sum(path.stat().st_size for path in pictures) <= 2_000_000
+
+
 def test_every_failure_code_is_explained() -> None:
     """Troubleshooting has a row for each failure code, and for no other."""
     page = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")

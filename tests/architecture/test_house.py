@@ -74,6 +74,16 @@ def test_core_uses_only_what_is_allowed() -> None:
     assert used - set(sys.stdlib_module_names) - {"peft_studio"} <= CORE_MAY_USE
 
 
+def test_one_module_knows_the_jupyter_server() -> None:
+    """It runs in the server's process; everything else does without it, and without that module."""
+    text = {name_of(path): path.read_text(encoding="utf-8") for path in MODULES}
+
+    assert [
+        name for name, code in text.items() if "import jupyter_server" in code or "from jupyter_server" in code
+    ] == ["widgets/_server.py"]
+    assert not [name for name, code in text.items() if "widgets._server import" in code or "import _server" in code]
+
+
 def test_import_is_light() -> None:
     """Importing the package and making the studio loads no torch, no pandas, no transformers."""
     code = "import sys, peft_studio; peft_studio.studio; print(' '.join(sys.modules))"

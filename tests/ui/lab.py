@@ -21,6 +21,8 @@ from typing import Any
 import nbformat
 from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
+from peft_studio.cli.lab import SERVER
+
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]  # before what is installed: a second work tree tests itself
 LABEXTENSIONS = ROOT / "jupyterlab_ext" / "labextensions"  # the sidebar of this checkout
@@ -45,21 +47,32 @@ def find_browser() -> str | None:
 @contextmanager
 def open_lab(folder: Path, *, theme: str = "JupyterLab Light") -> Iterator[Lab]:
     """A server on ``folder`` and a browser. Both end with the block."""
-    port = _free_port()
+    with serve(folder, theme=theme) as address, sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=find_browser(), args=FLAGS)
+        yield Lab(folder, address, browser)
+        browser.close()
+
+
+@contextmanager
+def serve(folder: Path, *, theme: str = "JupyterLab Light", sidebar: bool = True) -> Iterator[str]:
+    """A server on ``folder``, given by its address; without ``sidebar`` it is a bare JupyterLab."""
+    port = find_port()
     env = _environment(folder, theme)
     arguments = [
         sys.executable, "-m", "jupyterlab", "--no-browser", "--expose-app-in-browser", "--allow-root", f"--port={port}",
         "--ServerApp.port_retries=0", "--IdentityProvider.token=", "--ServerApp.ip=127.0.0.1", f"--ServerApp.root_dir={folder}",
-        "--LabApp.extension_manager=readonly", f"--LabApp.extra_labextensions_path={LABEXTENSIONS}",
+        "--LabApp.extension_manager=readonly", "--JupyterNotebookApp.expose_app_in_browser=True",
     ]  # fmt: skip
+    if sidebar:
+        arguments += [
+            SERVER,
+            *(f"--{app}.extra_labextensions_path={LABEXTENSIONS}" for app in ("LabApp", "JupyterNotebookApp")),
+        ]
     with (folder / "server.log").open("w") as log:
         server = subprocess.Popen(arguments, env=env, cwd=folder, stdout=log, stderr=subprocess.STDOUT)
         try:
             _wait_for_server(port, server, folder)
-            with sync_playwright() as play:
-                browser = play.chromium.launch(executable_path=find_browser(), args=FLAGS)
-                yield Lab(folder, f"http://127.0.0.1:{port}", browser)
-                browser.close()
+            yield f"http://127.0.0.1:{port}"
         finally:
             server.terminate()
             server.wait(30)
@@ -69,14 +82,22 @@ class Lab:
     """A running JupyterLab."""
 
     def __init__(self, folder: Path, address: str, browser: Browser) -> None:
-        self.folder, self._address, self._browser = folder, address, browser
+        self.folder, self.address, self.browser = folder, address, browser
 
-    def open(self, cells: list[str], *, name: str = "test.ipynb", **page: Any) -> Notebook:
-        """A new notebook with these cells, opened, its kernel idle. Nothing has run."""
+    def open(self, cells: list[str], *, name: str = "test.ipynb", app: str = "lab/tree", **page: Any) -> Notebook:
+        """A new notebook with these cells, opened, its kernel idle. Nothing has run. ``app`` may be Notebook 7's ``notebooks``."""
         self.write(cells, name=name)
-        opened = self._browser.new_page(**{"viewport": {"width": 1280, "height": 1000}, **page})
+        opened = self.browser.new_page(**{"viewport": {"width": 1280, "height": 1000}, **page})
         opened.set_default_timeout(60_000)
-        shown = Notebook(opened, f"{self._address}/lab/tree/{name}?reset")
+        shown = Notebook(opened, f"{self.address}/{app}/{name}?reset")
+        shown.load()
+        return shown
+
+    def reopen(self, notebook: Notebook) -> Notebook:
+        """The same notebook in a new page, as after its browser tab was closed. Its kernel is what it was."""
+        opened = self.browser.new_page(viewport={"width": 1280, "height": 1000})
+        opened.set_default_timeout(60_000)
+        shown = Notebook(opened, notebook.address)
         shown.load()
         return shown
 
@@ -88,31 +109,31 @@ class Lab:
 
     def open_empty(self) -> Notebook:
         """JupyterLab with nothing open but its launcher."""
-        page = self._browser.new_page(viewport={"width": 1280, "height": 1000})
+        page = self.browser.new_page(viewport={"width": 1280, "height": 1000})
         page.set_default_timeout(60_000)
-        shown = Notebook(page, f"{self._address}/lab?reset")
-        page.goto(f"{self._address}/lab?reset")
+        shown = Notebook(page, f"{self.address}/lab?reset")
+        page.goto(f"{self.address}/lab?reset")
         page.wait_for_selector(".jp-Launcher-body")
         return shown
 
     def open_blank(self) -> Page:
         """An empty page without JupyterLab."""
-        return self._browser.new_page()
+        return self.browser.new_page()
 
 
 class Notebook:
     """One open notebook."""
 
     def __init__(self, page: Page, address: str) -> None:
-        self.page, self._address = page, address
+        self.page, self.address = page, address
         self.errors: list[str] = []
         self.dialogs: list[str] = []
-        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on("pageerror", lambda error: self.errors.append(error.stack or str(error)))
         page.on("dialog", lambda dialog: (self.dialogs.append(dialog.message), dialog.dismiss()))
 
     def load(self) -> None:
         """Load or load again, and wait until cells can run."""
-        self.page.goto(self._address)
+        self.page.goto(self.address)
         self.wait_until_ready()
 
     def wait_until_ready(self) -> None:
@@ -181,9 +202,12 @@ class Notebook:
 
     def save(self) -> dict[str, Any]:
         """Save, and read back what was saved."""
-        self.page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
-        self.page.wait_for_function("() => !window.jupyterapp.shell.currentWidget.context.model.dirty")
-        name = self._address.split("/")[-1].split("?")[0]
+        # Again where it is dirty at once: the kernel's own words on its language may come late, and change the notebook.
+        self.page.wait_for_function(
+            "async () => { const app = window.jupyterapp; await app.commands.execute('docmanager:save');"
+            " return !app.shell.currentWidget.context.model.dirty; }"
+        )
+        name = self.address.split("/")[-1].split("?")[0]
         content: dict[str, Any] = self.page.evaluate(
             "async name => (await window.jupyterapp.serviceManager.contents.get(name)).content", name
         )
@@ -265,7 +289,8 @@ def _environment(folder: Path, theme: str) -> dict[str, str]:
     }
 
 
-def _free_port() -> int:
+def find_port() -> int:
+    """A port that nobody listens on now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

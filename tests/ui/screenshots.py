@@ -1,154 +1,224 @@
-"""Pictures of the Run panel, in JupyterLab, in both themes and two widths: ``python tests/ui/screenshots.py FOLDER``.
+"""Pictures of every panel for the docs, in both themes: ``python -m tests.ui.screenshots``.
 
-The runs are fixtures (see ``write_run``): their numbers follow a formula and say nothing of what training does.
+What is seen is real: the file of the data-doctor notebook, runs that trained the embedded model here, answers of that model. The runs stay
+in ``.work/pictures``, so that only the first call trains (a few minutes on two cores); ``--home`` and ``--out`` choose other places.
 """
 
 from __future__ import annotations
 
-import sys
+import argparse
+import base64
+import re
+import struct
 import tempfile
-import threading
-import time
+import zlib
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from peft_studio.core.runs import events as ev
-from peft_studio.core.runs.failures import build_failure
-from peft_studio.core.system import try_lock
-from tests.ui.lab import open_lab, show_code
-from tests.ui.write_run import RunWriter, build_spec, clock_at
+import nbformat
+from playwright.sync_api import Locator, Page, expect
 
-WIDTHS = {"wide": "880px", "narrow": "320px"}
+import hatch_build
+from peft_studio import RunFailed, Studio, quickstart
+from tests.ui.lab import ROOT, Notebook, open_lab
+
+WIDTH = "880px"
 THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
+LARGEST_BYTES = 150_000
+# Name → what sets it apart from the quickstart's settings. The first is shown alone, the others beside it.
+RUNS = {
+    "orders": {"eval_steps": 10, "sample_steps": 10},
+    "orders-dora": {"method": "dora", "max_steps": 12, "learning_rate": 5e-4},
+    "orders-rank-32": {"rank": 32, "max_steps": 12},
+    "orders-too-fast": {"learning_rate": 0.5, "max_steps": 12},  # fails, and says why
+}
+FIRST, *OTHERS, FAILS = RUNS
+MODEL_MS = 120_000  # loading it on two busy cores
 
-TRACE = """Traceback (most recent call last):
-  File "peft_studio/runner/trainer/main.py", line 61, in run_job
-    train(job, model, rows)
-  File "peft_studio/runner/trainer/loop.py", line 118, in step
-    loss.backward()
-  File "torch/autograd/graph.py", line 829, in _engine_run_backward
-    return Variable._execution_engine.run_backward(
-torch.OutOfMemoryError: tried to allocate 1.52 GiB, 7.61 GiB total, 0.09 GiB free"""
+START = """
+from peft_studio import RunFailed, Studio, quickstart
+studio = Studio(home={home!r})
+runs = {{run.read()[0].name: run.id for run in studio.runs()}}
+
+def show(name=None, run_id=None):
+    panel = studio.panel(name, run_id)
+    panel.layout.width = {width!r}
+    return panel
+"""
+DATA = """
+data = studio.data("tickets.csv", columns={"prompt": "ticket", "completion": "reply"}, split=0.2, seed=5)
+studio.spec(model="smollm2-135m", data=data, max_length=256)
+show("data")
+"""
+TRAIN = """
+data = studio.data(str(quickstart.data_path()), split=0.05)
+studio.spec(model="smollm2-135m", data=data, name="orders", rank=32, learning_rate=1e-3, epochs=1)
+show("train")
+"""
+STUDIO = TRAIN.replace('show("train")', "studio.session.choose(panel='train')\nshow()")
 
 
-def queued(writer: RunWriter, pause: Callable[[float], None]) -> None:
-    writer.log.append(ev.JobStarted(pid=1))
-    writer.phase("queued")
-
-
-def training(writer: RunWriter, pause: Callable[[float], None]) -> None:
-    writer.begin(pause=pause)
-    writer.train(187, pause=pause)
-    writer.log.append(
-        ev.Warned(
-            code="grad_spike", step=121, message="Gradient norm reached 12 at step 121",
-            hint="The loss came back within 10 steps; nothing needs doing now. If it happens again, lower the learning rate:",
-            changes={"learning_rate": 1e-4},
+def train_runs(home: Path) -> None:
+    """Launch what this home does not have yet, and wait for it."""
+    studio = Studio(home=home)
+    done = {run.read()[0].name for state in ("completed", "failed") for run in studio.runs(status=state)}
+    data = studio.data(str(quickstart.data_path()), split=0.02, seed=1)
+    prompts = [quickstart.prompts()[0].prompt]
+    for name in RUNS.keys() - done:
+        spec = studio.spec(
+            model=quickstart.MODEL, data=data, **{**quickstart.SETTINGS, "sample_prompts": prompts, **RUNS[name]}
         )
-    )  # fmt: skip
+        with suppress(RunFailed):
+            studio.launch(spec, name=name).wait()
 
 
-def completed(writer: RunWriter, pause: Callable[[float], None]) -> None:
-    writer.begin(pause=pause)
-    writer.train(300, pause=pause)
-    writer.phase("evaluating"), pause(2.4)
-    writer.phase("saving"), pause(1.1)
-    writer.end("completed")
+def see_data(panel: Locator) -> None:
+    expect(panel.locator(".ps-head .ps-badge")).to_contain_text("blocking", timeout=MODEL_MS)
+    expect(panel.locator(".ps-counts")).to_contain_text("tokens are trained", timeout=MODEL_MS)
+    expect(panel.get_by_role("img", name="Lengths of")).to_be_visible()
 
 
-def failed(writer: RunWriter, pause: Callable[[float], None]) -> None:
-    writer.begin(pause=pause)
-    writer.train(3, pause=pause)
-    writer.say("error", "torch.OutOfMemoryError: tried to allocate 1.52 GiB, 7.61 GiB total, 0.09 GiB free")
-    message = "The machine ran out of memory in step 4: the batch needed 1.52 GiB and 0.09 GiB were free."
-    writer.end("failed", build_failure("out_of_memory", message, spec=writer.spec, trace=TRACE, step=4))
+def see_train(panel: Locator) -> None:
+    expect(panel.locator(".ps-badge")).to_have_text("Ready", timeout=MODEL_MS)
 
 
-def stale(writer: RunWriter, pause: Callable[[float], None]) -> None:
-    writer.begin(pause=pause)
-    writer.train(64, pause=pause)
-    pause(42)  # heard 42 s ago
+def see_runs(panel: Locator) -> None:
+    for name in (FIRST, *OTHERS):
+        panel.get_by_label(f"Select {name}", exact=True).check()
+    panel.get_by_role("button", name="Compare", exact=True).click()
+    expect(panel.get_by_role("region", name="Side by side")).to_be_visible()
 
 
-def lost(writer: RunWriter, pause: Callable[[float], None]) -> None:
-    writer.begin(pause=pause)
-    writer.train(64, pause=pause)
-    pause(3 * 3600)
+def see_run(panel: Locator) -> None:
+    expect(panel.locator("canvas").first).to_be_visible()
 
 
-STATES = (queued, training, completed, failed, stale, lost)
-LIVE = (queued, training, stale)
+def see_chat(panel: Locator) -> None:
+    boxes = panel.get_by_role("group", name="Who answers").get_by_role("checkbox")
+    for name, on in ((FIRST, True), *((name, False) for name in OTHERS)):
+        box = boxes.and_(panel.get_by_role("checkbox", name=re.compile(f"^{name} ")))
+        if box.is_checked() != on:
+            box.click()  # the kernel ticks it
+        expect(box).to_be_checked(checked=on)
+    panel.get_by_label("Prompt").fill(quickstart.prompts()[0].prompt)
+    panel.get_by_role("button", name="Settings").click()
+    panel.get_by_label("Longest answer").fill("48")
+    panel.get_by_label("Longest answer").press("Enter")
+    expect(panel.locator(".ps-manner")).to_contain_text("up to 48 tokens")
+    panel.get_by_role("button", name="Settings").click()
+    panel.get_by_role("button", name="Send").click()
+    expect(panel.locator("article[data-state=done]")).to_have_count(2, timeout=MODEL_MS)
 
 
-def write_states(home: Path, locks: ExitStack) -> dict[str, Path]:
-    """One run folder a state. A live one has its lock held until ``locks`` is closed."""
-    folders = {}
-    for number, fill in enumerate(STATES):
-        path = home / "runs" / f"r-20261122-20341{number}-9f31ac"
-        # Written twice: once for its length, then such that it ends now.
-        with clock_at(time.time() - _length(fill)) as pause:
-            writer = RunWriter(path, build_spec(batch_size=4))
-            fill(writer, pause)
-        file = locks.enter_context(writer.folder.agent_lock.open("a+b"))
-        if fill in LIVE:
-            assert try_lock(file)
-        folders[fill.__name__] = path
-    return folders
+def see_logs(panel: Locator) -> None:
+    expect(panel.get_by_role("log").locator("li").first).to_be_visible()
 
 
-def _length(fill: Callable[[RunWriter, Callable[[float], None]], None]) -> float:
-    with tempfile.TemporaryDirectory() as folder, clock_at(0.0) as pause:
-        spent = 0.0
+def see_studio(panel: Locator) -> None:
+    expect(panel.locator("section.ps .ps-badge")).to_have_text("Ready", timeout=MODEL_MS)
 
-        def count(seconds: float) -> None:
-            nonlocal spent
-            spent += seconds
-            pause(seconds)
 
-        fill(RunWriter(Path(folder) / "run", build_spec(batch_size=4)), count)
-        return spent
+PANELS: dict[str, tuple[str, Callable[[Locator], None]]] = {
+    "data": (DATA, see_data),
+    "train": (TRAIN, see_train),
+    "runs": ("show('runs')", see_runs),
+    "run": (f"show('run', runs[{FIRST!r}])", see_run),
+    "chat": ("show('chat')", see_chat),
+    "logs": (f"studio.session.choose(run_id=runs[{FAILS!r}])\nshow('logs')", see_logs),
+    "studio": (STUDIO, see_studio),
+}
+
+
+def messy_file() -> str:
+    """The cell of the data-doctor notebook that writes its file."""
+    cells = nbformat.read(ROOT / "notebooks" / "01-data-doctor.ipynb", as_version=4).cells
+    return "from pathlib import Path\n" + next(cell.source for cell in cells if "write_text" in cell.source)
 
 
 @contextmanager
-def beating(folder: Path) -> Iterator[None]:
-    """The heartbeat of a live run, while the block lasts."""
-    ended = threading.Event()
-
-    def beat() -> None:
-        while not ended.wait(0.5):
-            (folder / "heartbeat").touch()
-
-    thread = threading.Thread(target=beat)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
+def open_notebook(home: Path) -> Iterator[Notebook]:
+    """A notebook with a cell for each panel. None has run but the first, which makes the studio."""
+    with tempfile.TemporaryDirectory() as folder, open_lab(Path(folder)) as lab:
+        start = messy_file() + START.format(home=str(home), width=WIDTH)
+        cells = [start, *(code for code, _ in PANELS.values()), "studio.session.choose(panel='runs')"]
+        notebook = lab.open(cells, name="orders.ipynb", viewport={"width": 1320, "height": 1600})
+        notebook.run(0)
+        yield notebook
+        for error in notebook.errors:
+            print("page error:", error)
 
 
-def main(out: Path) -> None:
+def take(notebook: Notebook, what: Locator | Page, path: Path, *, name: str) -> None:
+    """One picture a theme."""
+    for theme, title in THEMES.items():
+        notebook.set_theme(title)
+        picture = path / f"{name}-{theme}.png"
+        what.screenshot(path=picture, animations="disabled")
+        shrink(notebook.page, picture)
+        size = picture.stat().st_size
+        print(f"{picture.name:24} {size / 1000:5.0f} kB{'  too large' if size > LARGEST_BYTES else ''}")
+
+
+PIXELS = """async data => { const image = new Image(); image.src = data; await image.decode();
+  const canvas = Object.assign(document.createElement('canvas'), { width: image.width, height: image.height });
+  const pen = canvas.getContext('2d'); pen.drawImage(image, 0, 0);
+  const all = pen.getImageData(0, 0, image.width, image.height).data, rgb = new Uint8Array(all.length / 4 * 3);
+  for (let at = 0, to = 0; at < all.length; at += 4) for (let c = 0; c < 3; c++) rgb[to++] = all[at + c];
+  const reader = new FileReader(); reader.readAsDataURL(new Blob([rgb]));
+  await new Promise(done => { reader.onload = done; });
+  return [image.width, image.height, reader.result]; }"""
+
+
+def shrink(page: Page, picture: Path) -> None:
+    """Write a PNG again, as small as zlib can: the browser's own are written in haste. Flat areas want no filter."""
+    data = "data:image/png;base64," + base64.b64encode(picture.read_bytes()).decode()
+    width, height, url = page.evaluate(PIXELS, data)
+    pixels, row = base64.b64decode(url.partition(",")[2]), 3 * width
+    lines = b"".join(b"\0" + pixels[at : at + row] for at in range(0, len(pixels), row))
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(lines, 9)), (b"IEND", b""))
+    body = b"".join(
+        struct.pack(">I", len(part)) + kind + part + struct.pack(">I", zlib.crc32(kind + part)) for kind, part in chunks
+    )
+    picture.write_bytes(b"\x89PNG\r\n\x1a\n" + body)
+
+
+def main(home: Path, out: Path, only: list[str]) -> None:
+    """Train what is missing, then show and take each panel."""
     out.mkdir(parents=True, exist_ok=True)
-    with ExitStack() as locks, tempfile.TemporaryDirectory() as folder:
-        folders = write_states(Path(folder) / "home", locks)
-        for state in ("queued", "training"):
-            locks.enter_context(beating(folders[state]))
-        with open_lab(Path(folder)) as lab:
-            cells = [show_code(path, width=width) for path in folders.values() for width in WIDTHS.values()]
-            notebook = lab.open(cells, viewport={"width": 1500, "height": 2700})
-            for cell in range(len(cells)):
-                notebook.run(cell)
-            for theme, name in THEMES.items():
-                notebook.set_theme(name)
-                for number, (state, width) in enumerate((state, width) for state in folders for width in WIDTHS):
-                    panel = notebook.panel(number)
-                    panel.scroll_into_view_if_needed()
-                    panel.locator("h2").wait_for()
-                    panel.screenshot(path=out / f"run-{state}-{width}-{theme}.png", animations="disabled")
-            for error in notebook.errors:
-                print("page error:", error)
+    hatch_build.build_frontend(ROOT)
+    train_runs(home)
+    with open_notebook(home) as notebook:
+        for at, (name, (_, see)) in enumerate(PANELS.items()):
+            if only and name not in only:
+                continue
+            notebook.run(at + 1)
+            panel = notebook.page.locator(".jp-Cell").nth(at + 1).locator(".ps, .ps-studio").first
+            panel.scroll_into_view_if_needed()
+            see(panel)
+            panel.hover(position={"x": 2, "y": 2})  # no button under the pointer
+            take(notebook, panel, out, name=name)
+        if not only or "sidebar" in only:
+            take_sidebar(notebook, out)
+
+
+def take_sidebar(notebook: Notebook, out: Path) -> None:
+    """The page as a person sees it: a notebook, and the studio's second view beside it."""
+    page = notebook.page
+    notebook.run(len(PANELS))
+    notebook.run(len(PANELS) + 1)
+    notebook.command("peft-studio:open")
+    side = page.locator("#peft-studio-sidebar")
+    expect(side.locator(".ps-grid tbody tr").first).to_be_visible(timeout=60_000)
+    page.set_viewport_size({"width": 1180, "height": 680})
+    take(notebook, page, out, name="sidebar")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("panels", nargs="*", help=f"only these: {', '.join([*PANELS, 'sidebar'])}")
+    parser.add_argument("--home", type=Path, default=ROOT / ".work" / "pictures")
+    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "images")
+    given = parser.parse_args()
+    main(given.home, given.out, given.panels)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -160,7 +161,7 @@ def test_a_file_is_chosen_and_dropped(open_panel: Callable[..., Notebook], lab: 
         text,
     )
     panel.dispatch_event("dragover", {"dataTransfer": carried})
-    expect(panel).to_have_class("ps ps-dropping")
+    expect(panel).to_have_class(re.compile(r"\bps-dropping\b"))
     panel.dispatch_event("drop", {"dataTransfer": carried})
     expect(panel.get_by_role("heading", name="dropped.jsonl")).to_be_visible()
     expect(panel.get_by_text("4,000 rows", exact=True)).to_be_visible()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -15,7 +16,7 @@ import hatch_build
 
 ROOT = Path(__file__).resolve().parents[2]
 FRONTEND = ROOT / hatch_build.FRONTEND
-MOST_BYTES = 40 * 1024  # gzipped; the module travels with every instance of the panel
+MOST_BYTES = 40_000  # gzipped; the module travels with every instance of the panel
 
 pytestmark = pytest.mark.slow
 
@@ -59,11 +60,14 @@ def test_the_wheel_brings_the_extension_to_jupyterlab(tmp_path: Path) -> None:
     subprocess.run(build, cwd=ROOT, capture_output=True, check=True)
     with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
         wheel.extractall(tmp_path)
-    prefix = next(tmp_path.glob("*.data")) / "data" / "share" / "jupyter"
+    data = next(tmp_path.glob("*.data")) / "data"
+    prefix = data / "share" / "jupyter"
     listed = subprocess.run(
         [sys.executable, "-m", "jupyter", "labextension", "list"],
         env={**os.environ, "JUPYTER_PATH": str(prefix)}, capture_output=True, text=True, check=True,
     )  # fmt: skip
 
     assert re.search(r"peft-studio \S+ .*enabled.*OK", listed.stdout + listed.stderr)
+    enabled = json.loads((data / "etc/jupyter/jupyter_server_config.d/peft-studio.json").read_text())
+    assert enabled["ServerApp"]["jpserver_extensions"] == {"peft_studio.widgets._server": True}
     assert (prefix / "labextensions" / "peft-studio" / "schemas" / "peft-studio" / "plugin.json").is_file()

@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Locator, expect
 
+from peft_studio.core.runs import events as ev
+from peft_studio.core.runs.log import EventLogWriter
+from tests.conftest import wait_for
 from tests.ui.lab import Lab, Notebook
 from tests.ui.write_home import write_home
 
@@ -73,6 +76,56 @@ def test_filter_sort_and_open_in_the_studio(open_notebook: Callable[..., Noteboo
     expect(notebook.page.get_by_role("heading", name="sql-assistant-v3")).to_be_visible()
 
 
+PICTURE = "canvas => canvas.toDataURL()"
+VIOLET, OLIVE = (84, 57, 127), (134, 105, 10)  # what the first two other runs wear
+
+
+def test_other_runs_over_the_losses_of_one(open_notebook: Callable[..., Notebook], home: Path) -> None:
+    """Chosen by name, drawn along every axis, zoomed and whole; each leaves by its button, and the others keep their colours.
+
+    A warning's change is tried by its button.
+    """
+    run_id = "r-20261122-203412-000002"
+    change = ev.Warned(code="loss_flat", step=150, message="Flat.", hint="Higher.", changes={"learning_rate": 2e-4 * 3})
+    EventLogWriter(home / "runs" / run_id / "events.jsonl").append(change)
+    show = f"studio.panel('run', {run_id!r})"
+    notebook = open_notebook(STUDIO.format(str(home)) + show, "print(studio.session.now.overlaid)")
+    notebook.run(0)
+    panel = notebook.panel()
+    canvas = panel.locator(".ps-chart canvas").first
+    panel.get_by_role("button", name="Overlay").click()
+    offered = panel.get_by_role("group", name="Runs to lay over this one")
+    for name in ("sql-assistant-v4", "sql-assistant-v3"):
+        offered.get_by_label(name).check()
+    legend = panel.get_by_role("group", name="Other runs")
+    expect(legend.locator("bdi")).to_have_text(["sql-assistant-v4", "sql-assistant-v3"])
+    expect(panel.get_by_role("img", name="sql-assistant-v3 ends at 0.")).to_be_visible()
+    for axis in ("Tokens", "Time", "Step"):
+        panel.get_by_role("radio", name=axis, exact=True).check()
+        wait_for(lambda: notebook.count_pixels(canvas, VIOLET) > 0, f"the other run by {axis}", timeout_s=30)
+
+    whole = canvas.evaluate(PICTURE)
+    box = panel.locator(".ps-chart").first.bounding_box() or {}
+    mouse, (left, top) = notebook.page.mouse, (box["x"], box["y"] + 60)
+    mouse.move(left + 200, top)
+    mouse.down()
+    mouse.move(left + 400, top, steps=3)
+    mouse.up()
+    wait_for(lambda: canvas.evaluate(PICTURE) != whole, "the part that was dragged over", timeout_s=30)
+    mouse.dblclick(left + 300, top)
+    wait_for(lambda: canvas.evaluate(PICTURE) == whole, "the whole again", timeout_s=30)
+
+    panel.get_by_role("button", name="Remove sql-assistant-v4").click()
+    expect(legend.locator("bdi")).to_have_text(["sql-assistant-v3"])
+    wait_for(lambda: notebook.count_pixels(canvas, OLIVE) > 0, "the one that stays, as it was", timeout_s=30)
+    assert notebook.count_pixels(canvas, VIOLET) == 0
+    notebook.run(1)
+    expect(notebook.page.locator(".jp-OutputArea-output pre")).to_have_text("('r-20261122-203412-000001',)")
+
+    panel.get_by_role("button", name="Try learning rate 6e-4").click()  # its data is gone, so the run does not start
+    expect(panel.get_by_role("alert")).to_contain_text("There is no file or folder orders.jsonl")
+
+
 DRAWN = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
 
 
@@ -91,7 +144,16 @@ def test_compare_and_delete_by_keyboard(open_notebook: Callable[..., Notebook], 
     table = panel.get_by_role("region", name="Side by side")
     expect(table.get_by_role("columnheader")).to_have_text(["Measure", "sql-assistant-v3", "sql-assistant-v2"])
     expect(table.get_by_role("row", name="rank")).to_contain_text("32")
-    expect(panel.locator(".ps-overlay path[stroke-width]")).to_have_count(2)
+    lines = panel.locator(".ps-overlay path[stroke-width]")
+    expect(lines).to_have_count(2)
+    by_step = lines.first.get_attribute("d")
+    panel.get_by_role("radio", name="Time", exact=True).check()
+    expect(lines.first).not_to_have_attribute("d", str(by_step))
+    panel.get_by_role("radio", name="Table", exact=True).check()
+    losses = panel.get_by_role("region", name="Losses").get_by_role("row")
+    expect(losses.first.get_by_role("columnheader")).to_have_text(["Time", "sql-assistant-v3", "sql-assistant-v2"])
+    expect(losses.last).to_contain_text("At the end")
+    expect(lines).to_have_count(0)
 
     panel.get_by_label("Select sql-assistant-v3").uncheck()
     panel.get_by_role("button", name="Delete…").press("Enter")

@@ -46,7 +46,7 @@ def scripts_of(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def initialize(checkout: Path, version: str, *, target: str = "wheel") -> dict[str, Any]:
     """The build data after the hook has been called, as hatchling calls it."""
-    build_data: dict[str, Any] = {"shared_data": {}}
+    build_data: dict[str, Any] = {"shared_data": {}, "force_include": {}}
     hook = hatch_build.FrontendHook(str(checkout), {}, None, None, "", target)  # type: ignore[arg-type]
     hook.initialize(version, build_data)
     return build_data
@@ -92,6 +92,17 @@ def test_the_wheel_carries_the_extension(checkout: Path) -> None:
     }
     assert initialize(checkout, "editable")["shared_data"] == {}
     assert initialize(checkout, "standard", target="sdist")["shared_data"] == {}
+
+
+def test_the_wheel_carries_the_notebooks(checkout: Path) -> None:
+    """Beside the code, for ``peft-studio lab`` to copy; what makes them stays behind, and an editable install has its checkout."""
+    for name in ("00-first.ipynb", "save.py"):
+        write(checkout / hatch_build.NOTEBOOKS / name, at=1.0)
+    shipped = {str(checkout / "notebooks" / "00-first.ipynb"): "peft_studio/notebooks/00-first.ipynb"}
+
+    assert initialize(checkout, "standard")["force_include"] == shipped
+    assert initialize(checkout, "editable")["force_include"] == {}
+    assert initialize(checkout, "standard", target="sdist")["force_include"] == {}
 
 
 def test_panels_can_be_skipped(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:

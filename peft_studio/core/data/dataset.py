@@ -72,7 +72,7 @@ class Dataset:
     def raw_rows(self) -> Iterator[RawRow]:
         """Every row that is not left out, broken ones too, with ``held_out`` as the split decides."""
         held_out, left_out = self._held_out, self._left_out
-        for row in self.source.rows():
+        for row in self._source_rows():
             if row.number not in left_out:
                 yield row._replace(held_out=True) if row.number in held_out else row
 
@@ -82,10 +82,19 @@ class Dataset:
         Raises:
             DataError: There is no row of that number.
         """
-        found = next(islice(self.source.rows(), number, None), None) if 0 <= number < self.rows else None
+        found = next(islice(self._source_rows(), number, None), None) if 0 <= number < self.rows else None
         if found is None:
             raise self._no_row(number)
         return found._replace(held_out=True) if number in self._held_out else found
+
+    def _source_rows(self) -> Iterator[RawRow]:
+        try:
+            yield from self.source.rows()
+        except OSError as exc:  # moved, deleted, on a disk that has gone
+            raise DataError(
+                f"{self.ref.path} cannot be read any more: {exc.strerror}.",
+                hint="Put it back where it was, or choose the data again.",
+            ) from exc
 
     def _no_row(self, number: int) -> DataError:
         return DataError(

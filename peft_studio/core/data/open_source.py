@@ -29,6 +29,8 @@ def open_path(path: Path) -> Source:
             here = sorted(p.name for p in path.parent.iterdir()) if path.parent.is_dir() else []
             hint = nearest(path.name, here) if here else "Check the path."
             raise DataError(f"There is no file or folder {path}.", hint=hint)
+        if not path.is_file():  # a pipe or a device: reading it may never end
+            raise DataError(f"{path} is neither a file nor a folder.", hint="Save what it gives to a file first.")
         return _open_file(path, path.name)
     except OSError as exc:
         raise DataError(f"{path} cannot be read: {exc.strerror or exc}.", hint="Check the file's permissions.") from exc

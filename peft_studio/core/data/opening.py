@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -117,7 +118,7 @@ def _locate(source: Any, folder_for_rows: Path, origin: str | None) -> tuple[Pat
                 f"studio.data({source!r}); it needs the network once.",
                 fields=("source",),
             )
-        return path.resolve(), origin or str(source)
+        return Path(os.path.realpath(path)), origin or str(source)  # a link to itself is no file, and no error here
     if hasattr(source, "itertuples") and hasattr(source, "columns"):
         return save_rows(frame_rows(source), folder_for_rows.resolve()), origin or GIVEN
     if isinstance(source, Iterable) and not isinstance(source, bytes | Mapping):

@@ -42,7 +42,7 @@ def _facts(report: Report) -> list[tuple[str, str]]:
     rows = [
         ("format", report.format),
         ("rows", f"{report.rows:,}: {report.train_rows:,} to train on, {report.eval_rows:,} held out"),
-        ("repeated", f"{report.duplicates:,} duplicates, {report.leaks:,} in training and evaluation"),
+        ("repeated", f"{_count(report.duplicates, 'duplicate')}, {report.leaks:,} in training and evaluation"),
     ]
     if report.lengths is None:
         return rows
@@ -66,7 +66,11 @@ def _facts(report: Report) -> list[tuple[str, str]]:
 def _cut(report: Report) -> str:
     if not report.max_length:
         return "nothing (no max_length)"
-    return f"{report.cut_rows:,} rows and {report.cut_tokens:,} tokens at max_length {report.max_length:,}"
+    return f"{_count(report.cut_rows or 0, 'row')} and {_count(report.cut_tokens or 0, 'token')} at max_length {report.max_length:,}"
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number:,} {word}{'' if number == 1 else 's'}"
 
 
 def _with_rows(finding: Finding) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
@@ -81,6 +82,7 @@ class RunIndex:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._held = threading.local()
 
     def put(self, rows: Iterable[RunRow], *, gone: Iterable[str] = (), listed: int | None = None) -> None:
         """Write rows and drop those of runs that are gone, all or nothing; ``listed`` as :meth:`listed` gives it back."""
@@ -135,7 +137,22 @@ class RunIndex:
             return [str(row[0]) for row in index.execute("SELECT DISTINCT provider FROM runs ORDER BY provider")]
 
     @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Have the questions that this thread asks in the block answered over one opening of the file: opening costs most of an answer."""
+        with self._open() as index:
+            outermost = getattr(self._held, "index", None) is None
+            self._held.index = index
+            try:
+                yield
+            finally:
+                if outermost:
+                    self._held.index = None
+
+    @contextlib.contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
+        if (held := getattr(self._held, "index", None)) is not None:
+            yield held
+            return
         try:
             index = _connect(self.path)
         except sqlite3.OperationalError:

@@ -14,20 +14,27 @@ next writer and skipped by readers.
 from __future__ import annotations
 
 import json
+import mmap
 import os
 import struct
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
 from zlib import crc32
 
 from peft_studio.core.runs.append import append_whole
 from peft_studio.core.system import open_private
 
+if TYPE_CHECKING:
+    from peft_studio.core.runs.columns import Columns
+
 HEADER = b"PSMETRIC1\n"
 _CRC = struct.Struct("<I")
 _COLUMNS = struct.Struct("<BBH")
 _REWIND = struct.Struct("<BBI")
+_END = 8 * 1024  # bytes, more than a record
+_MANY = 256 * 1024  # bytes, some thousand rows: from here on columns are quicker, the import of numpy included
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,25 +103,60 @@ class MetricsReader:
         )
         self._columns: dict[int, tuple[tuple[str, ...], struct.Struct]] = {}
 
+    @property
+    def far_behind(self) -> bool:
+        """Whether so much is new that ``read_columns`` is the way to read it."""
+        try:
+            return self._path.stat().st_size - self.offset > _MANY
+        except FileNotFoundError:
+            return False
+
     def read(self) -> list[Row]:
         """New rows in the order written, superseded ones among them already left out."""
-        self.rewound_to = None
-        try:
-            with self._path.open("rb") as file:
-                file.seek(self.offset)
-                data = file.read()
-        except FileNotFoundError:
-            return []
-        start = len(HEADER) if self.offset == 0 else 0
-        if self.offset == 0 and not data.startswith(HEADER):
-            return []
+        data, start = self._new()
         rows: list[Row] = []
         while (end := self._take(data, start, rows)) is not None:
             start = end
         self.offset += start
         return rows
 
-    def _take(self, data: bytes, start: int, rows: list[Row]) -> int | None:
+    def read_columns(self) -> list[Columns]:
+        """Rows as ``read`` gives them, as columns: a million numbers in milliseconds. The last few are left for ``read``."""
+        from peft_studio.core.runs.columns import take_columns
+
+        data, start = self._new(mapped=True)
+        found: list[Columns] = []
+        while start + 2 <= len(data):
+            kind, number = data[start], data[start + 1]
+            if kind == 2 and number in self._columns:
+                names, layout = self._columns[number]
+                columns = take_columns(data, start, names)
+                if not len(columns):
+                    break
+                found.append(columns)
+                start += len(columns) * (layout.size + _CRC.size)
+            elif kind != 2 and (end := self._take(data, start, [])) is not None:
+                if kind == 3:
+                    found = [one.upto(_REWIND.unpack_from(data, start)[2]) for one in found]
+                start = end
+            else:
+                break
+        self.offset += start
+        return [one for one in found if len(one)]
+
+    def _new(self, *, mapped: bool = False) -> tuple[memoryview, int]:
+        """What has been written since the last call, and where in it records start."""
+        self.rewound_to = None
+        try:
+            with self._path.open("rb") as file:
+                data = _map(file, self.offset) if mapped else _read(file, self.offset)
+        except FileNotFoundError:
+            return memoryview(b""), 0
+        if self.offset:
+            return data, 0
+        return (data, len(HEADER)) if data[: len(HEADER)] == HEADER else (memoryview(b""), 0)
+
+    def _take(self, data: memoryview, start: int, rows: list[Row]) -> int | None:
         """Decode the record at ``start`` and return where it ends; None when it is unfinished or damaged."""
         if start + 2 > len(data):
             return None
@@ -134,7 +176,7 @@ class MetricsReader:
             _, _, step, at, *values = layout.unpack_from(data, start)
             rows.append(Row(step, at, dict(zip(names, values, strict=True))))
         elif kind == 1:
-            names = tuple(json.loads(data[start + _COLUMNS.size : end]))
+            names = tuple(json.loads(bytes(data[start + _COLUMNS.size : end])))
             self._columns[number] = (names, _row_layout(len(names)))
         else:
             step = _REWIND.unpack_from(data, start)[2]
@@ -143,9 +185,33 @@ class MetricsReader:
         return end + 4
 
 
+def _read(file: BinaryIO, offset: int) -> memoryview:
+    file.seek(offset)
+    return memoryview(file.read())
+
+
+def _map(file: BinaryIO, offset: int) -> memoryview:
+    """A file from an offset on, without copying it: reading pages that are in memory anyway costs more than looking at them.
+
+    The end is copied. A writer that resumes may cut off a torn last record, and a page that is mapped must not vanish.
+    """
+    size = os.fstat(file.fileno()).st_size
+    whole = (size - _END) // mmap.ALLOCATIONGRANULARITY * mmap.ALLOCATIONGRANULARITY
+    if whole <= offset:
+        return _read(file, offset)
+    return memoryview(mmap.mmap(file.fileno(), whole, access=mmap.ACCESS_READ))[offset:]
+
+
 def read_metrics(path: Path) -> list[Row]:
     """Every valid row of a metrics file, in order of writing."""
     return MetricsReader(path).read()
+
+
+def read_last(path: Path) -> list[Row]:
+    """The last valid rows: all of a short file, some of a long one, among them the last of each kind."""
+    reader = MetricsReader(path)
+    first = [one.rows(-1)[0] for one in reader.read_columns()] if reader.far_behind else []
+    return first + reader.read()
 
 
 def merge_steps(rows: list[Row]) -> dict[int, dict[str, float]]:

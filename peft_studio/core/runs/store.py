@@ -16,7 +16,7 @@ from peft_studio.core.runs import events as ev
 from peft_studio.core.runs.folder import RunFolder
 from peft_studio.core.runs.index import RunIndex, RunQuery, RunRow
 from peft_studio.core.runs.log import EventLogWriter, read_events
-from peft_studio.core.runs.metrics import Row, read_metrics
+from peft_studio.core.runs.metrics import Row, read_last
 from peft_studio.core.runs.state import TERMINAL, RunState, fold
 from peft_studio.core.runs.watch import current_standing
 from peft_studio.core.spec import RunSpec
@@ -64,7 +64,7 @@ class RunStore:
     def refresh(self, folder: RunFolder, state: RunState | None = None, tail: Sequence[Row] | None = None) -> RunRow:
         """Write a run's row and return it. State and last metrics rows are read from the folder unless the caller has them."""
         state = state or fold(read_events(folder.events))
-        row = build_row(folder, state, read_metrics(folder.metrics) if tail is None else tail)
+        row = build_row(folder, state, read_last(folder.metrics) if tail is None else tail)
         self.index.put([row])
         return row
 
@@ -82,8 +82,9 @@ class RunStore:
         limit: int = 50,
     ) -> list[RunRow]:
         """Runs that match, newest first. Rows of unfinished runs are brought up to date before they are filtered."""
-        self.catch_up()
-        return self.index.page(RunQuery(status, provider, since_at, text), 0, limit)
+        with self.index.held():
+            self.catch_up()
+            return self.index.page(RunQuery(status, provider, since_at, text), 0, limit)
 
     def catch_up(self) -> None:
         """Add folders the index lacks, drop rows whose folder is gone, refresh unfinished rows that no living agent keeps fresh.
@@ -118,7 +119,7 @@ def _look(folder: RunFolder, *, listed: bool) -> RunRow | None:
     if listed and is_locked(folder.agent_lock):
         return None
     try:
-        return build_row(folder, fold(read_events(folder.events)), read_metrics(folder.metrics))
+        return build_row(folder, fold(read_events(folder.events)), read_last(folder.metrics))
     except (
         OSError,
         ValueError,

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
+
+from peft_studio.core.markup import SERIES
 
 if TYPE_CHECKING:
     import pandas
@@ -30,6 +33,22 @@ def build_loss_figure(metrics: pandas.DataFrame, *, title: str) -> plotly.graph_
             mode="markers+lines",
             line={"color": EVALUATION, "dash": "dash"},
         )
+    return _finish(figure, title)
+
+
+def build_overlay(lines: Sequence[tuple[str, Sequence[tuple[float, float]]]]) -> plotly.graph_objects.Figure:
+    """Loss by step of several runs: each a name and its points."""
+    import plotly.graph_objects as go
+
+    figure = go.Figure()
+    for at, (name, points) in enumerate(lines):
+        color, dash = SERIES[at % len(SERIES)]
+        line = {"color": color, "width": 2, "dash": dash.replace(" ", "px,") + "px" if dash else "solid"}
+        figure.add_scatter(x=[x for x, _ in points], y=[y for _, y in points], name=name, mode="lines", line=line)
+    return _finish(figure, "Loss by step")
+
+
+def _finish(figure: plotly.graph_objects.Figure, title: str) -> plotly.graph_objects.Figure:
     figure.update_layout(
         title=title, xaxis_title="step", yaxis_title="loss", template="plotly_white", hovermode="x unified"
     )

@@ -8,6 +8,7 @@ import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 import { COMMON } from "./esbuild.mjs";
+import { uplotLines } from "./uplot-lines.mjs";
 
 const here = fileURLToPath(new URL(".", import.meta.url));
 const out = join(here, "..", "static");
@@ -20,6 +21,7 @@ const { outputFiles } = await build({
   format: "esm",
   minifySyntax: true,
   minifyWhitespace: true,
+  plugins: [uplotLines],
 });
 mkdirSync(out, { recursive: true });
 for (const { path, text } of outputFiles) {

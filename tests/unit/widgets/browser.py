@@ -41,6 +41,7 @@ class Browser:
         self.curve: dict[str, list[float]] = {}
         self.numbers: list[int] = []
         self.replies: dict[int, dict[str, Any]] = {}
+        self.words: list[tuple[str, int]] = []  # what was said of commands before their reply
         self._news = threading.Condition()
         panel.comm.listen = self._take
         for content, buffers in panel.comm.early:
@@ -49,10 +50,14 @@ class Browser:
     def command(self, name: str, **args: Any) -> dict[str, Any]:
         """Send a command and wait for its reply."""
         number = len(self.replies) + 1
-        content = {"kind": "command", "id": number, "name": name, "args": args}
-        self.panel.comm.handle_msg({"content": {"data": {"method": "custom", "content": content}}, "buffers": []})
+        self.send(id=number, name=name, args=args)
         self.wait(lambda: number in self.replies)
         return self.replies[number]
+
+    def send(self, **command: Any) -> None:
+        """Send a command."""
+        content = {"kind": "command", **command}
+        self.panel.comm.handle_msg({"content": {"data": {"method": "custom", "content": content}}, "buffers": []})
 
     def wait(self, condition: Callable[[], bool]) -> None:
         """Wait until what the page shows fulfils a condition."""
@@ -65,14 +70,16 @@ class Browser:
         with self._news:
             if content["kind"] == "reply":
                 self.replies[content["id"]] = content
-            else:
+            elif content["kind"] == "update":
                 self._update(content, buffers)
+            else:
+                self.words.append((content["kind"], content["id"]))
             self._news.notify_all()
 
     def _update(self, update: dict[str, Any], buffers: list[bytes]) -> None:
         assert update["full"] or not self.numbers or update["n"] == self.numbers[-1] + 1, "an update was lost"
         self.numbers.append(update["n"])
-        self.sections.update(update["sections"])
+        self.sections = update["sections"] if update["full"] else {**self.sections, **update["sections"]}
         streams = update["streams"]
         if "log" in streams:
             self.log = (streams["log"] if update["full"] else self.log + streams["log"])[-200:]

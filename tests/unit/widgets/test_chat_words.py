@@ -75,7 +75,7 @@ def test_code_is_python_and_holds_hostile_text_as_a_literal(tmp_path: Path) -> N
     choice.slots = [Slot(1, None, True), Slot(2, "it's", True, run_id="r-20261122-203411-9f31ac")]
     turn = build_turn('a"\n' + HOSTILE, name="it's")
     turn.answers[0].key = "r-20261122-203411-9f31ac"
-    code = build_code(choice, OPTIONS, turn)
+    code = build_code(tmp_path, choice, OPTIONS, turn)
 
     literals = [node.value for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Constant)]
     assert turn.prompt in literals

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import math
+import random
 import struct
+from dataclasses import astuple
+from pathlib import Path
 
-from peft_studio.core.runs.metrics import Row
+import pytest
+
+from peft_studio.core.runs.columns import Columns, take_columns
+from peft_studio.core.runs.metrics import MetricsWriter, Row
 from peft_studio.widgets._curve import COLUMNS, MAX_BUCKETS, Curve
 
 
@@ -96,3 +103,54 @@ def test_clear_is_a_new_generation() -> None:
     curve.clear()
 
     assert (curve.buckets, curve.generation) == ([], before + 1)
+
+
+def all_columns(path: Path) -> Columns:
+    """A file's rows as one stretch: its end too, which the reader leaves for rows."""
+    data = path.read_bytes()
+    start = 14 + int.from_bytes(data[12:14], "little") + 4  # header and declaration
+    return take_columns(memoryview(data), start, tuple(json.loads(data[14 : start - 4])))
+
+
+@pytest.mark.parametrize("count", [1, 37, 1000, 1001, 5000, 100_000])
+def test_columns_make_the_same_buckets_as_rows(tmp_path: Path, count: int) -> None:
+    """At once, or in uneven stretches as a live file is read: the same buckets as row by row, gaps and spikes included."""
+    draw = random.Random(count)
+    writer = MetricsWriter(tmp_path / "metrics")
+    for step in range(count):
+        loss = draw.choice([math.nan, math.inf, 50.0]) if draw.random() < 0.02 else draw.random()
+        norm = math.nan if draw.random() < 0.1 else draw.random()
+        tokens = math.nan if draw.random() < 0.1 else 10.0 * step
+        writer.log(step, loss=loss, grad_norm=norm, tokens=tokens, learning_rate=2e-4, time_s=0.5 * step)
+    writer.close()
+    columns = all_columns(tmp_path / "metrics")
+    by_row, once, uneven = Curve(), Curve(), Curve()
+    by_row.add(columns.rows())
+    once.add_columns(columns)
+    at = 0
+    while at < count:
+        part = columns.after(at)
+        some = draw.choice([1, 3, 700, 4000, 30_000])
+        uneven.add_columns(Columns(part.names, part.table[:some]))
+        at += some
+
+    for curve in (once, uneven):
+        assert math.isclose(curve.first_loss, by_row.first_loss)
+        assert (curve.first_at, curve.last_step) == (by_row.first_at, by_row.last_step)
+        assert len(curve.buckets) == len(by_row.buckets)
+        for found, expected in zip(curve.buckets, by_row.buckets, strict=True):
+            assert astuple(found) == pytest.approx(astuple(expected), rel=1e-12, nan_ok=True)
+
+
+def test_columns_with_two_rows_of_one_step(tmp_path: Path) -> None:
+    """Rows of one step share a bucket, as they do when they come one by one."""
+    writer = MetricsWriter(tmp_path / "metrics")
+    for step in range(3000):
+        writer.log(step // 3, loss=float(step))
+    columns = all_columns(tmp_path / "metrics")
+    by_row, once = Curve(), Curve()
+    by_row.add(columns.rows())
+    once.add_columns(columns)
+
+    assert [bucket.count for bucket in once.buckets] == [3.0] * 1000
+    assert once.encode() == by_row.encode()

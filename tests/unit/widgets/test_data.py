@@ -12,6 +12,7 @@ import pytest
 
 from peft_studio import Studio
 from peft_studio.widgets import _data_files, open_panel
+from tests.cells import run_cell
 from tests.tiny import build_rows, write_rows, write_tokenizer
 from tests.unit.widgets.browser import Browser
 
@@ -312,6 +313,7 @@ def test_folders_list_data_files_only(page: Browser, tmp_path: Path) -> None:
     (folder / "inner").mkdir(parents=True)
     for name in ("b.csv", "A.jsonl", "secret.pem", ".hidden.csv", "bad\u202ename.csv"):
         (folder / name).write_text("12345")
+    (folder / "gone.csv").symlink_to(folder / "nowhere")  # one broken link must not hide the rest
     listing = page.command("browse", folder=str(folder))["value"]
 
     assert [(one["name"], one["bytes"], one["path"] is None) for one in listing["entries"]] == [
@@ -366,14 +368,12 @@ def test_the_example(page: Browser) -> None:
     page.command("example")
     page.wait(lambda: bool(page.sections.get("data")) and page.sections["facts"]["rows"] == 400)
 
-    assert page.sections["code"].startswith(
-        "from peft_studio import quickstart, studio\n\ndata = studio.data(quickstart.data_path())"
-    )
+    code = page.sections["code"]
+    assert code.startswith("from peft_studio import Studio, quickstart\n")
+    assert "\ndata = studio.data(quickstart.data_path())\n" in code
 
 
-def test_the_code_opens_the_same(
-    page: Browser, studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_code_opens_the_same(page: Browser, studio: Studio, tmp_path: Path) -> None:
     """Run, it gives data with the same pointer."""
     path = write_rows(tmp_path / "orders.jsonl", 12)
     open_file(page, path, columns={"text": "prompt"}, format="text", split=0.25, seed=3)
@@ -382,12 +382,9 @@ def test_the_code_opens_the_same(
     studio.session.choose(data=studio.session.now.data.leave_out([1, 2, 3, 7]))
     wanted = studio.session.now.data.ref
     page.wait(lambda: "leave_out" in page.sections.get("code", ""))
-    other = Studio(home=tmp_path / "other home")
-    monkeypatch.setattr("peft_studio.studio", other)
-    exec(page.sections["code"], {})
+    names, _ = run_cell(page.sections["code"])
 
-    assert other.session.now.data is not None
-    assert other.session.now.data.ref == wanted
+    assert names["studio"].session.now.data.ref == wanted
 
 
 def test_the_saved_picture(page: Browser, tmp_path: Path) -> None:

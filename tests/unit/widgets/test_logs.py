@@ -12,6 +12,7 @@ from peft_studio import Studio
 from peft_studio.core.runs import events as ev
 from peft_studio.core.runs.failures import build_failure
 from peft_studio.widgets._log_source import KEPT, LogSource
+from tests.cells import run_cell
 from tests.ui.write_run import RunWriter, build_spec
 from tests.unit.widgets.browser import Browser
 
@@ -93,12 +94,13 @@ def test_the_filter_hides_and_counts_what_it_hides(page: Browser, newer: RunWrit
     assert page.command("filter", level="loud")["problem"]["hint"]
 
 
-def test_the_code_gives_the_lines_shown(page: Browser, studio: Studio, newer: RunWriter) -> None:
+@pytest.mark.usefixtures("newer")
+def test_the_code_gives_the_lines_shown(page: Browser) -> None:
     """Run in a fresh kernel, for one run and for all."""
     for run in ("", "all"):
         page.command("choose", run=run)
-        code = page.sections["code"].replace("from peft_studio import studio\n\n", "")
-        assert sorted(line.text for line in eval(code, {"studio": studio})) == sorted(texts(page))
+        _, lines = run_cell(page.sections["code"])
+        assert sorted(line.text for line in lines) == sorted(texts(page))
 
 
 def test_the_lines_are_those_of_the_chosen_run(page: Browser, studio: Studio, older: RunWriter) -> None:

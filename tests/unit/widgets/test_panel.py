@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -29,7 +30,7 @@ class Counter(Content):
     def sections(self) -> dict[str, Any]:
         if self.problem:
             raise self.problem
-        return {"count": self.count, "name": "counter"}
+        return {"count": self.count, "name": "counter", "code": f"count = {self.count}"}
 
     def snapshot_html(self) -> str:
         return f"<p>{self.count}</p>"
@@ -52,6 +53,19 @@ class Counter(Content):
 
     def not_a_command(self) -> None:
         self.count = -1
+
+
+def test_a_command_that_waited_for_a_cell_is_asked_for_again(open_browser: OpenBrowser) -> None:
+    """It may have been taken back meanwhile: nothing is done until the page sends it anew."""
+    browser = open_browser(lambda: Panel(Counter()))
+    browser.send(id=8, name="add", args={"by": 3}, at=time.time() - 5)
+    browser.wait(lambda: ("late", 8) in browser.words)
+    assert browser.panel.content.count == 0
+    browser.send(id=8, name="add", args={"by": 3}, at=time.time())
+    browser.wait(lambda: 8 in browser.replies)
+
+    assert browser.words == [("late", 8), ("taken", 8)]
+    assert browser.replies[8]["value"] == 3
 
 
 def test_changes_reach_the_page_without_being_asked_for(open_browser: OpenBrowser) -> None:
@@ -133,3 +147,14 @@ def test_clicks_may_come_on_the_thread_the_page_chose(open_browser: OpenBrowser)
     hook = getattr(panel.comm, "_reply_subshell_for", None)
 
     assert hook is None or hook({}, "subshell-1") == "subshell-1"
+
+
+def test_code_is_that_of_the_state_now(open_browser: OpenBrowser) -> None:
+    """What *Show code* shows can be had in a cell; a panel that cannot be read just now has none."""
+    content = Counter()
+    browser = open_browser(lambda: Panel(content))
+    content.count = 3
+
+    assert browser.panel.code == "count = 3"
+    content.problem = ValueError("unreadable")
+    assert browser.panel.code == ""

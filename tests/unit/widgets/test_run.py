@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from peft_studio import Studio
 from peft_studio.core.runs import events as ev
 from peft_studio.core.runs.failures import build_failure
 from peft_studio.widgets.run import RunPanel
 from tests.ui.folder_run import FolderRun
+from tests.ui.write_home import write_run
 from tests.ui.write_run import RunWriter
 from tests.unit.widgets.browser import Browser
 
@@ -126,6 +130,30 @@ def test_retry_starts_the_suggestion(writer: RunWriter, open_run: Callable[..., 
     assert browser.command("retry", suggestion=99)["problem"]["hint"]
 
 
+@pytest.mark.usefixtures("alive")
+def test_a_warning_offers_its_change(writer: RunWriter, open_run: Callable[..., Browser], run_folder: Path) -> None:
+    """In words for a button; pressed, a run starts with exactly that change. A warning without one, or unknown, starts nothing."""
+    writer.begin()
+    writer.log.append(ev.Warned(code="loss_flat", step=9, message="Flat.", changes={"learning_rate": 2e-4 * 3}))
+    writer.log.append(ev.Warned(code="memorising", step=9, message="Below 0.1."))
+    started: list[dict[str, Any]] = []
+
+    def retry(changes: dict[str, Any]) -> FolderRun:
+        started.append(changes)
+        return FolderRun(run_folder)
+
+    browser = open_run(retry=retry)
+    browser.wait(lambda: len(browser.sections.get("warnings", [])) == 2)
+    flat, memorising = browser.sections["warnings"]
+
+    assert flat["way"]["title"] == "Try learning rate 6e-4"
+    assert "replace(learning_rate=0.0006" in flat["way"]["code"]
+    assert memorising["way"] is None
+    assert browser.command("retry", warning=flat["seq"])["ok"] is True
+    assert [browser.command("retry", warning=seq)["ok"] for seq in (memorising["seq"], 10**6)] == [False, False]
+    assert started == [{"learning_rate": 2e-4 * 3}]
+
+
 def test_without_retry_the_ways_out_are_code(writer: RunWriter, open_run: Callable[..., Browser]) -> None:
     """The page is told that it has no button for them."""
     writer.begin()
@@ -164,3 +192,26 @@ def test_a_damaged_folder_is_a_problem_in_the_panel(writer: RunWriter, open_run:
         file.write("not json\n")
 
     browser.wait(lambda: bool(browser.sections.get("problem")))
+
+
+def test_a_deleted_run_is_not_shown_as_if_it_were_there(writer: RunWriter, open_run: Callable[..., Browser]) -> None:
+    """Whoever deletes it: the page is told, and has nothing of the run any more."""
+    writer.begin()
+    writer.end("stopped")
+    browser = open_run()
+    browser.wait(lambda: "head" in browser.sections)
+    shutil.rmtree(writer.folder.path)
+
+    browser.wait(lambda: "head" not in browser.sections)
+    assert "deleted" in browser.sections["empty"]["text"]
+
+
+def test_the_last_run_deleted_leaves_no_run(studio: Studio, open_browser: OpenBrowser) -> None:
+    """The step Run of a home whose last run has been deleted says that there is none."""
+    folder = write_run(studio.home, 1, "only", "stopped", at=time.time())
+    browser = open_browser(lambda: studio.panel("run"))
+    browser.wait(lambda: browser.sections.get("head", {}).get("name") == "only")
+    studio.run(folder.name).delete()
+
+    browser.wait(lambda: browser.sections.get("empty", {}).get("text", "").startswith("There is no run yet"))
+    assert "head" not in browser.sections

@@ -9,12 +9,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pandas
 import pytest
 
 from peft_studio import Studio
 from peft_studio.core.runs.index import RunRow
 from peft_studio.core.runs.store import RunStore
 from peft_studio.widgets._losses import Losses
+from tests.cells import run_cell
 from tests.ui.write_home import write_home
 from tests.ui.write_run import RunWriter, build_spec
 from tests.unit.widgets.browser import Browser
@@ -75,14 +77,11 @@ def test_filters_narrow_together_and_show_as_code(page: Browser, wanted: dict[st
     assert all(repr(value) in page.sections["code"] for value in wanted.values())
 
 
-def test_the_code_lists_the_same_runs(studio: Studio, page: Browser) -> None:
+def test_the_code_lists_the_same_runs(page: Browser) -> None:
     """Run in a fresh kernel it gives the panel's rows in the panel's order."""
     page.command("filter", text="sql", since="30d")
     page.command("sort", by="name", descending=False)
-    code = page.sections["code"].replace("from peft_studio import studio\n\n", "").splitlines()
-    scope = {"studio": studio}
-    exec(code[0], scope)
-    frame = eval(code[1], scope)
+    _, frame = run_cell(page.sections["code"])
 
     assert list(frame.id) == [row["id"] for row in page.sections["page"]["rows"]]
 
@@ -127,7 +126,7 @@ def test_a_window_moves_over_100_000_runs(tmp_path: Path, open_browser: OpenBrow
     assert (shown["start"], len(shown["rows"]), shown["rows"][0]["name"]) == (70_000, 90, "run 29999")
 
 
-def test_compared_runs_show_lines_measures_and_what_differs(page: Browser) -> None:
+def test_compared_runs_show_lines_measures_and_what_differs(studio: Studio, page: Browser) -> None:
     """The best is marked where two differ; equal settings are only counted; a deleted run leaves the comparison."""
     ids = [id_of(page, name) for name in ("v3", "v2", "v1")]
     assert page.command("compare", run_ids=ids)["ok"]
@@ -136,13 +135,19 @@ def test_compared_runs_show_lines_measures_and_what_differs(page: Browser) -> No
     settings = {one["name"]: one["values"] for one in found["settings"]}
 
     assert [run["name"] for run in found["runs"]] == ["sql-assistant-v3", "sql-assistant-v2", "sql-assistant-v1"]
-    assert [len(run["points"]) for run in found["runs"]] == [160, 160, 120]
-    assert found["runs"][2]["points"][-1][0] == 120
+    assert [len(run["points"]["loss"]) for run in found["runs"]] == [160, 160, 120]
+    ends = {name: values[-1] for name, values in found["runs"][2]["points"].items()}
+    assert (ends["step"], ends["tokens"]) == (120, 120 * 1180)
+    assert ends["time_s"] == pytest.approx(119 * 0.67, rel=0.05)
     assert measures["Eval loss"]["best"] == [0, 1]  # the same evaluation, to the last digit shown
     assert measures["Time"]["best"] == []
     assert settings["rank"] == ["32", "16", "16"]
     assert "batch_size" not in settings
     assert found["equal"] > 20
+
+    frame = eval(page.sections["code"].splitlines()[-1], {"studio": studio, "pandas": pandas})
+    assert list(frame.columns) == ids
+    assert frame.count().tolist() == [240, 200, 120]
 
     page.command("delete", run_ids=ids[:1], confirmed=True)
     assert [run["name"] for run in page.sections["comparison"]["runs"]] == ["sql-assistant-v2", "sql-assistant-v1"]
@@ -218,7 +223,7 @@ def test_a_curve_is_read_again_only_when_its_file_has_grown(tmp_path: Path, monk
     losses, files = Losses(), [("a", writer.folder.metrics)]
     assert losses.read(files, within_s=9.0)
     first = losses.spark("a")
-    monkeypatch.setattr(Losses, "find", lambda *_: pytest.fail("read again"))
+    monkeypatch.setattr(losses, "find", lambda *_: pytest.fail("read again"))
     assert losses.read(files, within_s=9.0)
     monkeypatch.undo()
     writer.rows.rewind(10)

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-import peft_studio
 from peft_studio import Studio
 from peft_studio.core.spec import RunSpec
 from peft_studio.widgets._train_fields import FIELDS, lines_of, parse, text_of
 from peft_studio.widgets.train import TrainContent
+from tests.cells import run_cell
 from tests.unit.widgets.browser import Browser
 
 OpenBrowser = Callable[[Callable[[], Any]], Browser]
@@ -217,13 +217,12 @@ def test_a_model_that_is_not_there_leaves_the_draft(train: Browser, studio: Stud
     wait_for_state(train, "ready")
 
 
-def run_code(code: str, monkeypatch: pytest.MonkeyPatch, fresh: Studio) -> dict[str, Any]:
+def run_code(code: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """Run the panel's code as a fresh kernel would, up to the launch."""
     launched: list[Any] = []
-    monkeypatch.setattr(fresh, "launch", launched.append)
-    monkeypatch.setattr(peft_studio, "studio", fresh)
-    names: dict[str, Any] = {}
-    exec(code, names)
+    with monkeypatch.context() as patch:
+        patch.setattr(Studio, "launch", lambda _, spec: launched.append(spec))
+        names, _ = run_cell(code)
     return {**names, "launched": launched}
 
 
@@ -241,7 +240,7 @@ def test_the_code_makes_the_same_spec(
     for given in (data, studio.data(str(tiny_rows))):
         make_spec(data=given, tags=("a'b",), sample_prompts=('"Hi"\n',), sample_steps=3)
         train.command("set_field", field="dropout", value="0.1")
-        ran = run_code(train.sections["code"], monkeypatch, Studio(home=studio.home))
+        ran = run_code(train.sections["code"], monkeypatch)
         assert ran["spec"] == draft_of(studio)
         assert ran["launched"] == [ran["spec"]]
 

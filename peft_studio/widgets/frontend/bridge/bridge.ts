@@ -17,6 +17,9 @@ export interface Pending {
   id: number;
   name: string;
   since: number;
+  /** The kernel works on it. Before that it waits for a running cell, and can be taken back. */
+  taken: boolean;
+  heard: (word: Word) => void;
 }
 
 type Sections = Record<string, unknown>;
@@ -25,20 +28,23 @@ type Stream = (value: never, buffers: DataView[], full: boolean) => void;
 interface Update {
   kind: "update";
   n: number;
+  at: number;
   full: boolean;
   sections: Sections;
   streams: Record<string, unknown>;
 }
 
-interface Reply {
-  kind: "reply";
+/** About a command: it is worked on; it came so late that the kernel asks for it again; it is done, or was not possible. */
+interface Word {
+  kind: "taken" | "late" | "reply";
   id: number;
-  ok: boolean;
-  value: unknown;
-  problem: Problem | null;
+  ok?: boolean;
+  value?: unknown;
+  problem?: Problem | null;
 }
 
 const COMMAND_TIMEOUT_MS = 60_000;
+const MOST_TRIES = 4; // over a line so slow that everything comes late, the last is obeyed as it comes
 const PULL_AGAIN_MS = 2_000;
 
 export class CommandError extends Error {
@@ -57,11 +63,11 @@ export class Bridge {
 
   private listeners = new Set<() => void>();
   private streams: Record<string, Stream> = {};
-  private answers = new Map<number, (reply: Reply) => void>();
   private seen = -1; // number of the last update taken in, -1 before the first full one
   private pulling: ReturnType<typeof setTimeout> | undefined;
   private patience = PULL_AGAIN_MS;
-  private nextId = 1;
+  private nextId = Math.trunc(Math.random() * 1e9); // the page before this one may still get answers
+  private ahead = Infinity; // of this page's clock before the kernel's, in seconds, with the quickest message's time on the way
   private drawing = 0;
 
   constructor(readonly model: Model) {
@@ -82,23 +88,44 @@ export class Bridge {
 
   /** Run a command in the kernel. Rejects with a CommandError that says what went wrong and what to do. */
   command(name: string, args: Record<string, unknown> = {}): Promise<unknown> {
-    const id = this.nextId++;
     return new Promise((resolve, reject) => {
-      const finish = (act: () => void): void => {
-        clearTimeout(timer);
-        this.answers.delete(id);
-        this.pending = this.pending.filter((one) => one.id !== id);
-        this.changed();
-        act();
+      let timer: ReturnType<typeof setTimeout> | undefined;
+      let tries = 0;
+      const send = (): void => {
+        // When it was sent, in the kernel's time; nothing where it is to be obeyed however late it comes.
+        const at = tries++ < MOST_TRIES && this.ahead < Infinity ? Date.now() / 1000 - this.ahead : undefined;
+        if (!this.send({ kind: "command", id: one.id, name, args, at })) fail(GONE);
+        else if (at === undefined) take();
       };
-      const timer = setTimeout(() => finish(() => reject(new CommandError(NO_ANSWER))), COMMAND_TIMEOUT_MS);
-      this.answers.set(id, (reply) =>
-        finish(() => (reply.ok ? resolve(reply.value) : reject(new CommandError(reply.problem ?? NO_ANSWER)))),
-      );
-      this.pending = [...this.pending, { id, name, since: Date.now() }];
+      const take = (): void => {
+        one.taken = true;
+        timer ??= setTimeout(() => fail(NO_ANSWER), COMMAND_TIMEOUT_MS);
+      };
+      const fail = (problem: Problem): void => one.heard({ id: one.id, kind: "reply", problem });
+      const one: Pending = {
+        id: this.nextId++,
+        name,
+        since: Date.now(),
+        taken: false,
+        heard: (word) => {
+          if (word.kind === "late") return send();
+          if (word.kind === "taken") return take();
+          clearTimeout(timer);
+          this.pending = this.pending.filter((other) => other !== one);
+          this.changed();
+          if (word.ok) resolve(word.value);
+          else reject(new CommandError(word.problem ?? NO_ANSWER));
+        },
+      };
+      this.pending = [...this.pending, one];
       this.changed();
-      if (!this.send({ kind: "command", id, name, args })) finish(() => reject(new CommandError(GONE)));
+      send();
     });
+  }
+
+  /** What still waits for the kernel shall not be done: when the kernel asks for it again, nobody answers. */
+  takeBack(): void {
+    for (const { id, taken, heard } of this.pending) if (!taken) heard({ id, kind: "reply", problem: TAKEN_BACK });
   }
 
   close(): void {
@@ -136,17 +163,20 @@ export class Bridge {
   }
 
   private receive = (message: unknown, buffers: DataView[]): void => {
-    const one = message as (Update | Reply) & { panel?: string };
+    const one = message as (Update | Word) & { panel?: string };
     if (one.panel) return; // for a panel inside this one
     this.heardAt = Date.now();
-    if (one.kind === "reply") this.answers.get(one.id)?.(one);
     if (one.kind === "update") this.update(one, buffers);
+    else this.pending.find(({ id }) => id === one.id)?.heard(one);
     this.changed();
   };
 
   private update(update: Update, buffers: DataView[]): void {
+    this.ahead = Math.min(this.ahead, Date.now() / 1000 - update.at);
+    // Before the first full one there is nothing that a change could be added to; a problem says all by itself.
+    if (this.seen < 0 && !update.full && !("problem" in update.sections)) return this.pull();
     const expected = update.full || update.n === this.seen + 1;
-    // Sections are whole in themselves and always welcome; additions to a stream only where they fit.
+    // Sections are whole in themselves and welcome after a gap too; additions to a stream only where they fit.
     this.sections = update.full ? update.sections : { ...this.sections, ...update.sections };
     if (!expected) return this.pull();
     this.seen = update.n;
@@ -170,8 +200,11 @@ export class Bridge {
 
 const NO_ANSWER: Problem = {
   message: "The kernel has not answered for a minute.",
-  hint: "If a cell is running, the click is carried out when it ends. If the kernel has ended, run the cell again.",
+  hint: "If the kernel has ended, run the cell again.",
 };
+
+/** Not shown: whoever took it back knows. */
+export const TAKEN_BACK: Problem = { message: "", hint: "" };
 
 const GONE: Problem = {
   message: "The kernel that this panel belongs to has ended.",

@@ -1,7 +1,7 @@
 // How components see the bridge: they ask for it, and are drawn again when it has news.
 import { createContext } from "preact";
 import { useContext, useEffect, useLayoutEffect, useReducer, useState } from "preact/hooks";
-import { type Bridge, CommandError, type Problem } from "./bridge";
+import { type Bridge, CommandError, type Problem, TAKEN_BACK } from "./bridge";
 
 export const BridgeContext = createContext<Bridge | null>(null);
 
@@ -36,7 +36,7 @@ export function useCommands(): { run: (name: string, args?: Record<string, unkno
       return await bridge.command(name, args);
     } catch (error) {
       if (!(error instanceof CommandError)) throw error;
-      setProblem(error.problem);
+      if (error.problem !== TAKEN_BACK) setProblem(error.problem);
       return null;
     }
   };

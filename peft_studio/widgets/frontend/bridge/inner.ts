@@ -37,12 +37,26 @@ export interface Opened {
   css: string;
 }
 
+/** A panel's front end as the kernel sends it. */
+interface Source {
+  panel: string;
+  esm: string;
+  css: string;
+}
+
+const FIRST_MS = 500; // how long a panel waits for what was asked for before it; a kernel that runs a cell may answer that when the cell ends
+
 /** The panels opened so far. Loaded once a model, drawn in any number of views. */
 export class Inner {
   private opened = new Map<string, Promise<Opened>>();
   private endings: (() => void)[] = [];
 
-  constructor(private bridge: Bridge) {}
+  /** The step shown, asked for before it is known which one that is: it comes with the first news instead of after it. */
+  private first: Promise<Source | null>;
+
+  constructor(private bridge: Bridge) {
+    this.first = this.fetch("").catch(() => null);
+  }
 
   open(name: string): Promise<Opened> {
     const known = this.opened.get(name);
@@ -58,7 +72,8 @@ export class Inner {
   }
 
   private async load(name: string): Promise<Opened> {
-    const { esm, css } = (await this.bridge.command("load", { panel: name })) as { esm: string; css: string };
+    const first = await Promise.race([this.first, new Promise<null>((resolve) => setTimeout(() => resolve(null), FIRST_MS))]);
+    const { esm, css } = first?.panel === name ? first : await this.fetch(name);
     const address = URL.createObjectURL(new Blob([esm], { type: "text/javascript" }));
     try {
       const module = (await import(address)) as { default: () => Hooks };
@@ -68,5 +83,9 @@ export class Inner {
     } finally {
       URL.revokeObjectURL(address);
     }
+  }
+
+  private fetch(panel: string): Promise<Source> {
+    return this.bridge.command("load", { panel }) as Promise<Source>;
   }
 }

@@ -6,7 +6,6 @@ import { Button } from "../ui/button";
 import * as format from "../ui/format";
 import { PanelHead } from "../ui/head";
 import { Icon } from "../ui/icon";
-import { keepKeys } from "../ui/keys";
 import { Notice } from "../ui/notice";
 import { Skeleton } from "../ui/skeleton";
 import "../ui/icons-more";
@@ -40,7 +39,7 @@ function ChatPanel({ state: texts }: { state: Texts }) {
   const view = bridge.sections as unknown as ChatView;
   if (!view.setup)
     return (
-      <section class="ps" aria-labelledby={titleId}>
+      <section class="ps ps-chat" aria-labelledby={titleId}>
         <h2 id={titleId} class="ps-hidden">
           Chat
         </h2>
@@ -50,7 +49,7 @@ function ChatPanel({ state: texts }: { state: Texts }) {
   const problem = commands.problem ?? (bridge.sections["problem"] as Problem | null | undefined);
   const busy = view.busy !== null;
   return (
-    <section class="ps ps-chat" aria-labelledby={titleId} onFocusIn={keepKeys}>
+    <section class="ps ps-chat" aria-labelledby={titleId}>
       <PanelHead icon="chat" title="Chat" titleId={titleId} context={<Loaded view={view} />} code={view.code || undefined}>
         {view.turns.length > 0 && (
           <Button icon="plus" reason={busy ? "An answer is still being written" : undefined} onPress={() => void commands.run("clear")}>

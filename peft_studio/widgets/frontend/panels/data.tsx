@@ -8,7 +8,6 @@ import { Empty } from "../ui/empty";
 import { Badge } from "../ui/field";
 import * as format from "../ui/format";
 import { PanelHead } from "../ui/head";
-import { keepKeys } from "../ui/keys";
 import { Meter } from "../ui/meter";
 import { Notice } from "../ui/notice";
 import { Skeleton } from "../ui/skeleton";
@@ -37,7 +36,7 @@ function DataPanel() {
   const [choosing, setChoosing] = useState(false);
   const [over, setOver] = useState(false);
   useEffect(() => setChoosing(false), [view.facts?.path]);
-  if (!view.formats) return <section class="ps" aria-label="Data" onFocusIn={keepKeys}><Skeleton said="Opening the panel" /></section>;
+  if (!view.formats) return <section class="ps ps-data" aria-label="Data"><Skeleton said="Opening the panel" /></section>;
   const files = (event: DragEvent): boolean => [...(event.dataTransfer?.types ?? [])].includes("Files");
   const drop = {
     onDragOver: (event: DragEvent) => {
@@ -60,7 +59,7 @@ function DataPanel() {
   const { data, facts, failed } = view;
   const stuck = data?.verdict.hue === "error" ? "Settle what is blocking first" : undefined;
   return (
-    <section class={`ps${over ? " ps-dropping" : ""}`} aria-labelledby={titleId} onFocusIn={keepKeys} {...drop}>
+    <section class={`ps ps-data${over ? " ps-dropping" : ""}`} aria-labelledby={titleId} {...drop}>
       {data ? (
         <PanelHead
           icon="data"
@@ -123,7 +122,7 @@ function DataPanel() {
               {stuck ? `${stuck}. ` : ""}
               Fixes never change your file. They are kept in the spec and shown as code.
             </span>
-            <Button kind="primary" reason={stuck} onPress={() => void commands.run("use")}>
+            <Button kind="primary" reason={stuck} onPress={() => commands.run("use")}>
               Use this data
             </Button>
           </footer>

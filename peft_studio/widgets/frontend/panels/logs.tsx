@@ -8,7 +8,6 @@ import { Empty } from "../ui/empty";
 import { Badge, Input, Segmented, Select } from "../ui/field";
 import { count } from "../ui/format";
 import { PanelHead } from "../ui/head";
-import { keepKeys } from "../ui/keys";
 import type { Line } from "../ui/log";
 import { LongLog } from "../ui/longlog";
 import { Notice } from "../ui/notice";
@@ -53,7 +52,7 @@ function LogsPanel({ state }: { state: Lines }) {
   const of = view.asked?.run === ALL ? "all runs" : (view.shown ?? "");
   const narrowed = view.asked && (view.asked.text !== "" || view.asked.level !== "debug");
   return (
-    <section class="ps" aria-labelledby={titleId} onFocusIn={keepKeys}>
+    <section class="ps ps-logs" aria-labelledby={titleId}>
       {!view.asked ? (
         problem ? <Trouble problem={problem} /> : <Skeleton said="Reading the log" />
       ) : view.runs.length === 0 ? (

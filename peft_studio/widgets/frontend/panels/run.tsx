@@ -5,17 +5,17 @@ import { useBridge, useCommands, useNow, useUnique } from "../bridge/hooks";
 import { definePanel } from "../bridge/panel";
 import { type Chunk, Points } from "../bridge/points";
 import { Empty } from "../ui/empty";
-import { keepKeys } from "../ui/keys";
 import type { Line } from "../ui/log";
 import { Skeleton } from "../ui/skeleton";
 import "../ui/tokens.css";
 import "../ui/kit.css";
 import "./run/run.css";
+import { watchEnd } from "./run/ended";
 import { Head } from "./run/head";
 import { defaultSmoothing, smoothed } from "./run/lines";
 import { LossSection } from "./run/loss";
 import { FilesSection, Foot, LogSection, SampleSection } from "./run/more";
-import { FailureSection, Notices } from "./run/notices";
+import { FailureSection, Notices, useRetry } from "./run/notices";
 import { FactsLine, ProgressSection, Tiles } from "./run/summary";
 import type { RunView } from "./run/view";
 
@@ -28,6 +28,7 @@ class Streams {
   lines: Line[] = [];
 
   constructor(bridge: Bridge) {
+    watchEnd(bridge);
     bridge.onStream<Chunk>("curve", (chunk, [block]) => block && this.points.take(chunk, block));
     bridge.onStream<Line[]>("log", (lines, _, full) => {
       this.lines = (full ? lines : [...this.lines, ...lines]).slice(-LOG_LINES);
@@ -38,11 +39,12 @@ class Streams {
 function RunPanel({ state: { points, lines } }: { state: Streams }) {
   const bridge = useBridge();
   const commands = useCommands();
+  const retry = useRetry(commands);
   const titleId = useUnique();
   const [box, width] = useWidth();
   const view = bridge.sections as unknown as RunView;
   const live = Boolean(view.head?.live);
-  const now = useNow(live || bridge.pending.length > 0);
+  const now = useNow(live);
   const ready = Boolean(view.head);
   // What the kernel said, plus the time since it said so.
   const sinceKernel = (now - bridge.heardAt) / 1000;
@@ -52,7 +54,7 @@ function RunPanel({ state: { points, lines } }: { state: Streams }) {
   const weight = (bridge.local["smoothing"] as number | null | undefined) ?? defaultSmoothing(points);
   const smooth = smoothed(points, weight);
   return (
-    <section class="ps" ref={box} aria-labelledby={titleId} onFocusIn={keepKeys}>
+    <section class="ps ps-run" ref={box} aria-labelledby={titleId}>
       {!ready ? (
         view.empty ? <Empty icon="train" title="Run" titleId={titleId} text={view.empty.text} /> : <Skeleton said="Reading the run" />
       ) : (
@@ -60,19 +62,19 @@ function RunPanel({ state: { points, lines } }: { state: Streams }) {
           <Head view={view} silentFor={silent ? heardFor : null} titleId={titleId} commands={commands} />
           <FactsLine facts={view.facts} heardFor={silent ? null : heardFor} />
           <div class="ps-notices">
-            <Notices view={view} silentFor={silent ? heardFor : null} kernelSilent={kernelSilent} now={now} commands={commands} />
+            <Notices view={view} silentFor={silent ? heardFor : null} kernelSilent={kernelSilent} commands={commands} retry={retry} />
           </div>
-          {view.failure && <FailureSection failure={view.failure} canRetry={view.can_retry} commands={commands} />}
+          {view.failure && <FailureSection failure={view.failure} canRetry={view.can_retry} retry={retry} />}
           <div class={silent ? "ps-stale" : ""}>
             <ProgressSection view={view} />
             <Tiles view={view} smoothed={smooth.findLast((value) => value !== null) ?? null} />
-            <LossSection view={view} points={points} width={width} />
+            <LossSection view={view} points={points} width={width} commands={commands} />
           </div>
           <div class={view.samples.length ? "ps-halves" : ""}>
             <SampleSection samples={view.samples} />
             <FilesSection files={view.files} head={view.head} now={now} />
           </div>
-          <LogSection lines={lines} />
+          <LogSection lines={lines} live={view.head.live} />
           <Foot view={view} />
         </>
       )}

@@ -7,7 +7,6 @@ import { Button } from "../ui/button";
 import { Empty } from "../ui/empty";
 import { count } from "../ui/format";
 import { PanelHead } from "../ui/head";
-import { keepKeys } from "../ui/keys";
 import { Notice } from "../ui/notice";
 import { Skeleton } from "../ui/skeleton";
 import { Table } from "../ui/table";
@@ -46,7 +45,7 @@ function RunsPanel() {
     requestAnimationFrame(() => requestAnimationFrame(focus));
   };
   return (
-    <section class="ps" ref={box} aria-labelledby={titleId} onFocusIn={keepKeys}>
+    <section class="ps ps-runs" ref={box} aria-labelledby={titleId}>
       {!view.page ? (
         problem ? <Trouble problem={problem} /> : <Skeleton said="Reading the runs" />
       ) : view.page.every === 0 ? (

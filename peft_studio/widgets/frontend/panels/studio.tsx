@@ -5,7 +5,6 @@ import { CommandError } from "../bridge/bridge";
 import { useBridge, useCommands, useUnique } from "../bridge/hooks";
 import { Inner } from "../bridge/inner";
 import { definePanel } from "../bridge/panel";
-import { keepKeys } from "../ui/keys";
 import { Notice } from "../ui/notice";
 import { Skeleton } from "../ui/skeleton";
 import { type Tab, Tabs } from "../ui/tabs";
@@ -27,11 +26,12 @@ function Studio({ state: inner }: { state: Inner }) {
   const view = bridge.sections as unknown as StudioView;
   // The click counts at once; the kernel's word, which other views may have changed, counts after it.
   const [clicked, setClicked] = useState<string | null>(null);
-  useEffect(() => setClicked(null), [view.panel]);
+  const going = bridge.pending.some((one) => one.name === "go"); // quick clicks: its answer to the first is not the last word
+  useEffect(() => void (going || setClicked(null)), [view.panel, going]);
   const shown = clicked ?? view.panel;
   const problem = commands.problem ?? (bridge.sections["problem"] as Problem | null);
   return (
-    <section class="ps ps-studio" aria-label="PEFT Studio" onFocusIn={keepKeys}>
+    <section class="ps ps-studio" aria-label="PEFT Studio">
       {!view.steps ? (
         <Skeleton said="Opening the studio" />
       ) : (
@@ -43,7 +43,7 @@ function Studio({ state: inner }: { state: Inner }) {
             controls={id}
             onGo={(panel) => {
               setClicked(panel);
-              void commands.run("go", { panel });
+              void commands.run("go", { panel }).then(() => setClicked(null));
             }}
           />
           {problem && (
@@ -51,7 +51,7 @@ function Studio({ state: inner }: { state: Inner }) {
               <p class="ps-s">{problem.hint}</p>
             </Notice>
           )}
-          <div id={id} role="tabpanel" aria-labelledby={`${id}-${shown}`}>
+          <div id={id} role="tabpanel" tabIndex={-1} aria-labelledby={`${id}-${shown}`}>
             <Step key={shown} inner={inner} name={shown} />
           </div>
         </>

@@ -7,7 +7,6 @@ import { Button } from "../ui/button";
 import { Input, Segmented } from "../ui/field";
 import { count } from "../ui/format";
 import { PanelHead } from "../ui/head";
-import { keepKeys } from "../ui/keys";
 import { Notice } from "../ui/notice";
 import { Skeleton } from "../ui/skeleton";
 import "../ui/icons-more";
@@ -32,13 +31,13 @@ function TrainPanel() {
   const problem = commands.problem ?? (bridge.sections["problem"] as Problem | null);
   if (!view.groups)
     return (
-      <section class="ps" aria-label="Train" onFocusIn={keepKeys}>
+      <section class="ps ps-train" aria-label="Train">
         {problem ? <Notice hue="error" urgent fact={problem.message}><p class="ps-s">{problem.hint}</p></Notice> : <Skeleton said="Reading the draft" />}
       </section>
     );
   const toggle = (way: "import" | "export"): void => setFile(file === way ? null : way);
   return (
-    <section class="ps" aria-labelledby={titleId} onFocusIn={keepKeys}>
+    <section class="ps ps-train" aria-labelledby={titleId}>
       <PanelHead icon="sliders" title="Train" titleId={titleId} code={view.code}>
         <Button kind="quiet" icon="download" expanded={file === "import"} onPress={() => toggle("import")}>Import…</Button>
         <Button kind="quiet" icon="upload" expanded={file === "export"} reason={view.fields["rank"] ? undefined : "There is nothing to export yet"} onPress={() => toggle("export")}>Export…</Button>
@@ -139,7 +138,7 @@ function Foot({ view, commands }: { view: TrainView; commands: Commands }) {
       <span class="ps-grow">
         {reason ?? (started ? `Started ${started}, shown in the step Run` : `${rows}${view.fields["epochs"]?.hint ?? ""}. No charge on this machine.`)}
       </span>
-      <Button kind="primary" icon="play" reason={reason} onPress={() => void launch()}>
+      <Button kind="primary" icon="play" reason={reason} onPress={launch}>
         Train on this machine
       </Button>
     </footer>

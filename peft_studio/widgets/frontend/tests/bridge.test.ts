@@ -1,18 +1,21 @@
 // The bridge against a kernel that sends what widgets/_feed.py would send, and loses what Jupyter may lose.
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, mock, test } from "node:test";
-import { Bridge, CommandError } from "../bridge/bridge";
+import { Bridge, CommandError, TAKEN_BACK } from "../bridge/bridge";
 
 type Listener = (message: unknown, buffers: DataView[]) => void;
 
+const AHEAD_S = 500; // of the kernel's clock before the page's
+
 class Kernel {
-  sent: { kind: string; id: number; name: string; args: Record<string, unknown> }[] = [];
+  sent: { kind: string; id: number; name: string; args: Record<string, unknown>; at?: number }[] = [];
   private listener: Listener = () => {};
   on = (_: string, listener: Listener): void => void (this.listener = listener);
   off = (): void => void (this.listener = () => {});
   send = (content: unknown): void => void this.sent.push(content as never);
   update = (n: number, sections: object, { full = false, streams = {} }: { full?: boolean; streams?: object } = {}): void =>
-    this.listener({ kind: "update", n, full, sections, streams }, []);
+    this.listener({ kind: "update", n, at: Date.now() / 1000 + AHEAD_S, full, sections, streams }, []);
+  say = (kind: "taken" | "late", id: number): void => this.listener({ kind, id }, []);
   reply = (id: number, rest: object): void => this.listener({ kind: "reply", id, ...rest }, []);
   get pulls(): number {
     return this.sent.filter((one) => one.name === "pull").length;
@@ -45,6 +48,15 @@ test("updates in order are taken in", () => {
   assert.equal(kernel.pulls, 1);
 });
 
+test("before the first full update a page shows nothing by halves, but a problem", () => {
+  kernel.update(7, { a: 1 });
+  assert.deepEqual(bridge.sections, {});
+  kernel.update(8, { problem: { message: "m", hint: "" } });
+  assert.deepEqual(Object.keys(bridge.sections), ["problem"]);
+  kernel.update(9, { a: 1, b: 2 }, { full: true });
+  assert.deepEqual(bridge.sections, { a: 1, b: 2 });
+});
+
 test("after a gap it takes the sections, not the additions, and pulls", () => {
   kernel.update(1, { a: 1 }, { full: true, streams: { log: ["one"] } });
   kernel.update(3, { a: 3 }, { streams: { log: ["three"] } });
@@ -53,6 +65,13 @@ test("after a gap it takes the sections, not the additions, and pulls", () => {
   assert.equal(kernel.pulls, 2);
   kernel.update(4, { a: 3 }, { full: true, streams: { log: ["one", "two", "three"] } });
   assert.deepEqual(lines, ["one", "two", "three"]);
+});
+
+test("a page that comes late shows nothing before it has everything", () => {
+  kernel.update(41, { b: 2 });
+  assert.deepEqual(bridge.sections, {});
+  kernel.update(42, { a: 1, b: 2 }, { full: true });
+  assert.deepEqual(bridge.sections, { a: 1, b: 2 });
 });
 
 test("while an answer is on its way it does not pull again", () => {
@@ -90,6 +109,44 @@ test("a command that nobody answers ends after a minute", async () => {
   mock.timers.tick(60_001);
   await assert.rejects(answer, /not answered for a minute/);
   assert.equal(bridge.pending.length, 0);
+});
+
+test("what waits for a cell is sent again with a newer time when the kernel asks, and then done once", async () => {
+  kernel.update(1, {}, { full: true });
+  const answer = bridge.command("stop");
+  const { id, at } = kernel.sent.at(-1)!;
+  assert.equal(at, Date.now() / 1000 + AHEAD_S);
+  mock.timers.tick(90_000); // however long: it has not begun
+  kernel.say("late", id);
+  assert.deepEqual(kernel.sent.at(-1), { kind: "command", id, name: "stop", args: {}, at: at! + 90 });
+  kernel.say("taken", id);
+  assert.ok(bridge.pending[0]!.taken);
+  kernel.reply(id, { ok: true, value: 1 });
+  assert.equal(await answer, 1);
+});
+
+test("what was taken back is not sent again", async () => {
+  kernel.update(1, {}, { full: true });
+  const [working, waiting] = [bridge.command("stop"), bridge.command("resume")];
+  const [first, second] = kernel.sent.slice(-2).map((one) => one.id) as [number, number];
+  kernel.say("taken", first);
+  bridge.takeBack();
+  await assert.rejects(waiting, (error: CommandError) => error.problem === TAKEN_BACK);
+  const sent = kernel.sent.length;
+  kernel.say("late", second);
+  assert.equal(kernel.sent.length, sent);
+  assert.deepEqual(bridge.pending.map((one) => one.id), [first]);
+  mock.timers.tick(60_001);
+  await assert.rejects(working, /not answered for a minute/);
+});
+
+test("over a line on which everything is late it is obeyed in the end", () => {
+  kernel.update(1, {}, { full: true });
+  void bridge.command("stop");
+  const { id } = kernel.sent.at(-1)!;
+  for (let late = 0; late < 4; late++) kernel.say("late", id);
+  assert.equal(kernel.sent.at(-1)!.at, undefined);
+  kernel.reply(id, { ok: true });
 });
 
 test("listeners are told after changes, once for many", () => {

@@ -2,7 +2,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Points } from "../bridge/points";
-import { buildLines, smoothed } from "../panels/run/lines";
+import { buildLines, layOver, smoothed } from "../panels/run/lines";
+import { placeAt } from "../ui/axis";
 
 const COLUMNS = ["step", "time_s", "tokens", "low", "high", "mean", "count", "learning_rate", "grad_norm"];
 
@@ -50,4 +51,13 @@ test("evaluations stand at the bucket that reaches their step, and one past the 
 
 test("without smoothing the line is what was logged", () => {
   assert.deepEqual(smoothed(points([row(1, 3), row(2, 1)]), 0), [3, 1]);
+});
+
+test("other runs are drawn along one x, each at its own places, and read where they are", () => {
+  const data = points([row(10, 2), row(20, 1)]);
+  const lines = layOver(buildLines(data, [], "step", [2, 1]), [{ x: [5, 20, 40], values: [4, 3, 2] }]);
+  assert.deepEqual(lines.x, [5, 10, 20, 20, 40]);
+  assert.deepEqual(lines.smooth, [undefined, 2, 1, undefined, undefined]);
+  assert.deepEqual(lines.others, [[4, undefined, undefined, 3, 2]]);
+  assert.deepEqual([4, 5, 19, 20, 40, 41].map((at) => placeAt([5, 20, 40], at)), [-1, 0, 0, 1, 2, -1]);
 });

@@ -1,6 +1,6 @@
 // Buttons. A disabled one says why, stays in the tab order, and does nothing.
 import type { ComponentChildren } from "preact";
-import { useState } from "preact/hooks";
+import { useRef, useState } from "preact/hooks";
 import { Icon, type IconName } from "./icon";
 
 interface ButtonProps {
@@ -13,11 +13,18 @@ interface ButtonProps {
   autofocus?: boolean;
   /** Its name, where its words alone do not say what it does. */
   label?: string;
-  onPress: () => void;
+  /** While the promise that it may return is not settled, a press does nothing: a double click starts one run, not two. */
+  onPress: () => unknown;
   children: ComponentChildren;
 }
 
 export function Button({ icon, kind, small, reason, expanded, autofocus, label, onPress, children }: ButtonProps) {
+  const going = useRef(false);
+  const press = (): void => {
+    if (reason !== undefined || going.current) return;
+    going.current = true;
+    void Promise.resolve(onPress()).finally(() => (going.current = false));
+  };
   return (
     <button
       type="button"
@@ -27,7 +34,7 @@ export function Button({ icon, kind, small, reason, expanded, autofocus, label, 
       aria-label={label}
       title={reason ?? label}
       autofocus={autofocus}
-      onClick={() => reason === undefined && onPress()}
+      onClick={press}
     >
       {icon && <Icon name={icon} />}
       {children}
@@ -61,8 +68,20 @@ export function CopyButton({ text, label = "Copy", bare }: { text: string; label
   };
   if (bare) return <IconButton icon={said === "Copied" ? "check" : "copy"} label={said || label} onPress={copy} />;
   return (
-    <Button icon="copy" small onPress={copy}>
-      <span role="status">{said || label}</span>
-    </Button>
+    <>
+      <Button icon="copy" small onPress={copy}>
+        {said || label}
+      </Button>
+      <Said words={said} />
+    </>
+  );
+}
+
+/** Reads out what a button now says: a live region inside it would leave the button without a name. */
+export function Said({ words }: { words: string }) {
+  return (
+    <span class="ps-hidden" role="status">
+      {words}
+    </span>
   );
 }

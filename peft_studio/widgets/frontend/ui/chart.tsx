@@ -45,6 +45,7 @@ type Drawn = { props: ChartProps; plot: uPlot; colors: (css: string, opacity?: n
 export function Chart(props: ChartProps) {
   const box = useRef<HTMLDivElement>(null);
   const drawn = useRef<Drawn | null>(null);
+  const [inSight, setInSight] = useState(true); // a page may have many charts that grow, and shows one or two
   const latest = useRef(props);
   latest.current = props;
   const theme = useTheme();
@@ -60,19 +61,28 @@ export function Chart(props: ChartProps) {
       else drawn.current = newPlot(latest.current, element);
     });
     watch.observe(element);
+    const sight = new IntersectionObserver((news) => setInSight(news.some((one) => one.isIntersecting)));
+    sight.observe(element);
     return () => {
       watch.disconnect();
+      sight.disconnect();
       drawn.current?.plot.destroy();
       drawn.current = null;
     };
   }, [shape]);
   useEffect(() => {
     const self = drawn.current;
-    if (!self) return;
-    const resized = self.props.height !== props.height;
+    if (!self || !inSight) return;
+    const { plot, props: before } = self;
     self.props = props;
-    if (resized) self.plot.setSize({ width: self.plot.width, height: props.height });
-    self.plot.setData(data(props));
+    if (before.height !== props.height) plot.setSize({ width: plot.width, height: props.height });
+    if (sameDrawing(before, props)) return;
+    // Who has zoomed in stays there while points come; another axis is another place.
+    const { min, max } = plot.scales["x"] ?? {};
+    const [low, high] = wholeRange(before);
+    const zoomed = before.formatX === props.formatX && min != null && max != null && (min > low || max < high);
+    plot.setData(data(props), !zoomed);
+    if (zoomed) plot.setScale("x", { min, max });
   });
   const onKeyDown = (event: KeyboardEvent): void => {
     const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
@@ -92,6 +102,12 @@ export function Chart(props: ChartProps) {
       onBlur={() => drawn.current?.plot.setCursor({ left: -10, top: -10 })}
     />
   );
+}
+
+/** Whether there is nothing to draw anew: most often only the crosshair has moved. */
+function sameDrawing(one: ChartProps, other: ChartProps): boolean {
+  const same = one.x === other.x && one.xEnd === other.xEnd && one.bands?.length === other.bands?.length && one.marks?.length === other.marks?.length;
+  return same && other.series.every(({ values }, at) => values === one.series[at]?.values);
 }
 
 function newPlot(props: ChartProps, element: HTMLElement): Drawn {
@@ -123,7 +139,7 @@ function optionsFor(self: Drawn, element: HTMLElement): uPlot.Options {
       y: { distr: self.props.log ? 3 : 1 },
     },
     axes: [
-      { ...axis, size: 24, gap: 6, grid: { show: false }, space: 64, incrs: self.props.incrementsX ?? WHOLE, values: (_, at) => at.map(self.props.formatX) },
+      { ...axis, size: 24, gap: 6, grid: { show: false }, space: 64, incrs: () => self.props.incrementsX ?? WHOLE, values: (_, at) => at.map(self.props.formatX) },
       {
         ...axis,
         size: 44,
@@ -153,9 +169,15 @@ function lineOf(one: Series, colors: Drawn["colors"]): uPlot.Series {
 }
 
 function xRange(props: ChartProps, low: number | null, high: number | null): [number, number] {
-  const [first, last] = [props.x[0] ?? 0, props.x[props.x.length - 1] ?? 1];
+  const [first, last] = endsOf(props);
   // uPlot asks with the ends of the data, unless somebody has zoomed in.
-  if (low !== null && high !== null && (low > first || high < last)) return [low, high];
+  return low !== null && high !== null && (low > first || high < last) ? [low, high] : wholeRange(props);
+}
+
+const endsOf = ({ x }: ChartProps): [number, number] => [x[0] ?? 0, x[x.length - 1] ?? 1];
+
+function wholeRange(props: ChartProps): [number, number] {
+  const [first, last] = endsOf(props);
   return [Math.min(0, first), Math.max(props.xEnd ?? 0, last, first + 1e-9)];
 }
 

@@ -9,7 +9,6 @@ const MORE = {
   download: ["M8 2.5v8M5 7.8l3 2.9 3-2.9M2.5 10.5v3h11v-3"],
   file: ["M4 2h5.5L12 4.5V14H4zM9.5 2v2.7H12"],
   folder: ["M2 4h4.5L8 5.5h6V13H2z"],
-  insert: ["M3 2.5h10v4H3zM8 9v5M5.5 11.5h5"],
   list: ["M5.5 4H14M5.5 8H14M5.5 12H14", ring(2.6, 4, 1) + ring(2.6, 8, 1) + ring(2.6, 12, 1)],
   logs: ["M3 4l2.5 2L3 8M7.5 8.5H13M3 12h10"],
   plus: ["M8 3v10M3 8h10"],

@@ -25,7 +25,7 @@ export function LogView({ lines, label }: { lines: Line[]; label: string }) {
   };
   return (
     <div class="ps-log" ref={box} role="log" aria-label={label} aria-live="off" tabIndex={0} onScroll={onScroll}>
-      <ol>
+      <ol class="ps-whole">
         {lines.map((line) => (
           <li key={line.seq} class={`ps-level-${line.level}`}>
             <time title={fullTime(line.at)}>{clock(line.at)}</time>

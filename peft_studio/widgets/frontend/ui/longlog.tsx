@@ -41,7 +41,7 @@ export function LongLog({ lines, label, named, follows, onFollows }: LongLogProp
   const last = whole ? lines.length : Math.min(lines.length, Math.ceil((top + height) / LINE) + AROUND);
   return (
     <div class="ps-log ps-tall" ref={box} role="log" aria-label={label} aria-live="off" tabIndex={0} onScroll={onScroll}>
-      <ol style={whole ? undefined : { paddingTop: `${first * LINE}px`, paddingBottom: `${(lines.length - last) * LINE}px` }}>
+      <ol class={whole ? "ps-whole" : ""} style={whole ? undefined : { paddingTop: `${first * LINE}px`, paddingBottom: `${(lines.length - last) * LINE}px` }}>
         {lines.slice(first, last).map((line) => (
           <li key={line.seq} class={`ps-level-${line.level}`}>
             <time title={fullTime(line.at)}>{clock(line.at)}</time>

@@ -12,11 +12,13 @@ interface NoticeProps {
   actions?: ComponentChildren;
   /** An answer to a click is read out at once; everything else waits its turn. */
   urgent?: boolean;
+  /** News worth reading out in its turn. */
+  polite?: boolean;
 }
 
-export function Notice({ hue, icon, fact, children, actions, urgent }: NoticeProps) {
+export function Notice({ hue, icon, fact, children, actions, urgent, polite }: NoticeProps) {
   return (
-    <div class={`ps-notice ps-notice-${hue}`} role={urgent ? "alert" : undefined}>
+    <div class={`ps-notice ps-notice-${hue}`} role={urgent ? "alert" : polite ? "status" : undefined}>
       <Icon name={icon ?? ICONS[hue]} hue={hue} />
       <div>
         <p class="ps-strong" dir="auto">

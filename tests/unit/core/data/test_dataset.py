@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from peft_studio.core.data import Dataset, Encoder, open_ref
+from peft_studio.core.data import Dataset, Encoder, open_data, open_ref
 from peft_studio.core.errors import DataError, ModelError
+from tests.tiny import write_rows
 
 Open = Callable[..., Dataset]
 ROWS = [{"text": f"row {n}"} for n in range(20)]
@@ -82,3 +83,13 @@ def test_what_the_user_said_is_known(opened: Open) -> None:
     """So that opening it again can say it too."""
     assert not opened(ROWS).format.given
     assert opened(ROWS, format="text").format.given
+
+
+def test_a_file_that_has_gone_is_said_so(tmp_path: Path) -> None:
+    """Deleted after it was opened: whoever reads is told which file, and what to do."""
+    data = open_data(write_rows(tmp_path / "orders.jsonl", 4), folder_for_rows=tmp_path)
+    (tmp_path / "orders.jsonl").unlink()
+
+    with pytest.raises(DataError, match=r"orders\.jsonl cannot be read any more") as told:
+        list(data.raw_rows())
+    assert "choose the data again" in told.value.hint

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -144,6 +145,16 @@ def test_what_is_asked_wrongly(opened: Open, source: Any, options: dict[str, Any
     with pytest.raises(DataError, match=why) as caught:
         opened(source, **options)
     assert hint in caught.value.hint
+
+
+def test_what_is_no_file_is_refused_and_not_waited_for(opened: Open, tmp_path: Path) -> None:
+    """A pipe, which may never end, and a link to itself."""
+    os.mkfifo(tmp_path / "pipe.jsonl")
+    (tmp_path / "loop.jsonl").symlink_to(tmp_path / "loop.jsonl")
+    with pytest.raises(DataError, match="neither a file nor a folder"):
+        opened(tmp_path / "pipe.jsonl")
+    with pytest.raises(DataError, match="There is no file or folder"):
+        opened(tmp_path / "loop.jsonl")
 
 
 def test_a_file_misspelled_brings_the_nearest(opened: Open, write: Write) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -126,3 +127,22 @@ def test_an_unfinished_run_that_has_not_changed_is_not_written_again(store: RunS
 
     assert store.list_rows()[0].state == "lost"
     assert store.index.path.stat().st_mtime_ns == before
+
+
+def test_an_opening_is_held_for_one_thread_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Questions inside a block share one opening, also where blocks nest; another thread has its own, and so has what comes later."""
+    index = RunIndex(tmp_path / "index.sqlite")
+    opened = []
+    connect = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda *given, **how: opened.append(1) or connect(*given, **how))
+    with index.held():
+        index.put([])
+        with index.held():
+            assert index.states() == {}
+        assert index.listed() is None
+        other = threading.Thread(target=index.states)
+        other.start()
+        other.join(20)
+    index.states()
+
+    assert len(opened) == 3

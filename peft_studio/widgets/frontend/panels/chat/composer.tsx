@@ -76,15 +76,14 @@ export function Composer({ view }: { view: ChatView }) {
             ))}
           </div>
           <span class="ps-end ps-row">
-            {busy ? (
+            {busy && (
               <Button icon="stop" reason={view.busy === "stopping" ? "Stopping after the current token" : undefined} onPress={() => void commands.run("stop")}>
                 {view.busy === "stopping" ? "Stopping" : "Stop"}
               </Button>
-            ) : (
-              <Button icon="send" kind="primary" reason={reason} onPress={() => void send()}>
-                Send
-              </Button>
             )}
+            <Button icon="send" kind="primary" reason={busy ? "An answer is still being written" : reason} onPress={send}>
+              Send
+            </Button>
           </span>
         </div>
       </div>

@@ -48,7 +48,7 @@ function Lengths({ report }: { report: Report }) {
   const lengths = report.lengths;
   if (!lengths) return null;
   const { max_length: cut, cut_rows: over } = report;
-  const cutWords = cut === null ? "Nothing is cut." : over ? `${format.count(over)} rows are longer than ${format.count(cut)} and cut.` : `No row is longer than ${format.count(cut)}.`;
+  const cutWords = cut === null ? "Nothing is cut." : over ? `${format.count(over)} ${over === 1 ? "row is" : "rows are"} longer than ${format.count(cut)} and cut.` : `No row is longer than ${format.count(cut)}.`;
   const figures: [string, string][] = [
     ["Half are under", format.count(lengths.p50)],
     ["95 % under", format.count(lengths.p95)],

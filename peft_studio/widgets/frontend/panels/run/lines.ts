@@ -1,18 +1,24 @@
 // From the curve's buckets and the evaluations to the lines that are drawn. Pure.
 import type { Points } from "../../bridge/points";
+import type { Axis } from "../../ui/axis";
 
-export type Axis = "step" | "tokens" | "time_s";
-type Values = (number | null | undefined)[];
+export type Values = (number | null | undefined)[];
 
 export interface Lines {
   x: number[];
-  /** Index of the bucket that each x belongs to; -1 for an evaluation between two. */
-  bucket: number[];
   raw: Values;
   smooth: Values;
   evaluation: Values;
   learningRate: Values;
   gradNorm: Values;
+  /** Of other runs, smoothed. */
+  others: Values[];
+}
+
+/** A line with places of its own. */
+export interface Line {
+  x: number[];
+  values: Values;
 }
 
 const orGap = (value: number | undefined): number | null => (value === undefined || Number.isNaN(value) ? null : value);
@@ -38,7 +44,7 @@ export function defaultSmoothing(points: Points): number {
 }
 
 export function buildLines(points: Points, evaluations: [number, number | null][], axis: Axis, smooth: (number | null)[]): Lines {
-  const lines: Lines = { x: [], bucket: [], raw: [], smooth: [], evaluation: [], learningRate: [], gradNorm: [] };
+  const lines: Lines = { x: [], raw: [], smooth: [], evaluation: [], learningRate: [], gradNorm: [], others: [] };
   const [step, along] = [points.column("step"), points.column(axis)];
   const [low, high, mean, count] = ["low", "high", "mean", "count"].map((name) => points.column(name)) as [number[], number[], number[], number[]];
   let waiting = 0;
@@ -51,7 +57,6 @@ export function buildLines(points: Points, evaluations: [number, number | null][
   for (let at = 0; at < points.length; at++) {
     const joined = (count[at] ?? 1) > 1;
     lines.x.push(along[at] ?? 0);
-    lines.bucket.push(at);
     lines.raw.push(orGap(joined ? low[at] : mean[at]));
     lines.smooth.push(smooth[at] ?? null);
     lines.evaluation.push(evaluationAt(step[at] ?? 0));
@@ -59,8 +64,7 @@ export function buildLines(points: Points, evaluations: [number, number | null][
     lines.gradNorm.push(orGap(points.column("grad_norm")[at]));
     if (joined) {
       lines.x.push(along[at] ?? 0);
-      lines.bucket.push(at);
-      lines.raw.push(orGap(high[at]));
+        lines.raw.push(orGap(high[at]));
       for (const other of [lines.smooth, lines.evaluation, lines.learningRate, lines.gradNorm]) other.push(undefined);
     }
   }
@@ -68,9 +72,25 @@ export function buildLines(points: Points, evaluations: [number, number | null][
   if (last !== undefined) {
     // An evaluation of a step that logged no loss, at the end.
     lines.x.push(axis === "step" ? (evaluations[evaluations.length - 1]?.[0] ?? 0) : (along[points.length - 1] ?? 0));
-    lines.bucket.push(-1);
     for (const other of [lines.raw, lines.smooth, lines.learningRate, lines.gradNorm]) other.push(undefined);
     lines.evaluation.push(last);
   }
   return lines;
+}
+
+/** The same lines with others among them, all along one x: of a place that is another line's, each says nothing. */
+export function layOver(lines: Lines, others: Line[]): Lines {
+  if (!others.length) return lines;
+  const places = [lines, ...others].flatMap(({ x }, line) => x.map((at, index) => ({ at, line, index }))).sort((one, other) => one.at - other.at);
+  const spread = (values: Values, of: number): Values => places.map(({ line, index }) => (line === of ? values[index] : undefined));
+  const own = (name: "raw" | "smooth" | "evaluation" | "learningRate" | "gradNorm"): Values => spread(lines[name], 0);
+  return {
+    x: places.map(({ at }) => at),
+    raw: own("raw"),
+    smooth: own("smooth"),
+    evaluation: own("evaluation"),
+    learningRate: own("learningRate"),
+    gradNorm: own("gradNorm"),
+    others: others.map(({ values }, at) => spread(values, at + 1)),
+  };
 }

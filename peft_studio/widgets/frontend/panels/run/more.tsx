@@ -49,7 +49,9 @@ export function FilesSection({ files, head, now }: { files: File[]; head: Head; 
               <th>File</th>
               <th class="ps-num">Size</th>
               <th class="ps-num ps-hide-s">Saved</th>
-              <th aria-label="Copy" />
+              <th>
+                <span class="ps-hidden">Copy</span>
+              </th>
             </tr>
           </thead>
           <tbody>
@@ -84,14 +86,14 @@ export function FilesSection({ files, head, now }: { files: File[]; head: Head; 
   );
 }
 
-export function LogSection({ lines }: { lines: Line[] }) {
+export function LogSection({ lines, live }: { lines: Line[]; live: boolean }) {
   return (
     <div class="ps-sec">
       <header>
         <h3>Log</h3>
         <span class="ps-end ps-s ps-muted">{lines.length >= 200 ? "last 200 lines" : ""}</span>
       </header>
-      {lines.length ? <LogView lines={lines} label="Last lines of the log" /> : <p class="ps-muted ps-s">Nothing has been logged yet.</p>}
+      {lines.length ? <LogView lines={lines} label="Last lines of the log" /> : <p class="ps-muted ps-s">{live ? "Nothing has been logged yet." : "Nothing was logged."}</p>}
     </div>
   );
 }

@@ -1,4 +1,4 @@
-// What needs a person: why the run failed and the ways on, silence, anomalies, clicks that wait or went wrong.
+// What needs a person: why the run failed and the ways on, its end, silence, anomalies, clicks that wait or went wrong.
 import { useState } from "preact/hooks";
 import { useBridge, useLocal, type useCommands } from "../../bridge/hooks";
 import type { Problem } from "../../bridge/bridge";
@@ -6,11 +6,10 @@ import { Button, CopyButton } from "../../ui/button";
 import * as format from "../../ui/format";
 import { Notice } from "../../ui/notice";
 import { Code } from "../../ui/code";
+import { Ended } from "./ended";
 import type { Change, Failure, RunView, Warning } from "./view";
 
 const SHOWN = 2; // more fold away
-const BUSY_AFTER_MS = 1_500;
-const VERBS: Record<string, string> = { stop: "Stopping", resume: "Resuming", retry: "Starting the run again" };
 
 interface NoticesProps {
   view: RunView;
@@ -18,13 +17,30 @@ interface NoticesProps {
   silentFor: number | null;
   /** It is the kernel that says nothing, so nothing is known of the run. */
   kernelSilent: boolean;
-  now: number;
   commands: ReturnType<typeof useCommands>;
+  retry: Retry;
 }
 
-export function Notices({ view, silentFor, kernelSilent, now, commands }: NoticesProps) {
+/** Start a new run with what a suggestion of the failure, or a warning, would change. */
+export type Retry = (way: { suggestion: number } | { warning: number }) => void;
+
+interface Started {
+  id: string;
+  code: string;
+}
+
+export function useRetry(commands: ReturnType<typeof useCommands>): Retry {
+  const { pending } = useBridge();
+  const [, setStarted] = useLocal<Started | null>("started", null);
+  return (way) => {
+    if (pending.some(({ name }) => name === "retry")) return; // a second click is not a second run
+    void commands.run("retry", way).then((started) => setStarted(started as Started | null));
+  };
+}
+
+export function Notices({ view, silentFor, kernelSilent, commands, retry }: NoticesProps) {
   const bridge = useBridge();
-  const waiting = bridge.pending.find((one) => now - one.since > BUSY_AFTER_MS);
+  const [started] = useLocal<Started | null>("started", null);
   const problem = commands.problem ?? (bridge.sections["problem"] as Problem | null | undefined);
   return (
     <>
@@ -33,13 +49,13 @@ export function Notices({ view, silentFor, kernelSilent, now, commands }: Notice
           {problem.hint && <p class="ps-s" dir="auto">{problem.hint}</p>}
         </Notice>
       )}
-      {waiting && (
-        <Notice hue="info" icon="clock" fact="Waiting for the kernel">
-          <p class="ps-s">
-            {VERBS[waiting.name] ?? "This"} begins when the running cell ends. Pressed {format.duration((now - waiting.since) / 1000)} ago.
-          </p>
+      {started && started.id !== view.head.id && (
+        <Notice hue="ok" fact={`Started ${started.id}`}>
+          {view.head.live && <p class="ps-s">It waits until the machine is free; this run goes on.</p>}
+          <Code text={started.code} label="Python that shows the new run" />
         </Notice>
       )}
+      <Ended view={view} />
       {silentFor !== null && (kernelSilent ? <NoKernel /> : <Silent view={view} silentFor={silentFor} />)}
       {view.head.state === "lost" && (
         <Notice hue="warn" icon="lost" fact="The run's process is gone">
@@ -49,7 +65,7 @@ export function Notices({ view, silentFor, kernelSilent, now, commands }: Notice
           </p>
         </Notice>
       )}
-      <Warnings warnings={view.warnings} />
+      <Warnings view={view} retry={retry} />
     </>
   );
 }
@@ -72,10 +88,10 @@ function NoKernel() {
   );
 }
 
-function Warnings({ warnings }: { warnings: Warning[] }) {
+function Warnings({ view, retry }: { view: RunView; retry: Retry }) {
   const [dismissed, setDismissed] = useLocal<number[]>("dismissed", []);
   const [all, setAll] = useState(false);
-  const open = warnings.filter((warning) => !dismissed.includes(warning.seq)).reverse();
+  const open = view.warnings.filter((warning) => !dismissed.includes(warning.seq)).reverse();
   return (
     <>
       {open.slice(0, all ? undefined : SHOWN).map((warning) => (
@@ -84,13 +100,16 @@ function Warnings({ warnings }: { warnings: Warning[] }) {
           hue="warn"
           fact={warning.message}
           actions={
-            <Button small kind="quiet" onPress={() => setDismissed([...dismissed, warning.seq])}>
-              Dismiss
-            </Button>
+            <>
+              <Way warning={warning} view={view} retry={retry} />
+              <Button small kind="quiet" onPress={() => setDismissed([...dismissed, warning.seq])}>
+                Dismiss
+              </Button>
+            </>
           }
         >
           <p class="ps-s" dir="auto">
-            {warning.hint} {warning.changes.length > 0 && <Changes changes={warning.changes} />}
+            {warning.hint}
           </p>
         </Notice>
       ))}
@@ -102,6 +121,16 @@ function Warnings({ warnings }: { warnings: Warning[] }) {
         </p>
       )}
     </>
+  );
+}
+
+function Way({ warning: { seq, way }, view, retry }: { warning: Warning; view: RunView; retry: Retry }) {
+  if (!way) return null;
+  if (!view.can_retry) return <CopyButton text={way.code} label={way.title} />;
+  return (
+    <Button small label={`${way.title}: starts a new run${view.head.live ? ", this one goes on" : ""}`} onPress={() => retry({ warning: seq })}>
+      {way.title}
+    </Button>
   );
 }
 
@@ -117,9 +146,7 @@ function Changes({ changes }: { changes: Change[] }) {
   );
 }
 
-export function FailureSection({ failure, canRetry, commands }: { failure: Failure; canRetry: boolean; commands: ReturnType<typeof useCommands> }) {
-  const [started, setStarted] = useState<{ id: string; code: string } | null>(null);
-  const retry = async (suggestion: number): Promise<void> => setStarted((await commands.run("retry", { suggestion })) as typeof started);
+export function FailureSection({ failure, canRetry, retry }: { failure: Failure; canRetry: boolean; retry: Retry }) {
   const lines = failure.trace.trimEnd().split("\n");
   return (
     <div class="ps-sec">
@@ -133,7 +160,9 @@ export function FailureSection({ failure, canRetry, commands }: { failure: Failu
               <th>What would help</th>
               <th>Then</th>
               <th class="ps-hide-s">Changes</th>
-              <th aria-label="Do it" />
+              <th>
+                <span class="ps-hidden">Do it</span>
+              </th>
             </tr>
           </thead>
           <tbody>
@@ -148,7 +177,7 @@ export function FailureSection({ failure, canRetry, commands }: { failure: Failu
                 </td>
                 <td class="ps-num">
                   {canRetry ? (
-                    <Button small {...(index === 0 ? { kind: "primary" as const } : {})} onPress={() => void retry(index)}>
+                    <Button small {...(index === 0 ? { kind: "primary" as const } : {})} onPress={() => retry({ suggestion: index })}>
                       Run again
                     </Button>
                   ) : (
@@ -159,11 +188,6 @@ export function FailureSection({ failure, canRetry, commands }: { failure: Failu
             ))}
           </tbody>
         </table>
-      )}
-      {started && (
-        <Notice hue="ok" fact={`Started ${started.id}`}>
-          <Code text={started.code} label="Python that shows the new run" />
-        </Notice>
       )}
       {failure.trace && (
         <details class="ps-details" open>

@@ -5,15 +5,15 @@ import type { Hue, IconName } from "../../ui/icon";
 import { Icon } from "../../ui/icon";
 import { Meter } from "../../ui/meter";
 import { Stepper } from "../../ui/stepper";
+import { NotifyMe } from "./ended";
 import type { Facts, RunView } from "./view";
 
-const METHODS: Record<string, string> = { lora: "LoRA", qlora: "QLoRA", dora: "DoRA", pissa: "PiSSA", rslora: "rsLoRA" };
 const PHASES: Record<string, string> = { queued: "Queue", loading: "Load", reading: "Read data", training: "Train", evaluating: "Evaluate", saving: "Save" };
 const DEVICES: Record<string, string> = { cpu: "this machine, CPU", cuda: "this machine, GPU", mps: "this machine, GPU" };
 const ENDS: Record<string, [IconName, Hue]> = { completed: ["check", "ok"], stopped: ["stopped", "muted"], failed: ["error", "error"], lost: ["lost", "warn"], queued: ["queued", "muted"] };
 
 export function FactsLine({ facts, heardFor }: { facts: Facts; heardFor: number | null }) {
-  const method = `${METHODS[facts.method] ?? facts.method}, rank ${facts.rank}${facts.quantization ? `, ${facts.quantization}` : ""}`;
+  const method = `${format.method(facts.method)}, rank ${facts.rank}${facts.quantization ? `, ${facts.quantization}` : ""}`;
   const where = facts.device ? (DEVICES[facts.device.split(":")[0] ?? ""] ?? `this machine, ${facts.device}`) : "this machine";
   return (
     <p class="ps-sub">
@@ -73,6 +73,7 @@ export function ProgressSection({ view }: { view: RunView }) {
             <span class="ps-muted">{ended ? took(view) : ""}</span>
           )}
         </span>
+        {head.live && <NotifyMe id={head.id} />}
         <Meter label="Steps" value={progress.step} total={progress.total ?? 0} text={text} {...(ended ? { hue: "ok" as const } : {})} />
       </div>
     </div>

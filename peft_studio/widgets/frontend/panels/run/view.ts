@@ -1,4 +1,5 @@
 // What the kernel says of a run: the twin of widgets/_view.py. Units are in the names; null is "not known".
+import type { Problem } from "../../bridge/bridge";
 
 export interface Head {
   id: string;
@@ -65,7 +66,8 @@ export interface Warning {
   step: number;
   message: string;
   hint: string;
-  changes: Change[];
+  /** A run with what it suggests changed: words for the button, and the Python. */
+  way: { title: string; code: string } | null;
 }
 
 export interface Sample {
@@ -91,6 +93,27 @@ export interface Failure {
   suggestions: { title: string; why: string; changes: Change[]; code: string }[];
 }
 
+export interface OfferedRun {
+  id: string;
+  name: string;
+  model: string;
+  method: string;
+  rank: number | null;
+}
+
+/** A run laid over this one, in few points. */
+export interface OtherRun extends OfferedRun {
+  columns: Record<"step" | "time_s" | "mean" | "count", number[]> & { tokens?: number[] };
+}
+
+export interface Overlay {
+  most: number;
+  chosen: string[];
+  runs: OtherRun[];
+  reading: boolean;
+  problem: Problem | null;
+}
+
 export interface RunView {
   head: Head;
   facts: Facts;
@@ -104,6 +127,8 @@ export interface RunView {
   failure: Failure | null;
   code: string;
   can_retry: boolean;
+  /** null where the panel knows of no other runs. */
+  overlay: Overlay | null;
   /** Set, and nothing else, while there is no run to show. */
   empty?: { text: string };
 }

@@ -44,15 +44,15 @@ export function PickedBar({ picked, run, onClear, onDeleted }: PickedProps) {
       </span>
       {one && only && (
         <>
-          <Button small icon="retry" onPress={() => void run("rerun", { run_id: only.id })}>
+          <Button small icon="retry" onPress={() => run("rerun", { run_id: only.id })}>
             Re-run
           </Button>
-          <Button small icon="play" reason={RESUMABLE.includes(only.state) ? undefined : `${only.name} is ${only.state}; there is nothing to resume.`} onPress={() => void run("resume", { run_id: only.id })}>
+          <Button small icon="play" reason={RESUMABLE.includes(only.state) ? undefined : `${only.name} is ${only.state}; there is nothing to resume.`} onPress={() => run("resume", { run_id: only.id })}>
             Resume
           </Button>
         </>
       )}
-      <Button small icon="trash" reason={live.length ? `${live.map((each) => each.name).join(", ")}: stop first, then delete.` : undefined} onPress={() => void weigh()}>
+      <Button small icon="trash" reason={live.length ? `${live.map((each) => each.name).join(", ")}: stop first, then delete.` : undefined} onPress={weigh}>
         Delete…
       </Button>
       <Button small kind="quiet" onPress={onClear}>

@@ -32,7 +32,8 @@ export interface ComparedRun {
   model: string;
   method: string;
   rank: number;
-  points: [step: number, loss: number][];
+  /** Places along each axis, and the smoothed loss there. Tokens are missing where they were not logged. */
+  points: Record<"step" | "time_s" | "loss", number[]> & { tokens?: number[] };
 }
 
 export interface Comparison {

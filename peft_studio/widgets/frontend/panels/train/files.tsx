@@ -25,7 +25,7 @@ export function SpecFile({ way, commands, onClose }: FilesProps) {
     const done = await commands.run("import_file", { path });
     if (done) onClose();
   };
-  const go = (): void => void (way === "import" ? read() : write(false));
+  const go = (): void => void (path.trim() && (way === "import" ? read() : write(false)));
   const submit = (event: KeyboardEvent): void => {
     if (event.key === "Escape") onClose();
     if (event.key === "Enter" && event.target instanceof HTMLInputElement) go();
