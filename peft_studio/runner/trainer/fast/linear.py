@@ -48,8 +48,9 @@ class _LoraGroup(torch.autograd.Function):
                 else torch.addmm(member.bias, flat, member.weight.t())
             )
             outputs.append(y.addmm_(middle, up.to(dtype).t(), alpha=member.scale).view(*x.shape[:-1], -1))
-        ctx.members, ctx.masks = members, masks
-        ctx.save_for_backward(flat, *middles, *factors)
+        ctx.members = members
+        # Saved, not kept on ctx: only so does gradient checkpointing drop the masks, and the backward pass free them.
+        ctx.save_for_backward(flat, *middles, *factors, *(mask for mask in masks if mask is not None))
         return tuple(outputs)
 
     @staticmethod
@@ -57,12 +58,14 @@ class _LoraGroup(torch.autograd.Function):
         """Gradients of x and of every A and B; none for W and b."""
         members: Sequence[Member] = ctx.members
         flat, *saved = ctx.saved_tensors
-        middles, factors = saved[: len(members)], saved[len(members) :]
+        middles, factors = saved[: len(members)], saved[len(members) : 3 * len(members)]
+        drawn = iter(saved[3 * len(members) :])
+        masks = [next(drawn) if member.dropout else None for member in members]
         grads = [g.reshape(-1, g.shape[-1]) for g in grad_outputs]
         wanted = ctx.needs_input_grad[0]
         dx: torch.Tensor | None = None
         factor_grads: list[torch.Tensor | None] = []
-        for at, (member, dy, mask) in enumerate(zip(members, grads, ctx.masks, strict=True)):
+        for at, (member, dy, mask) in enumerate(zip(members, grads, masks, strict=True)):
             a, b = factors[2 * at].to(flat.dtype), factors[2 * at + 1].to(flat.dtype)
             # (r, O) made contiguous first: a thin product is twice as fast in this layout on a CPU.
             dmiddle = nn.functional.linear(dy, b.t().contiguous()).mul_(member.scale)  # (T, r)

@@ -1,0 +1,5 @@
+"""What a run will need, before it starts: pure functions from a model's shapes and a spec to numbers."""
+
+from peft_studio.core.estimators.training_memory import StepShape, count_training_bytes
+
+__all__ = ["StepShape", "count_training_bytes"]
