@@ -36,6 +36,7 @@ SETTINGS = {
     "notebook-extension/tracker": {"windowingMode": "none"},
     "docmanager-extension/plugin": {"autosave": False},
 }
+LIGHT = "JupyterLab Light"
 START_S = 90.0  # a cold start on two busy cores
 
 
@@ -45,16 +46,16 @@ def find_browser() -> str | None:
 
 
 @contextmanager
-def open_lab(folder: Path, *, theme: str = "JupyterLab Light") -> Iterator[Lab]:
+def open_lab(folder: Path, *, theme: str = LIGHT) -> Iterator[Lab]:
     """A server on ``folder`` and a browser. Both end with the block."""
     with serve(folder, theme=theme) as address, sync_playwright() as play:
         browser = play.chromium.launch(executable_path=find_browser(), args=FLAGS)
-        yield Lab(folder, address, browser)
+        yield Lab(folder, address, browser, theme=theme)
         browser.close()
 
 
 @contextmanager
-def serve(folder: Path, *, theme: str = "JupyterLab Light", sidebar: bool = True) -> Iterator[str]:
+def serve(folder: Path, *, theme: str = LIGHT, sidebar: bool = True) -> Iterator[str]:
     """A server on ``folder``, given by its address; without ``sidebar`` it is a bare JupyterLab."""
     port = find_port()
     env = _environment(folder, theme)
@@ -81,11 +82,12 @@ def serve(folder: Path, *, theme: str = "JupyterLab Light", sidebar: bool = True
 class Lab:
     """A running JupyterLab."""
 
-    def __init__(self, folder: Path, address: str, browser: Browser) -> None:
-        self.folder, self.address, self.browser = folder, address, browser
+    def __init__(self, folder: Path, address: str, browser: Browser, *, theme: str = LIGHT) -> None:
+        self.folder, self.address, self.browser, self._theme = folder, address, browser, theme
 
     def open(self, cells: list[str], *, name: str = "test.ipynb", app: str = "lab/tree", **page: Any) -> Notebook:
         """A new notebook with these cells, opened, its kernel idle. Nothing has run. ``app`` may be Notebook 7's ``notebooks``."""
+        _write_settings(self.folder, self._theme)  # a test before may have chosen another theme, and JupyterLab kept it
         self.write(cells, name=name)
         opened = self.browser.new_page(**{"viewport": {"width": 1280, "height": 1000}, **page})
         opened.set_default_timeout(60_000)
@@ -279,12 +281,15 @@ def show_code(run_folder: Path, *, width: str = "") -> str:
     return "\n".join([*lines, f"panel.layout.width = {width!r}" if width else "", "panel"])
 
 
-def _environment(folder: Path, theme: str) -> dict[str, str]:
-    settings = folder / ".settings"
+def _write_settings(folder: Path, theme: str) -> None:
     for name, values in {**SETTINGS, "apputils-extension/themes": {"theme": theme}}.items():
-        path = settings / "@jupyterlab" / f"{name}.jupyterlab-settings"
+        path = folder / ".settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(values))
+
+
+def _environment(folder: Path, theme: str) -> dict[str, str]:
+    _write_settings(folder, theme)
     own = {"JUPYTERLAB_SETTINGS_DIR": ".settings", "JUPYTERLAB_WORKSPACES_DIR": ".workspaces", "JUPYTER_CONFIG_DIR": ".config",
            "JUPYTER_RUNTIME_DIR": ".runtime", "JUPYTER_DATA_DIR": ".data", "IPYTHONDIR": ".ipython", "PEFT_STUDIO_HOME": ".home"}  # fmt: skip
     return {
