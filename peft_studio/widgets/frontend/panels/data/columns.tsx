@@ -61,7 +61,7 @@ export function ColumnsSection({ title, why, columns, formats, now, given, ownSp
         </span>
       </header>
       {why && (
-        <p class="ps-s ps-muted ps-why" dir="auto">
+        <p class="ps-s ps-muted ps-read-as" dir="auto">
           {why}
         </p>
       )}
