@@ -202,10 +202,13 @@ class Notebook:
         return self.page.locator(".jp-Notebook section.ps").nth(at)  # not the sidebar's view of it
 
     def set_theme(self, name: str) -> None:
-        """Switch JupyterLab's theme and wait until the page wears it."""
+        """Switch JupyterLab's theme and wait until the page wears it and the splash has gone: a second one would trip over it."""
         self.page.evaluate("name => window.jupyterapp.commands.execute('apputils:change-theme', { theme: name })", name)
         light = "false" if "Dark" in name else "true"
-        self.page.wait_for_function("light => document.body.dataset.jpThemeLight === light", arg=light)
+        self.page.wait_for_function(
+            "light => document.body.dataset.jpThemeLight === light && !document.getElementById('jupyterlab-splash')",
+            arg=light,
+        )
 
     def save(self) -> dict[str, Any]:
         """Save, and read back what was saved."""
