@@ -1,0 +1,58 @@
+"""Where a studio lives, and how its parts are wired: one home of runs and models, its store, its compute."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from peft_studio.core.session import Session
+from peft_studio.core.system import home_folder
+
+if TYPE_CHECKING:
+    from peft_studio.core.data import Dataset
+    from peft_studio.core.defaults import ExplainedSpec
+
+
+class Home:
+    """One home of runs and models, and the session that code and panels share."""
+
+    def __init__(self, home: str | os.PathLike[str] | None = None) -> None:
+        self._home = home
+        self._lock = threading.Lock()
+        self._opened: Path | None = None
+        self._datasets: dict[str, Dataset] = {}
+        self.session = Session()
+
+    @property
+    def home(self) -> Path:
+        """Where runs and models are kept; made on first use."""
+        with self._lock:
+            if self._opened is None:
+                path = home_folder(self._home)
+                path.mkdir(parents=True, exist_ok=True, mode=0o700)
+                self._opened = path
+            return self._opened
+
+    def _store(self) -> Any:
+        from peft_studio.core.runs.store import RunStore
+
+        return RunStore(self.home)
+
+    def _compute(self) -> Any:
+        from peft_studio.connectors.local.connector import LocalCompute
+
+        return LocalCompute()
+
+    def _data_of(self, spec: ExplainedSpec) -> Dataset:
+        from peft_studio.core.data import open_ref
+
+        known = self._datasets.get(spec.data.sha256)
+        return known if known is not None and known.ref == spec.data else open_ref(spec.data)
+
+
+def tell(text: str) -> None:
+    """Say what is being done where nothing else shows it: downloads and conversions take minutes."""
+    print(text, file=sys.stderr)

@@ -1,0 +1,106 @@
+"""The part of the studio that has to do with runs: start, find, compare, talk to the result."""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from peft_studio._studio.plan import Planning
+from peft_studio.core.errors import NotReadyError, SpecError, StudioError, nearest
+
+if TYPE_CHECKING:
+    from peft_studio.core.chat import Chat
+    from peft_studio.core.defaults import ExplainedSpec
+    from peft_studio.core.runs.adapter import Adapter
+    from peft_studio.core.services.comparison import Comparison
+    from peft_studio.core.services.run import Run
+    from peft_studio.core.services.runs import RunList
+    from peft_studio.widgets._panel import Panel
+
+
+class Running(Planning, ABC):
+    """Runs and their results."""
+
+    @abstractmethod
+    def panel(self, name: str | None = None, run_id: str | None = None) -> Panel:
+        """A panel as a plain widget; without a name the whole studio."""
+
+    def launch(self, spec: ExplainedSpec, *, compute: str = "local", **changes: Any) -> Run:
+        """Start a run and return at once. It goes on whatever happens to this process.
+
+        Raises:
+            NotReadyError: Preflight found blocking problems.
+        """
+        from peft_studio.core.models.prepared import settle_name
+
+        if compute != "local":
+            raise SpecError(
+                f"There is no compute {compute!r} here.", hint=nearest(compute, ["local"]), fields=("compute",)
+            )
+        spec = spec.replace(**changes) if changes else spec
+        check = self.check(spec)
+        if not check.ready:
+            blocking = [problem for problem in check.problems if problem.severity == "blocking"]
+            raise NotReadyError(
+                "Not ready:\n" + "\n".join(map(str, blocking)), fields=tuple(p.field for p in blocking if p.field)
+            )
+        folder = self._store().create(spec.replace(model=settle_name(spec.model)))
+        run = self._run(folder.id)
+        self._compute().submit_job(folder)
+        self.session.choose(run_id=run.id)
+        return run
+
+    def run(self, run_id: str) -> Run:
+        """A run by its id, whoever started it.
+
+        Raises:
+            RunNotFound: There is none in this home.
+        """
+        return self._run(run_id)
+
+    def runs(
+        self,
+        *,
+        status: str | None = None,
+        provider: str | None = None,
+        since: str | datetime | None = None,
+        text: str = "",
+        limit: int = 50,
+    ) -> RunList:
+        """Runs of this home, newest first. ``since`` is a time or an age such as ``"7d"``."""
+        from peft_studio.core.runs.state import STATES
+        from peft_studio.core.services.runs import RunList, parse_since
+
+        if status is not None and status not in STATES:
+            raise StudioError(f"There is no status {status!r}.", hint=nearest(status, STATES))
+        rows = self._store().list_rows(
+            status=status, provider=provider, since_at=parse_since(since), text=text, limit=limit
+        )
+        return RunList(rows, self._run)
+
+    def compare(self, runs: Iterable[Run | str]) -> Comparison:
+        """Runs, or their ids, side by side: ``.table()`` and ``.plot()``."""
+        from peft_studio.core.services.comparison import Comparison
+
+        return Comparison([self._run(run) if isinstance(run, str) else run for run in runs])
+
+    def chat(
+        self, model: str, *, adapters: Mapping[str, Adapter | str | os.PathLike[str]] | None = None, **options: Any
+    ) -> Chat:
+        """Talk to a base model and adapters on it, in a process of its own. The base loads once."""
+        from peft_studio.core.chat import Chat
+        from peft_studio.core.services.prepare import require_train_extra
+
+        require_train_extra()
+        return Chat.open(self.prepare(model), adapters=adapters, **options)
+
+    def _run(self, run_id: str) -> Run:
+        from peft_studio.core.services.run import Run
+
+        store = self._store()
+        return Run(
+            store.folder(run_id), store=store, compute=self._compute(), show=lambda run: self.panel("run", run.id)
+        )

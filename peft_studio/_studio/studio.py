@@ -1,0 +1,38 @@
+"""The studio: the object a notebook or script holds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from peft_studio._studio.runs import Running
+
+if TYPE_CHECKING:
+    from peft_studio.widgets._panel import Panel
+
+
+class Studio(Running):
+    """One home of runs and models. Two studios on one home see the same runs.
+
+    Args:
+        home: Folder for runs and models; else ``$PEFT_STUDIO_HOME``, else the platform's data folder.
+    """
+
+    def __repr__(self) -> str:
+        return f"Studio(home={str(self.home)!r})"
+
+    def show(self, panel: str | None = None, run_id: str | None = None) -> Panel:
+        """Show the whole studio, or one panel: ``studio.show("run", run.id)``."""
+        return self.panel(panel, run_id)
+
+    def panel(self, name: str | None = None, run_id: str | None = None) -> Panel:
+        """A panel as a plain widget; without a name the whole studio."""
+        from peft_studio.widgets import open_panel
+
+        return open_panel(self, name, run_id)
+
+    @property
+    def errors(self) -> list[Exception]:
+        """What went wrong in panels, newest last. Each was shown where it happened too."""
+        from peft_studio.widgets import ERRORS
+
+        return list(ERRORS)
