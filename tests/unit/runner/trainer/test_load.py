@@ -56,6 +56,23 @@ def test_quantization(tiny: Path, quantization: str, layer: str, kind: str | Non
     assert 0.9 < similarity < 0.999999
 
 
+@pytest.mark.parametrize("quantization", ["int4", "nf4", "int8"])
+def test_an_evaluation_leaves_the_gradients_as_they_were(tiny: Path, quantization: str) -> None:
+    """On some CPUs bitsandbytes repacks weights that answer in evaluation mode, and a packed layer has no backward pass."""
+    model = load_base(tiny, quantization=quantization, trains=True)
+
+    def gradient() -> Any:
+        model.train()
+        embedded = model.get_input_embeddings()(IDS).detach().requires_grad_()
+        return torch.autograd.grad(model(inputs_embeds=embedded).logits.float().square().sum(), embedded)[0]
+
+    before = gradient()
+    model.eval()
+    logits(model)
+    assert before.any()
+    assert torch.equal(before, gradient())
+
+
 @pytest.mark.parametrize("quantization", [None, "nf4"])
 def test_peft_does_not_believe_in_offloading(tiny: Path, quantization: str | None) -> None:
     """A model on the CPU has no device map: with one, peft would hook every layer of the first adapter."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
 from peft_studio.runner.trainer import fast
-from peft_studio.runner.trainer.fast.equality import Difference
+from peft_studio.runner.trainer.fast.equality import Difference, Distance
 from tests.unit.runner.trainer.fast.tiny_models import (
     CONFIGS,
     METHODS,
@@ -16,8 +18,8 @@ from tests.unit.runner.trainer.fast.tiny_models import (
     largest_difference,
 )
 
-EXACT = (1e-5, 1e-4)  # fp32: loss, gradient
-ROUNDED = (1e-3, 5e-2)  # bf16: measured 6e-5 and 1.8e-2 on these models
+EXACT = Distance(1e-5, 1e-4, 1e-4)  # fp32
+ROUNDED = Distance(1e-3, 5e-2, 5e-2)  # bf16: measured 6e-5 in loss and 1.8e-2 in the worst tensor of these models
 
 
 @pytest.mark.parametrize("share", [False, True])
@@ -37,7 +39,7 @@ def test_bf16_is_equal_up_to_rounding(family: str, method: str) -> None:
     """With a bf16 base and fp32 adapters the two loops round in other places, and no more than that."""
     difference = fast.compare(build_model(family, method, dtype=torch.bfloat16), build_rows(), tolerance=ROUNDED)
     assert difference.within, str(difference)
-    assert difference.gradient > 0
+    assert difference.found.gradient > 0
 
 
 @pytest.mark.parametrize("tied", [False, True])
@@ -134,10 +136,31 @@ def test_a_model_that_differs_is_not_within(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(norm, "forward", lambda self, x: 1.1 * x * self.weight)
     difference = fast.compare(model, build_rows())
     assert not difference.within
-    assert difference.loss > 1e-3
+    assert difference.found.loss > 1e-3
 
 
-def test_not_a_number_is_not_within() -> None:
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_one_layer_that_computes_something_else_is_not_within(
+    dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A mistake in a single layer hides in the whole gradient, and not in its own tensors, whatever bf16 rounds."""
+    model = build_model(dtype=dtype)
+    layer = model.get_base_model().model.layers[0].self_attn.v_proj
+    install = fast.install
+
+    def wrongly(model: Any) -> Any:
+        path = install(model)
+        layer.scaling["default"] *= 1.5
+        return path
+
+    monkeypatch.setattr("peft_studio.runner.trainer.fast.equality.install", wrongly)
+    assert not fast.compare(model, build_rows()).within
+
+
+@pytest.mark.parametrize("at", range(3))
+def test_not_a_number_is_not_within(at: int) -> None:
     """A comparison that overflowed proves nothing."""
-    assert not Difference(float("nan"), 0.0, 1e-5, 1e-3).within
-    assert not Difference(0.0, float("nan"), 1e-5, 1e-3).within
+    found = [0.0, 0.0, 0.0]
+    found[at] = float("nan")
+    assert Difference(Distance(0.0, 0.0, 0.0), EXACT).within
+    assert not Difference(Distance(*found), EXACT).within

@@ -11,6 +11,7 @@ from transformers import AutoModelForCausalLM, BitsAndBytesConfig, Gemma3TextCon
 
 from peft_studio.core.spec import RunSpec
 from peft_studio.runner.trainer import fast
+from peft_studio.runner.trainer.fast.equality import Distance
 from tests.unit.runner.trainer.fast.tiny_models import build_model, build_rows
 
 
@@ -108,5 +109,5 @@ def test_a_quantized_base_runs_by_its_own_code_and_is_equal(tmp_path: Path, four
     model = get_peft_model(base, LoraConfig(r=4, target_modules="all-linear")).train()
     assert fast.unsupported(model) is None
     assert "quantized" in (fast.partial_reason(model) or "")
-    difference = fast.compare(model, build_rows(), tolerance=(1e-3, 3e-2))
+    difference = fast.compare(model, build_rows(), tolerance=Distance(1e-3, 3e-2, 3e-2))
     assert difference.within, str(difference)
