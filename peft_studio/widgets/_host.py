@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from peft_studio.core.data import Dataset
     from peft_studio.core.defaults import ExplainedSpec
     from peft_studio.core.services.check import Check
+    from peft_studio.core.services.quote import Quote
     from peft_studio.core.services.run import Run
     from peft_studio.core.services.runs import RunList
     from peft_studio.core.session import Session
@@ -32,6 +33,8 @@ class Host(Protocol):
     def spec(self, *, model: str, data: Any, **fields: Any) -> ExplainedSpec: ...
 
     def check(self, spec: ExplainedSpec) -> Check: ...
+
+    def quote(self, spec: ExplainedSpec, compute: str = "local", *, measure: bool = True) -> Quote: ...
 
     def launch(self, spec: ExplainedSpec, *, compute: str = "local", **changes: Any) -> Run: ...
 

@@ -12,8 +12,11 @@ from peft_studio.core.defaults.trade_offs import METHODS, QUANTIZATIONS
 from peft_studio.core.errors import SpecError
 from peft_studio.core.markup import block, facts, finding_line, table
 from peft_studio.core.services.check import Check, Problem
+from peft_studio.core.services.quote import Quote
+from peft_studio.core.session import Choice
 from peft_studio.core.spec import RunSpec
 from peft_studio.widgets._text import plain
+from peft_studio.widgets._train_quote import snapshot_rows
 from peft_studio.widgets._train_fields import (
     FIELDS,
     GROUPS,
@@ -145,15 +148,16 @@ def build_data(data: Dataset | None) -> Section | None:
     }
 
 
-def build_snapshot(draft: ExplainedSpec | None, model: str | None, data: Dataset | None, check: Check | None) -> str:
-    """The picture that a saved notebook shows: what was chosen, what was changed, whether it was ready."""
-    rows = [("Model", plain(model or "not chosen", limit=200)), ("Data", _data_words(data))]
-    if draft is None:
+def build_snapshot(now: Choice, check: Check | None, quote: Quote | None) -> str:
+    """The picture that a saved notebook shows: what was chosen, what was changed, what it would need, whether it was ready."""
+    rows = [("Model", plain(now.model or "not chosen", limit=200)), ("Data", _data_words(now.data))]
+    if (draft := now.draft) is None:
         return block(["<b>Train</b>", facts(rows)])
     quantization = f", {draft.quantization}" if draft.quantization else ""
     rows.append(("Method", words_of("method", draft.method) + quantization))
     rows.append(("Rank, alpha", f"{draft.rank}, {text_of(draft.alpha)} (scale {text_of(draft.scale)[:6]})"))
     rows.append(("Steps", f"{draft.planned_steps:,}" if draft.planned_steps else "—"))
+    rows.extend(snapshot_rows(quote))
     rows.append(("Preflight", "—" if check is None else "Ready" if check.ready else "Not ready"))
     defaults = draft.explain_defaults()
     changed = [

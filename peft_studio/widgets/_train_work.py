@@ -24,27 +24,38 @@ class TrainWork:
         self._studio = studio
         self.deriving: Newest[None] = Newest("train-draft")
         self.checking: Newest[Any] = Newest("train-check", wait_s=_SETTLED_S)
+        self.quoting: Newest[Any] = Newest("train-quote")
+        self.measuring: Newest[Any] = Newest("train-speed")
         self.doing, self.machine = "", ""
         self.known = list_known(studio.home)
 
     @property
     def busy(self) -> bool:
         """Whether an answer is on its way."""
-        return self.deriving.busy or self.checking.busy
+        return any(one.busy for one in (self.deriving, self.checking, self.quoting, self.measuring))
 
     @property
     def mark(self) -> tuple[Any, ...]:
         """Changes whenever there is something new to show."""
-        return self.deriving.version, self.checking.version, self.doing
+        return self.deriving.version, self.checking.version, self.quoting.version, self.measuring.version, self.doing
 
     def follow(self, now: Choice, *, again: bool = False) -> None:
         """See to it that the draft is one of the chosen model and data, and that it has been checked."""
         if is_current(now):
             self.deriving.forget()
             self.checking.ask((now.draft, now.data), lambda: self._check(now), again=again)
+            self._follow_quote(now.draft, again=again)
         elif now.model and now.data:
             chosen = now.draft.chosen_values if now.draft else {}
             self.deriving.ask((now.model, now.data.ref, chosen), lambda: self._derive(now, chosen), again=again)
+
+    def _follow_quote(self, draft: ExplainedSpec | None, *, again: bool) -> None:
+        """Quote with what is known at once; where this machine's speed is not, have it measured and quote again."""
+        measured = self.measuring.answer is not None
+        self.quoting.ask((draft, measured), lambda: self._studio.quote(draft, measure=False), again=again)
+        quote = self.quoting.value
+        if quote is not None and quote.memory is not None and quote.duration is None:
+            self.measuring.ask("this machine", lambda: self._studio.quote(draft))
 
     def _check(self, now: Choice) -> Any:
         assert now.draft is not None

@@ -16,6 +16,7 @@ from peft_studio.widgets._host import Host
 from peft_studio.widgets._text import plain
 from peft_studio.widgets._train_code import train_code
 from peft_studio.widgets._train_fields import FIELDS, parse, text_of
+from peft_studio.widgets._train_quote import build_quote_section
 from peft_studio.widgets._train_view import build_data, build_fields, build_groups, build_problem, build_snapshot
 from peft_studio.widgets._train_work import TrainWork, is_current
 
@@ -55,7 +56,7 @@ class TrainContent(Content):
     def snapshot_html(self) -> str:
         """The draft when the notebook was saved."""
         now = self._studio.session.now
-        return build_snapshot(now.draft, now.model, now.data, self._work.checking.value)
+        return build_snapshot(now, self._work.checking.value, self._work.quoting.value)
 
     def _build(self, now: Choice) -> dict[str, Any]:
         draft, work = now.draft, self._work
@@ -74,6 +75,7 @@ class TrainContent(Content):
             "changed": [name for name in FIELDS if draft and name in draft.chosen],
             "deriving": {"busy": work.deriving.busy, "doing": work.doing, "problem": work.deriving.problem},
             "preflight": self._preflight(now),
+            "quote": self._quote(now),
             "notes": notes,
             "code": train_code(self._studio.home, draft if is_current(now) else None, now.model, now.data),
         }
@@ -89,6 +91,12 @@ class TrainContent(Content):
                          "fix": problem["hint"], "field": "", "button": "", "changes": {}}]  # fmt: skip
         ready = check is not None and check.ready
         return {"state": "ready" if ready else "not_ready", "busy": busy, "problems": problems}
+
+    def _quote(self, now: Choice) -> dict[str, Any]:
+        quoting, measuring = self._work.quoting, self._work.measuring
+        quote = quoting.value if is_current(now) else None
+        busy, problem = quoting.busy and is_current(now), quoting.problem if is_current(now) else None
+        return build_quote_section(quote, busy=busy, measuring=measuring.busy, problem=problem or measuring.problem)
 
     # -- following the session ---------------------------------------------------------------------------------
 

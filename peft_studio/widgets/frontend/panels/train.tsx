@@ -15,6 +15,7 @@ import "../ui/kit.css";
 import "./train/train.css";
 import { Basics } from "./train/basics";
 import { Checks } from "./train/checks";
+import { Estimates, inShort } from "./train/estimates";
 import { Advanced } from "./train/fields";
 import { ImportNotes, SpecFile } from "./train/files";
 import { blocking, obstacle, type TrainView } from "./train/view";
@@ -58,7 +59,8 @@ function TrainPanel() {
           <Basics view={view} formId={formId} commands={commands} />
           {view.fields["rank"] && <Settings view={view} formId={formId} commands={commands} />}
         </div>
-        <aside aria-label="Checks">
+        <aside aria-label="Estimates and checks">
+          <Estimates view={view} />
           <Checks view={view} commands={commands} />
         </aside>
       </div>
@@ -136,7 +138,7 @@ function Foot({ view, commands }: { view: TrainView; commands: Commands }) {
   return (
     <footer class="ps-foot">
       <span class="ps-grow">
-        {reason ?? (started ? `Started ${started}, shown in the step Run` : `${rows}${view.fields["epochs"]?.hint ?? ""}. No charge on this machine.`)}
+        {reason ?? (started ? `Started ${started}, shown in the step Run` : inShort(view) || `${rows}${view.fields["epochs"]?.hint ?? ""}.`)}
       </span>
       <Button kind="primary" icon="play" reason={reason} onPress={launch}>
         Train on this machine

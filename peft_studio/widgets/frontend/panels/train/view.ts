@@ -1,5 +1,6 @@
 // What widgets/train.py sends: its sections, by name.
 import type { Problem as Refusal } from "../../bridge/bridge";
+import type { Fit } from "../../ui/fit";
 
 export interface FieldView {
   title: string;
@@ -34,6 +35,31 @@ export interface ProblemView {
   changes: Record<string, unknown>;
 }
 
+/** An Estimate: bytes or seconds. */
+export interface EstimateView {
+  value: number;
+  low: number;
+  high: number;
+  basis: string;
+  parts: [name: string, amount: number][];
+}
+
+export interface QuoteView {
+  state: "none" | "busy" | "ready";
+  fit: Fit;
+  memory: EstimateView | null;
+  duration: EstimateView | null;
+  /** In words: what is to be paid, with its range. */
+  cost: string;
+  device_bytes: number | null;
+  /** How fast this machine trains is being found out. */
+  measuring: boolean;
+  /** What is not known, and why. */
+  notes: string[];
+  /** Why there is no estimate. */
+  problem: string;
+}
+
 export interface TrainView {
   model: { name: string; known: string[] };
   data: { name: string; origin: string; rows: number; held_out: number; left_out: number; format: string } | null;
@@ -44,6 +70,7 @@ export interface TrainView {
   changed: string[];
   deriving: { busy: boolean; doing: string; problem: Refusal | null };
   preflight: { state: "none" | "checking" | "ready" | "not_ready"; busy: boolean; problems: ProblemView[] };
+  quote: QuoteView;
   notes: string[];
   code: string;
 }
