@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from peft_studio.widgets._snapshot import duration
 from peft_studio.widgets._text import plain
 
 if TYPE_CHECKING:
@@ -81,12 +82,5 @@ def snapshot_rows(quote: Quote | None) -> Iterator[tuple[str, str]]:
     if quote.duration is not None:
         yield (
             "Time",
-            f"{_time(quote.duration.value)} ({_time(quote.duration.low)}–{_time(quote.duration.high)}), {cost_words(quote)}",
+            f"{duration(float(quote.duration.value))} ({duration(float(quote.duration.low))}–{duration(float(quote.duration.high))}), {cost_words(quote)}",
         )
-
-
-def _time(seconds: Any) -> str:
-    whole = round(float(seconds))
-    if whole >= 3600:
-        return f"{whole // 3600} h {whole % 3600 // 60} m"
-    return f"{whole // 60} m {whole % 60} s" if whole >= 60 else f"{whole} s"

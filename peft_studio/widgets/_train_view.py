@@ -16,7 +16,6 @@ from peft_studio.core.services.quote import Quote
 from peft_studio.core.session import Choice
 from peft_studio.core.spec import RunSpec
 from peft_studio.widgets._text import plain
-from peft_studio.widgets._train_quote import snapshot_rows
 from peft_studio.widgets._train_fields import (
     FIELDS,
     GROUPS,
@@ -28,6 +27,7 @@ from peft_studio.widgets._train_fields import (
     text_of,
     words_of,
 )
+from peft_studio.widgets._train_quote import snapshot_rows
 
 _VALUE, _WORDS = 100_000, 600  # characters; what is cut off a value would be lost when it is edited
 _TRADE_OFFS: dict[str, Mapping[Any, str]] = {"method": METHODS, "quantization": QUANTIZATIONS}

@@ -44,12 +44,13 @@ class TrainWork:
         if is_current(now):
             self.deriving.forget()
             self.checking.ask((now.draft, now.data), lambda: self._check(now), again=again)
+            assert now.draft is not None
             self._follow_quote(now.draft, again=again)
         elif now.model and now.data:
             chosen = now.draft.chosen_values if now.draft else {}
             self.deriving.ask((now.model, now.data.ref, chosen), lambda: self._derive(now, chosen), again=again)
 
-    def _follow_quote(self, draft: ExplainedSpec | None, *, again: bool) -> None:
+    def _follow_quote(self, draft: ExplainedSpec, *, again: bool) -> None:
         """Quote with what is known at once; where this machine's speed is not, have it measured and quote again."""
         measured = self.measuring.answer is not None
         self.quoting.ask((draft, measured), lambda: self._studio.quote(draft, measure=False), again=again)
