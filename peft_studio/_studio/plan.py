@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING, Any
 from peft_studio._studio.home import Home, tell
 
 if TYPE_CHECKING:
+    from peft_studio.core.compute import BillingRules, Electricity
     from peft_studio.core.data import Dataset
     from peft_studio.core.defaults import ExplainedSpec
+    from peft_studio.core.services.accuracy import Accuracy
     from peft_studio.core.services.check import Check
+    from peft_studio.core.services.quote import Quote
     from peft_studio.core.services.run import Run
 
 _HUB_ID = re.compile(r"^[\w.-]+/[\w.-]+$")
@@ -81,6 +84,40 @@ class Planning(Home):
         from peft_studio.core.services.check import check_spec
 
         return check_spec(spec, self._data_of(spec), home=self.home)
+
+    def quote(
+        self,
+        spec: ExplainedSpec,
+        compute: str = "local",
+        *,
+        rules: BillingRules | None = None,
+        electricity: Electricity | None = None,
+        measure: bool = True,
+    ) -> Quote:
+        """Memory, time and dollars that a run would take, each with its range and what it rests on, and whether it fits.
+
+        The first quote on a machine measures how fast it trains, about ten seconds; after that a quote takes milliseconds.
+
+        Args:
+            spec: What would be launched.
+            compute: ``"local"``, or a card of the device table: ``"H100"``, ``"RTX 4090"``.
+            rules: How the place bills, where it does; a machine of your own does not.
+            electricity: Watts and price of a machine of your own; else power is not counted.
+            measure: False leaves time unknown rather than measure this machine now.
+        """
+        from peft_studio.core.services.accuracy import read_corrections
+        from peft_studio.core.services.device_speed import ensure_speed, find_speed
+        from peft_studio.core.services.quote import build_quote, find_place
+
+        speed = (ensure_speed if measure else find_speed)(self.home) if compute == "local" else None
+        place = find_place(compute, speed=speed, rules=rules, electricity=electricity)
+        return build_quote(spec, self.home, place, corrections=read_corrections(self.home))
+
+    def accuracy(self) -> Accuracy:
+        """How good the estimates of this home's finished runs were, and what is learned from them; ``.reset()`` forgets that."""
+        from peft_studio.core.services.accuracy import read_accuracy
+
+        return read_accuracy(self.home)
 
     def export(self, spec_or_run: ExplainedSpec | Run, path: str | os.PathLike[str]) -> Path:
         """Write a spec to a file that ``load`` reads. It holds no secret and no rows."""

@@ -35,6 +35,7 @@ class Running(Planning, ABC):
             NotReadyError: Preflight found blocking problems.
         """
         from peft_studio.core.models.prepared import settle_name
+        from peft_studio.core.runs.prediction import save_prediction
 
         if compute != "local":
             raise SpecError(
@@ -47,7 +48,9 @@ class Running(Planning, ABC):
             raise NotReadyError(
                 "Not ready:\n" + "\n".join(map(str, blocking)), fields=tuple(p.field for p in blocking if p.field)
             )
+        expected = self.quote(spec, measure=False).prediction  # before the run takes the memory that is free
         folder = self._store().create(spec.replace(model=settle_name(spec.model)))
+        save_prediction(folder, expected)
         run = self._run(folder.id)
         self._compute().submit_job(folder)
         self.session.choose(run_id=run.id)

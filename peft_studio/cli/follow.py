@@ -10,12 +10,13 @@ from dataclasses import dataclass
 
 from peft_studio.core.runs import events as ev
 from peft_studio.core.runs.folder import RunFolder
+from peft_studio.core.runs.left import find_left
 from peft_studio.core.runs.log import EventLogReader
 from peft_studio.core.runs.metrics import MetricsReader, Row
+from peft_studio.core.runs.pace import Left, Pace
 from peft_studio.core.runs.state import LIVE, RunState, Standing, fold
 from peft_studio.core.runs.watch import current_standing
 from peft_studio.core.spec import RunSpec
-from peft_studio.widgets._pace import Left, Pace
 
 MOST_POINTS = 2000
 
@@ -88,7 +89,8 @@ class Follower:
             folder=self._folder, spec=self._spec, state=state, standing=standing, fresh=fresh, step=step, total=total,
             loss=self._points[-1][1] if self._points else None, first_loss=self._points[0][1] if self._points else None,
             eval_loss=state.evaluations[-1].loss if state.evaluations else None,
-            tokens_per_s=self._pace.tokens_per_s(), left=self._pace.left(max(0, total - step)) if training and total else None,
+            tokens_per_s=self._pace.tokens_per_s(),
+            left=find_left(self._folder, state, self._spec, pace=self._pace, step=step) if training else None,
             memory_bytes=self._memory_bytes if live else None, losses=[loss for _, loss in self._points], now=now,
         )  # fmt: skip
 

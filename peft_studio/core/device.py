@@ -7,7 +7,7 @@ import subprocess
 from dataclasses import dataclass
 from functools import cache
 
-from peft_studio.core.system import cpu_has_bf16
+from peft_studio.core.system import cpu_has_bf16, free_memory_bytes
 
 AMPERE = 8.0  # first compute capability with bfloat16
 
@@ -34,3 +34,18 @@ def find_device() -> Device:
         except (OSError, subprocess.SubprocessError, ValueError, IndexError):
             pass  # a driver without a card, or a tool too old to say: then it is the CPU
     return Device("cpu", "CPU", cpu_has_bf16())
+
+
+def device_memory_bytes() -> float | None:
+    """What a run here could use: all memory of the GPU, or what is free beside the other programs of a CPU's machine."""
+    return _gpu_memory_bytes() if find_device().kind == "cuda" else float(free_memory_bytes())
+
+
+@cache
+def _gpu_memory_bytes() -> float | None:
+    query = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
+    try:
+        out = subprocess.run(query, capture_output=True, text=True, timeout=10, check=True).stdout
+        return float(out.splitlines()[0]) * 2**20
+    except (OSError, subprocess.SubprocessError, ValueError, IndexError):
+        return None

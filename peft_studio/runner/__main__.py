@@ -5,6 +5,7 @@ train RUN_FOLDER [--from-step N]     train; started by the agent
 prepare MODEL --home HOME            bring a base model onto this machine
 fetch-dataset ID --home HOME         bring a hub data set onto this machine
 chat                                 answer prompts on standard input
+measure-speed                        how fast this machine trains
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ COMMANDS = {
     "prepare": "peft_studio.runner.trainer.prepare:prepare_main",
     "fetch-dataset": "peft_studio.runner.trainer.prepare:fetch_dataset_main",
     "chat": "peft_studio.runner.trainer.chat:chat_main",
+    "measure-speed": "peft_studio.runner.trainer.speed:measure_speed_main",
 }
 
 

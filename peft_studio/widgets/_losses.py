@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from peft_studio.core.runs.metrics import MetricsReader
+from peft_studio.core.runs.pace import PACE_ROWS, Pace
 from peft_studio.widgets._curve import Bucket, Curve
-from peft_studio.widgets._pace import PACE_ROWS, Pace
 from peft_studio.widgets._snapshot import smoothed
 
 _CURVES, _SPARKS = 64, 2000  # how many are kept

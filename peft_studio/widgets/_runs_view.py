@@ -11,6 +11,7 @@ from typing import Any
 
 from peft_studio.core.runs.folder import RunFolder
 from peft_studio.core.runs.index import RunQuery, RunRow
+from peft_studio.core.runs.pace import Ahead
 from peft_studio.core.runs.state import LIVE, STALE_S
 from peft_studio.core.spec import RunSpec
 from peft_studio.widgets._code import opening
@@ -39,7 +40,7 @@ def row_view(row: RunRow, folder: RunFolder, loss: Loss | None, *, now: float) -
     live = row.state in LIVE
     silent = (live and now - heard > STALE_S) or row.state == "lost"
     step = max(row.step or 0, loss.curve.last_step if loss else 0) if row.step is not None or loss else None
-    left = loss.pace.left(row.total_steps - (step or 0)) if loss and row.total_steps and not silent else None
+    left = loss.pace.left(Ahead(row.total_steps - (step or 0))) if loss and row.total_steps and not silent else None
     spent = row.time_s
     if live and not silent and spent is not None:
         spent += max(0.0, now - row.last_at)

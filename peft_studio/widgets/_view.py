@@ -13,11 +13,12 @@ from typing import Any
 
 from peft_studio.core.runs import events as ev
 from peft_studio.core.runs.folder import RunFolder
+from peft_studio.core.runs.left import find_left
 from peft_studio.core.runs.metrics import Row
+from peft_studio.core.runs.pace import Pace
 from peft_studio.core.runs.state import PhaseTime, RunState, Standing
 from peft_studio.core.spec import RunSpec
 from peft_studio.widgets._curve import Curve
-from peft_studio.widgets._pace import Pace
 from peft_studio.widgets._text import plain
 from peft_studio.widgets._ways import build_failure_view, build_warning
 
@@ -147,7 +148,7 @@ def _progress(seen: Seen) -> Section:
     total = plan.total_steps if plan else seen.spec.max_steps
     step = max(seen.curve.last_step, seen.state.from_step)
     going = seen.live and not seen.standing.stale and seen.state.state == "training"
-    left = seen.pace.left(total - step) if going and total else None
+    left = find_left(seen.folder, seen.state, seen.spec, pace=seen.pace, step=step) if going else None
     return {
         "step": step,
         "total": total,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from peft_studio.core.data.encode import PLAIN, Encoded, Encoder
@@ -19,7 +20,7 @@ _BINS = 24
 
 @dataclass(frozen=True)
 class Lengths:
-    """Row lengths in tokens before any cut. ``total`` and the percentiles are of the ``counted`` rows."""
+    """Row lengths in tokens before any cut. ``total`` and the percentiles are of the ``counted`` rows; all begin with ``shared`` tokens."""
 
     counted: int
     p50: int
@@ -27,6 +28,7 @@ class Lengths:
     max: int
     total: int
     histogram: tuple[tuple[int, int, int], ...]  # (from, up to and with, rows)
+    shared: int = 0
 
 
 class TokenChecks:
@@ -38,6 +40,7 @@ class TokenChecks:
         self.assistant_only = assistant_only
         self.lengths = array("L")
         self.kept_tokens = self.learnt_tokens = self.cut_tokens = 0
+        self._beginning: list[int] | None = None  # of all rows met so far
         self.masked_by: dict[str, int] = {}
         self.rows: dict[str, list[int]] = {
             code: []
@@ -62,6 +65,7 @@ class TokenChecks:
         self.lengths.append(encoded.whole_tokens)
         self.kept_tokens += len(encoded.tokens)
         self.learnt_tokens += learnt
+        self._beginning = _common(self._beginning, encoded.tokens)
         self.masked_by[encoded.masked_by] = self.masked_by.get(encoded.masked_by, 0) + 1
         if encoded.cut:
             self.rows["cut"].append(encoded.row)
@@ -105,7 +109,16 @@ class TokenChecks:
             ordered[last],
             sum(ordered),
             _histogram(ordered),
+            len(self._beginning or ()) if len(ordered) > 1 else 0,
         )
+
+
+def _common(beginning: list[int] | None, tokens: Sequence[int]) -> list[int]:
+    """What both begin with."""
+    if beginning is None:
+        return list(tokens)
+    most = min(len(beginning), len(tokens))
+    return beginning[: next((at for at in range(most) if beginning[at] != tokens[at]), most)]
 
 
 def _histogram(ordered: list[int]) -> tuple[tuple[int, int, int], ...]:

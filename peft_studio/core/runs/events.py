@@ -92,6 +92,7 @@ class Planned(Event):
     loop: Literal["fast", "reference"]
     loop_reason: str
     processes: int = 1
+    epoch_tokens: int | None = Field(default=None, description="Real tokens of one pass over the training rows.")
 
 
 class Logged(Event):
@@ -131,6 +132,7 @@ class Sampled(Event):
     step: int
     prompt: str
     text: str
+    duration_s: float = 0.0
 
 
 class Warned(Event):

@@ -1,6 +1,7 @@
 """Where things stand in a run's folder.
 
 spec.json            what was asked for; never changes
+prediction.json      what was expected of it at launch; never changes
 events.jsonl         the truth (core/runs/log.py)
 metrics              numbers by step; system: numbers by time (core/runs/metrics.py)
 checkpoints/         checkpoint-<step>/ with MANIFEST.json; .aside is unfinished
@@ -32,6 +33,10 @@ class RunFolder:
     @property
     def spec(self) -> Path:
         return self.path / "spec.json"
+
+    @property
+    def prediction(self) -> Path:
+        return self.path / "prediction.json"
 
     @property
     def events(self) -> Path:

@@ -18,10 +18,13 @@ def build_basis(data: Dataset, model_folder: Path, **fields: Any) -> Basis:
     """What is known before a default is chosen. Token lengths come from the rows themselves, a sample of them when there are many."""
     facts = read_model_facts(model_folder)
     device = find_device()
-    lengths = data.report(model_folder, assistant_only=fields.get("assistant_only_loss", True)).lengths
+    report = data.report(model_folder, assistant_only=fields.get("assistant_only_loss", True))
+    lengths = report.lengths
     return Basis(
         parameters=facts.parameters, family=facts.family, context_length=facts.context_length, train_rows=data.sizes[0],
         p95_tokens=lengths.p95 if lengths else None, max_tokens=lengths.max if lengths else None,
+        eval_rows=data.sizes[1], row_lengths=lengths.histogram if lengths else (), learnt_share=report.learnt_share,
+        shared_tokens=lengths.shared if lengths else 0,
         conversational=data.ref.format in CONVERSATIONAL, device=device.kind, bf16=device.bf16,
     )  # fmt: skip
 

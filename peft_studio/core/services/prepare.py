@@ -43,7 +43,7 @@ def ensure_model(
         return found
     require_train_extra()
     options = ["--remote-code", "@".join(remote_code)] if remote_code else []
-    answer = _run(["prepare", name, "--home", str(home), *options], progress)
+    answer = run_worker(["prepare", name, "--home", str(home), *options], progress)
     if "error" in answer:
         raise ModelError(answer["error"]["message"], hint=answer["error"]["hint"], fields=("model",))
     return Path(answer["folder"])
@@ -56,14 +56,14 @@ def fetch_dataset(name: str, home: Path, *, progress: Progress = lambda text: No
         DataError: It cannot be found or reached.
     """
     require_train_extra()
-    answer = _run(["fetch-dataset", name, "--home", str(home)], progress)
+    answer = run_worker(["fetch-dataset", name, "--home", str(home)], progress)
     if "error" in answer:
         raise DataError(answer["error"]["message"], hint=answer["error"]["hint"])
     return Path(answer["folder"])
 
 
-def _run(arguments: list[str], progress: Progress) -> dict[str, Any]:
-    """Run a worker command; its last line is the answer, those before it are progress."""
+def run_worker(arguments: list[str], progress: Progress) -> dict[str, Any]:
+    """Run a worker command of ``python -m peft_studio.runner``; its last line is the answer, those before it are progress."""
     command = [sys.executable, "-m", "peft_studio.runner", *arguments]
     last: dict[str, Any] = {}
     with subprocess.Popen(
@@ -76,9 +76,9 @@ def _run(arguments: list[str], progress: Progress) -> dict[str, Any]:
             if text := last.get("step"):
                 progress(str(text))
         errors = process.stderr.read()
-    if not {"folder", "error"} & last.keys():
+    if not {"folder", "error", "speed"} & last.keys():
         raise ModelError(
-            f"Preparing ended without an answer (status {process.returncode}).\n{errors[-2000:]}",
+            f"{arguments[0].capitalize()} ended without an answer (status {process.returncode}).\n{errors[-2000:]}",
             hint="peft-studio doctor checks the installation.",
         )
     return last

@@ -33,6 +33,12 @@ class Basis(BaseModel):
     train_rows: int | None = Field(default=None, description="Rows left for training after the split.")
     p95_tokens: int | None = Field(default=None, description="95th percentile of row length, in tokens.")
     max_tokens: int | None = Field(default=None, description="Longest row, in tokens.")
+    eval_rows: int | None = Field(default=None, description="Rows held out for evaluation.")
+    row_lengths: tuple[tuple[int, int, int], ...] = Field(
+        default=(), description="Histogram of row lengths before any cut: from, up to and with, rows."
+    )
+    learnt_share: float | None = Field(default=None, description="Share of the tokens that the loss is on.")
+    shared_tokens: int = Field(default=0, description="Tokens that all rows begin with.")
     conversational: bool = Field(default=False, description="Rows have turns, so the loss can be on the answers alone.")
     device: str = Field(default="cpu", description="Kind of device: cpu, cuda or mps.")
     bf16: bool = Field(default=False, description="The device multiplies bfloat16 in hardware.")

@@ -94,11 +94,12 @@ class Job:
         """Let the model answer the spec's sample prompts."""
         if not trainer.is_world_process_zero():
             return
-        began = time.perf_counter()
         for prompt in self._spec.sample_prompts:
+            began = time.perf_counter()
             text = answer(trainer, tokenizer, prompt)
-            self._monitor.send(ev.Sampled(step=trainer.state.global_step, prompt=prompt, text=text))
-        self._monitor.pause(time.perf_counter() - began)
+            took = time.perf_counter() - began
+            self._monitor.pause(took)
+            self._monitor.send(ev.Sampled(step=trainer.state.global_step, prompt=prompt, text=text, duration_s=took))
 
     @property
     def spec(self) -> RunSpec:
@@ -154,6 +155,7 @@ class Job:
             total_steps=total, steps_per_epoch=per_epoch, train_rows=len(train), eval_rows=len(evaluation),
             trainable_parameters=trainable, total_parameters=everything, device=self._device, precision=spec.precision,
             loop="fast" if choice.fast else "reference", loop_reason=choice.reason, processes=world,
+            epoch_tokens=sum(train.lengths()),
         ))  # fmt: skip
         return AnomalyWatch(spec, total_steps=total, vocabulary=model.config.vocab_size, train_rows=len(train))
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from peft_studio.widgets._pace import Pace
 
 from peft_studio.core.runs.metrics import Row
-from peft_studio.widgets._pace import Pace
 
 
 def steady(count: int, *, s_per_step: float = 2.0, start: int = 1, at: float = 0.0) -> list[Row]:

@@ -1,0 +1,112 @@
+"""How fast a device trains: measured on this machine, or a card's published peak through the share of it that real loops reach.
+
+Measured ones carry one line of coefficients for each precision and loop, see ``runner/trainer/speed.py``. Nothing is measured here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from peft_studio.core.compute.gpus import Gpu
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """A factor that is not known exactly."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Products:
+    """Seconds of a micro-batch, forward and backward: ``fixed_s`` + layers · ``layer_s`` + FLOPs · ``s_per_flop`` + bytes · ``s_per_byte``,
+    and ``logit_s`` for each logit beyond its product.
+    """
+
+    precision: str
+    loop: str
+    fixed_s: float
+    layer_s: float
+    s_per_flop: float
+    s_per_byte: float
+    logit_s: float
+
+
+# What share of a card's dense peak LoRA training reaches, by who trains. NVIDIA's own recipe, 402 TFLOP/s model throughput on an H100
+# (41 % of 989), is the best published (NeMo AutoModel, docs/performance-summary.md); Hugging Face's Trainer with peft reached 8 to 15 %
+# of an A100's and an L40S's in published runs (QwenLM/Qwen README, "Profiling of Memory and Speed"; peft method_comparison). Ours on a
+# GPU is the same Trainer, so its range is that of the second, up to half of the first.
+TRAINER_SHARE = Range(0.20, 0.08, 0.38)
+_GPU_TRAFFIC_SHARE = 0.7  # of the published bandwidth that copies reach
+_GPU_LAYER_S = 2.5e-3  # some two hundred kernels a layer forward and backward, launched from Python
+_GPU_IMPORTS_S = 12.0
+_GPU_DISK = 1.0e9
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceSpeed:
+    """What duration is estimated from.
+
+    Attributes:
+        name: The device.
+        basis: In one clause how it is known: "measured on this machine on 26 November 2026".
+        products: One a precision and loop.
+        memory_bytes_per_s: Copies beyond any cache.
+        imports_s: From the start of a process until the libraries are there.
+        unpack_s: Seconds a quantised weight takes each time a micro-batch goes through it, by quantization.
+        spread: How far training may lie from what this says, before anything has been learned.
+    """
+
+    name: str
+    basis: str
+    products: tuple[Products, ...]
+    memory_bytes_per_s: float
+    imports_s: float
+    disk_bytes_per_s: float
+    unpack_s: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    matmul: Mapping[str, tuple[float, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    spread: Range = Range(1.0, 0.75, 1.35)
+
+    def find(self, precision: str, loop: str) -> Products | None:
+        """The coefficients for a precision and loop; those of fp32 where a CPU has only these."""
+        named = [one for one in self.products if one.precision == precision]
+        return next((one for one in named if one.loop == loop), named[0] if named else None)
+
+
+def parse_speed(raw: Mapping[str, Any], *, name: str, basis: str) -> DeviceSpeed:
+    """A speed from what the runner measured.
+
+    Raises:
+        KeyError, TypeError, ValueError: It is of another form.
+    """
+    return DeviceSpeed(
+        name=name, basis=basis, products=tuple(Products(**one) for one in raw["loops"]),
+        memory_bytes_per_s=float(raw["memory_bytes_per_s"]), imports_s=float(raw["imports_s"]),
+        disk_bytes_per_s=float(raw["disk_bytes_per_s"]), unpack_s=MappingProxyType(dict(raw["unpack_s"])),
+        matmul=MappingProxyType({key: tuple(value) for key, value in raw["matmul"].items()}),
+    )  # fmt: skip
+
+
+def gpu_speed(gpu: Gpu) -> DeviceSpeed:
+    """A card's speed by its data sheet: peak through the share of it that the Trainer is known to reach, with that range."""
+    share = TRAINER_SHARE
+    products = tuple(
+        Products(precision, loop, fixed_s=5e-3, layer_s=_GPU_LAYER_S, s_per_flop=1 / (peak * share.value), s_per_byte=0.0,
+                 logit_s=6 * 4 / (gpu.bandwidth * _GPU_TRAFFIC_SHARE))
+        for precision in ("bf16", "fp16", "fp32")
+        for loop in ("reference",)
+        if (peak := gpu.peak(precision))
+    )  # fmt: skip
+    basis = f"the data sheet's peak ({gpu.source}) at {share.low:.0%} to {share.high:.0%}, the range of published LoRA runs".replace(
+        "%", " %"
+    )
+    return DeviceSpeed(
+        name=gpu.name, basis=basis, products=products, memory_bytes_per_s=gpu.bandwidth * _GPU_TRAFFIC_SHARE,
+        imports_s=_GPU_IMPORTS_S, disk_bytes_per_s=_GPU_DISK, unpack_s=MappingProxyType({}),
+        spread=Range(1.0, share.value / share.high, share.value / share.low),
+    )  # fmt: skip

@@ -1,0 +1,78 @@
+"""A quote as a person reads it: a value, its range and what it rests on, a line each. Knows quotes, computes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from peft_studio.core.compute.billing import to_cents
+from peft_studio.core.estimators import Estimate
+from peft_studio.core.estimators.estimate import Number
+from peft_studio.core.markup import block, facts
+
+if TYPE_CHECKING:
+    from peft_studio.core.services.quote import Quote
+
+UNKNOWN = "—"
+BADGES = {"ok": "OK", "tight": "Tight", "wont-fit": "Won't fit", "unknown": "Unknown"}
+_UNITS = ((86_400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s"))
+
+
+def quote_text(quote: Quote) -> str:
+    """The quote in plain lines."""
+    return "\n".join(f"{name:<8} {text}" for name, text in _lines(quote))
+
+
+def quote_html(quote: Quote) -> str:
+    """The quote as a table."""
+    return block([facts(_lines(quote))])
+
+
+def seconds_words(seconds: Number) -> str:
+    """The two largest units: ``48 s``, ``14 min 32 s``, ``2 h 41 min``."""
+    whole = max(0, round(float(seconds)))
+    for size, unit, smaller_size, smaller in _UNITS:
+        if whole >= size:
+            rest = whole % size // smaller_size
+            return f"{whole // size} {unit} {rest} {smaller}" if rest else f"{whole // size} {unit}"
+    return f"{whole} s"
+
+
+def usd_words(usd: Number) -> str:
+    """``$0.36``; below one cent ``<$0.01``; above $100 whole dollars; nothing is ``$0``."""
+    exact = Decimal(str(usd)) if not isinstance(usd, Decimal) else usd
+    if not exact:
+        return "$0"
+    if exact < Decimal("0.01"):
+        return "<$0.01"
+    return f"${exact:,.0f}" if exact >= 100 else f"${to_cents(exact):,.2f}"
+
+
+def gib_words(size: Number) -> str:
+    """``1.7 GiB``."""
+    return f"{float(size) / 2**30:,.1f} GiB"
+
+
+def _lines(quote: Quote) -> list[tuple[str, str]]:
+    rows = [("fit", f"{BADGES[quote.fit]}: {quote.sentence}"), ("on", quote.device)]
+    rows += [
+        ("memory", _line(quote.memory, gib_words)),
+        ("time", _line(quote.duration, seconds_words)),
+        ("cost", _line(quote.cost, usd_words)),
+    ]
+    for name, estimate in (("memory", quote.memory), ("time", quote.duration), ("cost", quote.cost)):
+        if estimate is not None:
+            rows.append((f"{name} by", estimate.basis))
+    return rows + [("note", note) for note in quote.notes]
+
+
+def _line(estimate: Estimate | None, words: Callable[[Number], str]) -> str:
+    if estimate is None:
+        return UNKNOWN
+    value, low, high = words(estimate.value), words(estimate.low), words(estimate.high)
+    text = f"about {value}" + (f" ({low}–{high})" if low != high else "")
+    if len(estimate.parts) > 1:
+        ordered = sorted(estimate.parts.items(), key=lambda part: -part[1])
+        text += ": " + ", ".join(f"{name} {words(amount)}" for name, amount in ordered)
+    return text
