@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from peft_studio.core.services.quote_view import usd_words
 from peft_studio.widgets._snapshot import duration
 from peft_studio.widgets._text import plain
 
@@ -62,15 +63,8 @@ def cost_words(quote: Quote) -> str:
         return "cost not known"
     if not cost.high:
         return "no charge on this machine"
-    value, low, high = (_dollars(float(amount)) for amount in (cost.value, cost.low, cost.high))
+    value, low, high = map(usd_words, (cost.value, cost.low, cost.high))
     return f"about {value}" if low == high else f"about {value} ({low}–{high.removeprefix('$')})"
-
-
-def _dollars(amount: float) -> str:
-    """``$0.36``; below a cent ``<$0.01``; from $100 whole dollars."""
-    if 0 < amount < 0.01:
-        return "<$0.01"
-    return f"${amount:,.2f}" if amount < 100 else f"${amount:,.0f}"
 
 
 def snapshot_rows(quote: Quote | None) -> Iterator[tuple[str, str]]:
