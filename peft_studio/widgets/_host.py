@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from peft_studio.core.services.quote import Quote
     from peft_studio.core.services.run import Run
     from peft_studio.core.services.runs import RunList
+    from peft_studio.core.services.sweep import Sweep
     from peft_studio.core.session import Session
 
 
@@ -37,6 +38,8 @@ class Host(Protocol):
     def quote(self, spec: ExplainedSpec, compute: str = "local", *, measure: bool = True) -> Quote: ...
 
     def launch(self, spec: ExplainedSpec, *, compute: str = "local", **changes: Any) -> Run: ...
+
+    def sweep(self, spec: Any, *, max_steps: int | None = None) -> Sweep: ...
 
     def run(self, run_id: str) -> Run: ...
 

@@ -17,6 +17,7 @@ from peft_studio.widgets._text import plain
 from peft_studio.widgets._train_code import train_code
 from peft_studio.widgets._train_fields import FIELDS, parse, text_of
 from peft_studio.widgets._train_quote import build_quote_section
+from peft_studio.widgets._train_sweep import TrainSweep
 from peft_studio.widgets._train_view import build_data, build_fields, build_groups, build_problem, build_snapshot
 from peft_studio.widgets._train_work import TrainWork, is_current
 
@@ -31,6 +32,7 @@ class TrainContent(Content):
     def __init__(self, studio: Host) -> None:
         self._studio = studio
         self._work = TrainWork(studio)
+        self._sweep = TrainSweep(studio)
         self._errors: dict[str, dict[str, Any]] = {}  # field → what was typed and why it was refused
         self._edited: ExplainedSpec | None = None  # the draft that the errors are about
         self._notes: list[str] = []
@@ -49,7 +51,7 @@ class TrainContent(Content):
         self._follow(now)
         self.interval_s = _BUSY_S if self._work.busy else _QUIET_S
         mark = (now.model, now.data, now.draft, self._work.mark, self._changed)
-        if mark != self._built[0]:
+        if mark != self._built[0] or self._sweep.going:
             self._built = (mark, self._build(now))
         return self._built[1]
 
@@ -76,6 +78,7 @@ class TrainContent(Content):
             "deriving": {"busy": work.deriving.busy, "doing": work.doing, "problem": work.deriving.problem},
             "preflight": self._preflight(now),
             "quote": self._quote(now),
+            "sweep": self._sweep.section(draft),
             "notes": notes,
             "code": train_code(self._studio.home, draft if is_current(now) else None, now.model, now.data),
         }
@@ -202,6 +205,22 @@ class TrainContent(Content):
         self._studio.session.choose(panel="run", run_id=run.id)
         self.picture_due = True
         return {"run_id": run.id}
+
+    @command
+    def try_rates(self) -> dict[str, str]:
+        """Start three short runs that differ in the learning rate alone."""
+        now = self._studio.session.now
+        if not is_current(now) or now.draft is None:
+            raise SpecError("There is nothing to try yet.", hint="Choose data and a model first.")
+        started = {"sweep_id": self._sweep.start(now.draft)}
+        self._note(self._notes)
+        return started
+
+    @command
+    def dismiss_rates(self) -> None:
+        """Show the learning rates that were tried no longer."""
+        self._sweep.dismiss()
+        self._note(self._notes)
 
     def _edit(self, change: Callable[[ExplainedSpec], ExplainedSpec], *names: str) -> None:
         """Change the draft as it stands when the change is made, whoever else changes it meanwhile. ``names`` are right again."""

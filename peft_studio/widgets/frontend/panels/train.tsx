@@ -18,6 +18,7 @@ import { Checks } from "./train/checks";
 import { Estimates, inShort } from "./train/estimates";
 import { Advanced } from "./train/fields";
 import { ImportNotes, SpecFile } from "./train/files";
+import { Sweep } from "./train/sweep";
 import { blocking, obstacle, type TrainView } from "./train/view";
 
 type Commands = ReturnType<typeof useCommands>;
@@ -61,6 +62,7 @@ function TrainPanel() {
         </div>
         <aside aria-label="Estimates and checks">
           <Estimates view={view} />
+          {view.sweep.shown && <Sweep sweep={view.sweep.shown} commands={commands} />}
           <Checks view={view} commands={commands} />
         </aside>
       </div>

@@ -40,7 +40,7 @@ export function Basics({ view, formId, commands }: BasicsProps) {
         <Deriving view={view} commands={commands} />
         {first.map((name) => {
           const field = view.fields[name];
-          return field && <SpecField key={name} name={name} field={field} formId={formId} commands={commands} />;
+          return field && <SpecField key={name} view={view} name={name} field={field} formId={formId} commands={commands} />;
         })}
         <FormField id={`${formId}-where`} label="Where" group>
           <Icon name="laptop" hue="muted" />

@@ -4,11 +4,13 @@ import { useLocal, type useCommands } from "../../bridge/hooks";
 import { Button } from "../../ui/button";
 import { Input, Segmented, Select } from "../../ui/field";
 import { describedBy, FormField } from "../../ui/form-field";
+import { TryRates } from "./sweep";
 import type { FieldView, TrainView } from "./view";
 
 type Commands = ReturnType<typeof useCommands>;
 
 interface FieldProps {
+  view: TrainView;
   name: string;
   field: FieldView;
   formId: string;
@@ -19,7 +21,7 @@ const FEW = 32; // characters of choices that stand side by side; more are a lis
 
 const isFew = ({ kind, choices }: FieldView): boolean => kind === "choice" && choices.map(([, title]) => title).join("").length <= FEW;
 
-export function SpecField({ name, field, formId, commands }: FieldProps) {
+export function SpecField({ view, name, field, formId, commands }: FieldProps) {
   const [open, setOpen] = useLocal<string | null>("why", null); // one at a time
   const id = `${formId}-${name}`;
   const sideBySide = isFew(field);
@@ -38,6 +40,7 @@ export function SpecField({ name, field, formId, commands }: FieldProps) {
       group={sideBySide}
     >
       <Control name={name} field={field} id={id} describedBy={describedBy(id, { hint: below, error: field.error })} commands={commands} />
+      {name === "learning_rate" && <TryRates view={view} commands={commands} />}
     </FormField>
   );
 }
@@ -155,7 +158,7 @@ export function Advanced({ view, formId, find, commands }: { view: TrainView; fo
               <div class="ps-form">
                 {group.fields.map((name) => {
                   const field = view.fields[name];
-                  return field && <SpecField key={name} name={name} field={field} formId={formId} commands={commands} />;
+                  return field && <SpecField key={name} view={view} name={name} field={field} formId={formId} commands={commands} />;
                 })}
               </div>
             )}

@@ -60,6 +60,16 @@ export interface QuoteView {
   problem: string;
 }
 
+export interface SweepView {
+  id: string;
+  ended: boolean;
+  rows: { run: string; rate: string; state: string; step: number; total: number; loss: number | null; noise: number | null }[];
+  /** What the runs say, once they have ended, and the rate to take from it. */
+  verdict: string;
+  button: string;
+  changes: Record<string, unknown>;
+}
+
 export interface TrainView {
   model: { name: string; known: string[] };
   data: { name: string; origin: string; rows: number; held_out: number; left_out: number; format: string } | null;
@@ -71,6 +81,7 @@ export interface TrainView {
   deriving: { busy: boolean; doing: string; problem: Refusal | null };
   preflight: { state: "none" | "checking" | "ready" | "not_ready"; busy: boolean; problems: ProblemView[] };
   quote: QuoteView;
+  sweep: { plan: { rates: string[]; steps: number } | null; shown: SweepView | null };
   notes: string[];
   code: string;
 }
