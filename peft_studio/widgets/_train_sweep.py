@@ -29,23 +29,26 @@ class TrainSweep:
         self._sweep: Sweep | None = None
         self._read_at = 0.0
         self._shown: Section | None = None
+        self.version = 0  # another with every sweep that is shown, or put away
 
     @property
     def going(self) -> bool:
-        """Whether there is one whose runs have not all ended."""
-        return self._shown is not None and not self._shown["ended"]
+        """Whether there is one whose runs had not all ended when it was looked at last."""
+        return self._sweep is not None and not (self._shown and self._shown["ended"])
 
     def start(self, draft: ExplainedSpec) -> str:
         """Launch the runs; they are queued one after the other like any."""
         sweep = self._studio.sweep(draft)
         with self._lock:
             self._sweep, self._read_at, self._shown = sweep, 0.0, None
+            self.version += 1
         return sweep.id
 
     def dismiss(self) -> None:
         """Show it no longer. Its runs go on."""
         with self._lock:
             self._sweep = self._shown = None
+            self.version += 1
 
     def section(self, draft: ExplainedSpec | None) -> Section:
         """What could be tried, and what is being."""

@@ -50,7 +50,7 @@ class TrainContent(Content):
         now = self._studio.session.now
         self._follow(now)
         self.interval_s = _BUSY_S if self._work.busy else _QUIET_S
-        mark = (now.model, now.data, now.draft, self._work.mark, self._changed)
+        mark = (now.model, now.data, now.draft, self._work.mark, self._sweep.version, self._changed)
         if mark != self._built[0] or self._sweep.going:
             self._built = (mark, self._build(now))
         return self._built[1]
@@ -212,15 +212,12 @@ class TrainContent(Content):
         now = self._studio.session.now
         if not is_current(now) or now.draft is None:
             raise SpecError("There is nothing to try yet.", hint="Choose data and a model first.")
-        started = {"sweep_id": self._sweep.start(now.draft)}
-        self._note(self._notes)
-        return started
+        return {"sweep_id": self._sweep.start(now.draft)}
 
     @command
     def dismiss_rates(self) -> None:
         """Show the learning rates that were tried no longer."""
         self._sweep.dismiss()
-        self._note(self._notes)
 
     def _edit(self, change: Callable[[ExplainedSpec], ExplainedSpec], *names: str) -> None:
         """Change the draft as it stands when the change is made, whoever else changes it meanwhile. ``names`` are right again."""
