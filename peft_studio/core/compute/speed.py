@@ -25,7 +25,8 @@ class Range:
 @dataclass(frozen=True, slots=True)
 class Products:
     """Seconds of a micro-batch, forward and backward: ``fixed_s`` + layers · ``layer_s`` + FLOPs · ``s_per_flop`` + bytes · ``s_per_byte``,
-    and ``logit_s`` for each logit beyond its product.
+    ``attention_s`` for each operation of attention, ``logit_s`` for each logit beyond its product, ``dropout_s`` for each number that
+    dropout may drop.
     """
 
     precision: str
@@ -34,7 +35,9 @@ class Products:
     layer_s: float
     s_per_flop: float
     s_per_byte: float
+    attention_s: float
     logit_s: float
+    dropout_s: float
 
 
 # What share of a card's dense peak LoRA training reaches, at 4N operations a token. Hugging Face's Trainer with peft: 22 % of an L40S's
@@ -96,7 +99,7 @@ def gpu_speed(gpu: Gpu) -> DeviceSpeed:
     """A card's speed by its data sheet: peak through the share of it that the Trainer is known to reach, with that range."""
     share = TRAINER_SHARE
     products = tuple(
-        Products(precision, loop, fixed_s=5e-3, layer_s=_GPU_LAYER_S, s_per_flop=1 / (peak * share.value), s_per_byte=0.0,
+        Products(precision, loop, fixed_s=5e-3, layer_s=_GPU_LAYER_S, s_per_flop=1 / (peak * share.value), s_per_byte=0.0, attention_s=1 / (peak * share.value), dropout_s=8 / (gpu.bandwidth * _GPU_TRAFFIC_SHARE),
                  logit_s=6 * 4 / (gpu.bandwidth * _GPU_TRAFFIC_SHARE))
         for precision in ("bf16", "fp16", "fp32")
         for loop in ("reference",)

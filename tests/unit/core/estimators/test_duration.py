@@ -29,7 +29,9 @@ SMALL = {
     "vocab_size": 16384,
 }
 PRODUCTS = tuple(
-    Products(p, loop, 1e-3, 4e-3, 1e-11, 1e-10, 1e-8) for p in ("fp32", "bf16") for loop in ("fast", "reference")
+    Products(p, loop, 1e-3, 4e-3, 1e-11, 1e-10, 5e-11, 1e-8, 1e-9)
+    for p in ("fp32", "bf16")
+    for loop in ("fast", "reference")
 )
 SPEED = DeviceSpeed("a CPU", "a test", PRODUCTS, 20e9, 5.0, 500e6)
 LENGTHS = tuple(float(length) for length in range(40, 200, 10))
