@@ -24,7 +24,8 @@ class Range:
 
 @dataclass(frozen=True, slots=True)
 class Products:
-    """Seconds of a micro-batch, forward and backward: ``fixed_s`` + layers · ``layer_s`` + FLOPs · ``s_per_flop`` + bytes · ``s_per_byte``,
+    """Seconds of a micro-batch, forward and backward: ``fixed_s`` + layers · ``layer_s`` + weights · ``weight_s`` + FLOPs · ``s_per_flop`` +
+    bytes · ``s_per_byte``,
     ``attention_s`` for each operation of attention, ``logit_s`` for each logit beyond its product, ``dropout_s`` for each number that
     dropout may drop.
     """
@@ -33,6 +34,7 @@ class Products:
     loop: str
     fixed_s: float
     layer_s: float
+    weight_s: float
     s_per_flop: float
     s_per_byte: float
     attention_s: float
@@ -99,7 +101,7 @@ def gpu_speed(gpu: Gpu) -> DeviceSpeed:
     """A card's speed by its data sheet: peak through the share of it that the Trainer is known to reach, with that range."""
     share = TRAINER_SHARE
     products = tuple(
-        Products(precision, loop, fixed_s=5e-3, layer_s=_GPU_LAYER_S, s_per_flop=1 / (peak * share.value), s_per_byte=0.0, attention_s=1 / (peak * share.value), dropout_s=8 / (gpu.bandwidth * _GPU_TRAFFIC_SHARE),
+        Products(precision, loop, fixed_s=5e-3, layer_s=_GPU_LAYER_S, weight_s=2 * 2 / (gpu.bandwidth * _GPU_TRAFFIC_SHARE), s_per_flop=1 / (peak * share.value), s_per_byte=0.0, attention_s=1 / (peak * share.value), dropout_s=8 / (gpu.bandwidth * _GPU_TRAFFIC_SHARE),
                  logit_s=6 * 4 / (gpu.bandwidth * _GPU_TRAFFIC_SHARE))
         for precision in ("bf16", "fp16", "fp32")
         for loop in ("reference",)

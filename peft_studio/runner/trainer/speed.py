@@ -5,7 +5,7 @@
 One JSON line, ``{"speed": …}``: the fields of ``core.compute.DeviceSpeed``. Every time is the least of several, because whatever
 disturbs a measurement makes it longer. What is fitted is
 
-    seconds of a micro-batch = fixed + layers · layer + FLOPs · s_per_flop + bytes · s_per_byte
+    seconds of a micro-batch = fixed + layers · layer + weights · weight + FLOPs · s_per_flop + bytes · s_per_byte
 
 for each precision and loop, over micro-batches of few and many tokens through narrow and wide layers. Products, attention, the loss and
 dropout are timed by themselves.
@@ -30,7 +30,7 @@ from peft import LoraConfig, get_peft_model
 from torch import nn
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from peft_studio.core.estimators.flops import BACKWARD_OF_ATTENTION, Tokens, count_flops
+from peft_studio.core.estimators.flops import BACKWARD_OF_ATTENTION, Tokens, active_parameters, count_flops
 from peft_studio.core.estimators.work import layer_traffic
 from peft_studio.core.models.shapes import ModelShapes, build_model_shapes
 from peft_studio.core.system import cpu_has_bf16
@@ -90,12 +90,12 @@ def _measure_loop(precision: str, loop: str, per_flop: float) -> dict[str, float
         counted = count_flops(shapes, Tokens(tokens, ROW, tokens, loop == "fast"), rank=RANK, targets="all-linear")
         apart = counted.pop("attention") * attention_s + sum(counted.values()) * per_flop
         traffic = layers * tokens * layer_traffic(shapes, rank=RANK, targets="all-linear", precision=precision)
-        rows.append((1.0, layers, traffic))
+        rows.append((1.0, layers, active_parameters(shapes), traffic))
         # Products are measured apart: with all four free, noise would move seconds from one to another.
         times.append(max(0.1 * seconds, seconds - apart))
-    fixed, layer, per_byte = _fit(numpy.array(rows), numpy.array(times))
+    fixed, layer, per_weight, per_byte = _fit(numpy.array(rows), numpy.array(times))
     return {
-        "fixed_s": fixed, "layer_s": layer, "s_per_flop": per_flop, "s_per_byte": per_byte, "attention_s": attention_s,
+        "fixed_s": fixed, "layer_s": layer, "weight_s": per_weight, "s_per_flop": per_flop, "s_per_byte": per_byte, "attention_s": attention_s,
         "logit_s": _measure_head(precision, loop, per_flop), "dropout_s": _measure_dropout(precision, loop),
     }  # fmt: skip
 

@@ -29,7 +29,7 @@ SMALL = {
     "vocab_size": 16384,
 }
 PRODUCTS = tuple(
-    Products(p, loop, 1e-3, 4e-3, 1e-11, 1e-10, 5e-11, 1e-8, 1e-9)
+    Products(p, loop, 1e-3, 4e-3, 1e-10, 1e-11, 1e-10, 5e-11, 1e-8, 1e-9)
     for p in ("fp32", "bf16")
     for loop in ("fast", "reference")
 )
