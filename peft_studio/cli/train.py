@@ -17,6 +17,9 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
     for note in notes:
         terminal.aside(f"Here: {plain(note)}")
     problems = studio.check(spec).problems
+    # A script that starts many runs should not wait for a measurement that it did not ask for.
+    quote = studio.quote(spec, measure=terminal.live)
+    terminal.aside(plain(quote.summary))
     launched = studio.launch(spec)  # blocking problems come back from here, as an error
     for problem in problems:
         terminal.aside(f"{problem.severity.capitalize()}: {plain(problem.message)}\n  → {plain(problem.fix)}")

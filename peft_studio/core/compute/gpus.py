@@ -92,13 +92,14 @@ GPUS: tuple[Gpu, ...] = (
 def find_gpu(name: str) -> Gpu | None:
     """The card that a driver or a provider calls so: ``NVIDIA H100 80GB HBM3``, ``RTX 4090``; None for one that is not in the table.
 
-    The most words in common win: every word of the row's name must be in the given one.
+    Every word of the row's name must be in the given one, and the most words win; a laptop's card is another card.
     """
     given = set(_words(name))
+    if given & {"laptop", "mobile", "max"}:
+        return None
     matches = [gpu for gpu in GPUS if set(_words(gpu.name)) <= given]
     return max(matches, key=lambda gpu: len(_words(gpu.name)), default=None)
 
 
 def _words(name: str) -> list[str]:
-    text = name.lower().replace("geforce", " ").replace("nvidia", " ").replace("tesla", " ").replace("generation", " ")
-    return re.findall(r"[a-z0-9]+", re.sub(r"sxm\d?|pci-?e", lambda found: " " + found[0].replace("-", "") + " ", text))
+    return re.findall(r"[a-z0-9]+", re.sub(r"(\d+) gb", r"\1gb", name.lower().replace("_", " ")))

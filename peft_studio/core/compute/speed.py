@@ -24,26 +24,31 @@ class Range:
 
 @dataclass(frozen=True, slots=True)
 class Products:
-    """Seconds of a micro-batch, forward and backward: ``fixed_s`` + layers · ``layer_s`` + FLOPs · ``s_per_flop`` + bytes · ``s_per_byte``,
-    and ``logit_s`` for each logit beyond its product.
+    """Seconds of a micro-batch, forward and backward: ``fixed_s`` + layers · ``layer_s`` + weights · ``weight_s`` + FLOPs · ``s_per_flop`` +
+    bytes · ``s_per_byte``,
+    ``attention_s`` for each operation of attention, ``logit_s`` for each logit beyond its product, ``dropout_s`` for each number that
+    dropout may drop.
     """
 
     precision: str
     loop: str
     fixed_s: float
     layer_s: float
+    weight_s: float
     s_per_flop: float
     s_per_byte: float
+    attention_s: float
     logit_s: float
+    dropout_s: float
 
 
-# What share of a card's dense peak LoRA training reaches, by who trains. NVIDIA's own recipe, 402 TFLOP/s model throughput on an H100
-# (41 % of 989), is the best published (NeMo AutoModel, docs/performance-summary.md); Hugging Face's Trainer with peft reached 8 to 15 %
-# of an A100's and an L40S's in published runs (QwenLM/Qwen README, "Profiling of Memory and Speed"; peft method_comparison). Ours on a
-# GPU is the same Trainer, so its range is that of the second, up to half of the first.
-TRAINER_SHARE = Range(0.20, 0.08, 0.38)
+# What share of a card's dense peak LoRA training reaches, at 4N operations a token. Hugging Face's Trainer with peft: 22 % of an L40S's
+# (Llama-3.2-3B, 7,198 tokens/s: peft method_comparison/MetaMathQA) and 30 % of an A100's (Qwen-7B, 3,151 tokens/s: QwenLM/Qwen README,
+# "Profiling of Memory and Speed"). Best published: NVIDIA's own recipe, 41 % of an H100's (402 TFLOP/s: NeMo AutoModel,
+# docs/performance-summary.md). Ours on a GPU is the Trainer; the low end leaves room for micro-batches too small to fill a card.
+TRAINER_SHARE = Range(0.25, 0.11, 0.42)
 _GPU_TRAFFIC_SHARE = 0.7  # of the published bandwidth that copies reach
-_GPU_LAYER_S = 2.5e-3  # some two hundred kernels a layer forward and backward, launched from Python
+_GPU_LAYER_S = 0.3e-3  # what launching a layer's kernels adds where it is not hidden behind the card's work
 _GPU_IMPORTS_S = 12.0
 _GPU_DISK = 1.0e9
 
@@ -96,7 +101,7 @@ def gpu_speed(gpu: Gpu) -> DeviceSpeed:
     """A card's speed by its data sheet: peak through the share of it that the Trainer is known to reach, with that range."""
     share = TRAINER_SHARE
     products = tuple(
-        Products(precision, loop, fixed_s=5e-3, layer_s=_GPU_LAYER_S, s_per_flop=1 / (peak * share.value), s_per_byte=0.0,
+        Products(precision, loop, fixed_s=5e-3, layer_s=_GPU_LAYER_S, weight_s=2 * 2 / (gpu.bandwidth * _GPU_TRAFFIC_SHARE), s_per_flop=1 / (peak * share.value), s_per_byte=0.0, attention_s=1 / (peak * share.value), dropout_s=8 / (gpu.bandwidth * _GPU_TRAFFIC_SHARE),
                  logit_s=6 * 4 / (gpu.bandwidth * _GPU_TRAFFIC_SHARE))
         for precision in ("bf16", "fp16", "fp32")
         for loop in ("reference",)

@@ -20,7 +20,9 @@ _BINS = 24
 
 @dataclass(frozen=True)
 class Lengths:
-    """Row lengths in tokens before any cut. ``total`` and the percentiles are of the ``counted`` rows; all begin with ``shared`` tokens."""
+    """Row lengths in tokens before any cut. ``total`` and the percentiles are of the ``counted`` rows; all begin with ``shared`` tokens.
+    ``sixteenths`` has the mean length of each sixteenth of them, shortest first.
+    """
 
     counted: int
     p50: int
@@ -29,6 +31,7 @@ class Lengths:
     total: int
     histogram: tuple[tuple[int, int, int], ...]  # (from, up to and with, rows)
     shared: int = 0
+    sixteenths: tuple[float, ...] = ()
 
 
 class TokenChecks:
@@ -110,6 +113,7 @@ class TokenChecks:
             sum(ordered),
             _histogram(ordered),
             len(self._beginning or ()) if len(ordered) > 1 else 0,
+            _sixteenths(ordered),
         )
 
 
@@ -119,6 +123,12 @@ def _common(beginning: list[int] | None, tokens: Sequence[int]) -> list[int]:
         return list(tokens)
     most = min(len(beginning), len(tokens))
     return beginning[: next((at for at in range(most) if beginning[at] != tokens[at]), most)]
+
+
+def _sixteenths(ordered: list[int]) -> tuple[float, ...]:
+    count = len(ordered)
+    parts = [ordered[at * count // 16 : max(at * count // 16 + 1, (at + 1) * count // 16)] for at in range(16)]
+    return tuple(round(sum(part) / len(part), 1) for part in parts)
 
 
 def _histogram(ordered: list[int]) -> tuple[tuple[int, int, int], ...]:

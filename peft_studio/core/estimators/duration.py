@@ -7,6 +7,7 @@ Legend: H hidden, Q = heads · head_dim, K = kv_heads · head_dim, F MLP width, 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import ceil
 from types import MappingProxyType
 
@@ -24,6 +25,7 @@ from peft_studio.core.models.shapes import ModelShapes
 from peft_studio.core.spec import RunSpec
 
 PARTS = ("set-up", "download", "training", "evaluation", "samples", "saving")
+COLD = 1.18  # real steps over the quickest of a few repeated ones: caches are cold. Set on the developed half of benchmarks/time
 STEP_S = 4e-3  # Trainer's own work between steps: callbacks, the loader, our log
 TENSOR_S = 25e-6  # clipping and AdamW, for each adapter tensor
 ADAPTER_PASSES = 10 * 4  # bytes an adapter weight moves in a step: gradient, weight and two moments, read and written
@@ -32,7 +34,7 @@ LOAD_S = 0.6  # attaching the adapter, building the Trainer, comparing the loops
 ROW_S = 0.4e-3  # tokenising a row
 CHECKPOINT_S = 0.06
 EXPORT_S = 0.35
-FORWARD_SHARE = 0.33  # of a micro-batch's fixed costs, when there is no way back
+FORWARD_SHARE = 0.35  # of a micro-batch's fixed costs, when there is no way back
 DORA_PASSES = 24  # bytes a base weight moves in a micro-batch when its columns' norms are taken
 DOWNLOAD = Range(60e6, 10e6, 400e6)  # bytes a second: a home line, a data centre
 SETUP_SPREAD = Range(1.0, 0.7, 1.6)
@@ -85,30 +87,31 @@ def estimate_duration(
     )
 
 
-def micro_batch_s(products: Products, shapes: ModelShapes, *, flops: float, traffic: float, count: float) -> float:
-    """Seconds of ``count`` micro-batches whose operations and bytes are given together."""
-    return (
-        count * (products.fixed_s + shapes.layers * products.layer_s)
-        + flops * products.s_per_flop
+def micro_batch_s(
+    products: Products, shapes: ModelShapes, *, flops: Mapping[str, float], traffic: float, count: float
+) -> float:
+    """Seconds of ``count`` micro-batches whose operations and bytes are given together.
+
+    Attention's time goes with row length squared and half with the size of a head; its speed was measured with heads of 64.
+    """
+    return COLD * (
+        count * (products.fixed_s + shapes.layers * products.layer_s + active_parameters(shapes) * products.weight_s)
+        + sum(amount for name, amount in flops.items() if name != "attention") * products.s_per_flop
+        + flops["attention"] * products.attention_s * (64 + shapes.head_dim) / (2 * shapes.head_dim)
         + traffic * products.s_per_byte
     )
 
 
 def _training_s(spec: RunSpec, shapes: ModelShapes, products: Products, work: Work, *, speed: DeviceSpeed) -> float:
-    flops = sum(
-        count_flops(
-            shapes, work.tokens, rank=spec.rank, targets=spec.target_modules, recompute=spec.gradient_checkpointing
-        ).values()
-    )
-    bytes_a_token = layer_traffic(shapes, rank=spec.rank, targets=spec.target_modules, precision=spec.precision)
-    again = 4 / 3 if spec.gradient_checkpointing else 1.0
-    seconds = micro_batch_s(
-        products,
-        shapes,
-        flops=flops,
-        traffic=again * shapes.layers * bytes_a_token * work.tokens.computed,
-        count=again * work.micro_batches,
-    )
+    targets, checkpointing = spec.target_modules, spec.gradient_checkpointing
+    flops = count_flops(shapes, work.tokens, rank=spec.rank, targets=targets, recompute=checkpointing)
+    bytes_a_token = layer_traffic(shapes, rank=spec.rank, targets=targets, precision=spec.precision)
+    again = 4 / 3 if checkpointing else 1.0
+    traffic = again * shapes.layers * bytes_a_token * work.tokens.computed
+    seconds = micro_batch_s(products, shapes, flops=flops, traffic=traffic, count=again * work.micro_batches)
+    if spec.dropout:
+        dropped = shapes.layers * sum(one.inputs for one in shapes.targets(targets)) * work.tokens.computed
+        seconds += again * dropped * products.dropout_s
     seconds += work.tokens.at_head * shapes.vocab * products.logit_s
     seconds += _unpacking_s(spec, shapes, speed, passes=work.micro_batches * (3 if spec.gradient_checkpointing else 2))
     weights = active_parameters(shapes)
@@ -123,7 +126,7 @@ def _training_s(spec: RunSpec, shapes: ModelShapes, products: Products, work: Wo
 def _evaluation_s(spec: RunSpec, shapes: ModelShapes, products: Products, work: Work, *, speed: DeviceSpeed) -> float:
     if not work.evaluations:
         return 0.0
-    flops = sum(count_forward_flops(shapes, work.eval_tokens, rank=spec.rank, targets=spec.target_modules).values())
+    flops = count_forward_flops(shapes, work.eval_tokens, rank=spec.rank, targets=spec.target_modules)
     traffic = layer_traffic(
         shapes, rank=spec.rank, targets=spec.target_modules, precision=spec.precision, backward=False
     )

@@ -7,7 +7,7 @@ torch's own counter in tests/unit/runner/trainer/test_flops.py):
     adapter     6P                                                 forward, input and weights
     attention   2·S·Q a layer forward, 2.5 times that backward     causal; twice as much where the mask hides and does not skip
     head        4·V·H at every position whose logits are made      all in the reference loop, the trained ones in the fast one
-    recompute   2N + attention's forward once more                 with gradient checkpointing
+    recompute   2N + 2P, and attention's forward once more         with gradient checkpointing
 
 Legend: N weights of the layers that a token goes through (of experts only the active), P adapter parameters likewise, S tokens of a row,
 Q = heads · head_dim, V vocabulary, H hidden size.
@@ -50,9 +50,9 @@ def count_flops(
     return {
         "base": 4.0 * active * tokens.computed,
         "adapter": 6.0 * adapter * tokens.computed,
-        "attention": (1 + BACKWARD_OF_ATTENTION) * forward,
+        "attention": (1 + BACKWARD_OF_ATTENTION + recompute) * forward,
         "head": 4.0 * shapes.vocab * shapes.hidden * tokens.at_head,
-        "recompute": (2.0 * (active + adapter) * tokens.computed + forward) if recompute else 0.0,
+        "recompute": 2.0 * (active + adapter) * tokens.computed if recompute else 0.0,
     }
 
 

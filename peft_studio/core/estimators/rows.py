@@ -1,11 +1,10 @@
-"""From a histogram of row lengths to what a loop computes: mean length, padding, attention, positions that are learnt."""
+"""From row lengths to what a loop computes: mean length, padding, attention, positions that are learnt."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-Histogram = Sequence[tuple[int, int, int]]  # (from, up to and with, rows)
 UNKNOWN_LEARNT = 0.5
 
 
@@ -31,7 +30,7 @@ class RowMix:
 
 
 def build_row_mix(
-    histogram: Histogram,
+    lengths: Sequence[float],
     *,
     max_length: int,
     batch_size: int,
@@ -39,19 +38,19 @@ def build_row_mix(
     shared: int = 0,
     p95: int | None = None,
 ) -> RowMix:
-    """The mix of rows that a histogram shows; without one, a guess from the 95th percentile, else from ``max_length``."""
+    """The mix of rows of these lengths, each of which stands for as many rows; without any, a guess from the 95th percentile.
+
+    What is longer than ``max_length`` is cut to it; ``batch_size`` rows are drawn at random for a micro-batch.
+    """
     learnt = UNKNOWN_LEARNT if learnt_share is None else learnt_share
-    bins = [(min(max_length, (low + high) / 2), count) for low, high, count in histogram if count]
-    rows = sum(count for _, count in bins)
-    if not rows:
+    cut = sorted(min(float(max_length), length) for length in lengths)
+    if not cut:
         typical = min(max_length, (p95 or max_length) * 0.6)
         widest = typical if batch_size == 1 else min(max_length, (p95 or max_length) * 0.8)
         return RowMix(typical, typical * 1.15, widest, learnt, min(shared, int(typical) - 1), known=False)
-    total = sum(length * count for length, count in bins)
-    squares = sum(length * length * count for length, count in bins)
-    widest, below = 0.0, 0.0
-    for length, count in sorted(bins):
-        share = below + count / rows
-        widest += length * (share**batch_size - below**batch_size)
-        below = share
-    return RowMix(total / rows, squares / total, widest, learnt, min(shared, int(total / rows)))
+    count, total = len(cut), sum(cut)
+    # E[longest of n] = Σ length · P(it is the longest), for n draws from equally likely groups
+    shares = [((at + 1) / count) ** batch_size - (at / count) ** batch_size for at in range(count)]
+    widest = sum(length * share for length, share in zip(cut, shares, strict=True))
+    weighted = sum(length * length for length in cut) / total
+    return RowMix(total / count, weighted, widest, learnt, min(shared, int(total / count)))

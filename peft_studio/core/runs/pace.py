@@ -168,7 +168,7 @@ def find_ahead(
         return None
     total = plan.total_steps
     due = {
-        "checkpoint": -(-total // spec.save_steps) - step // spec.save_steps,
+        "checkpoint": _ahead_of(step, total, spec.save_steps),
         "evaluation": (1 + _between(step, total, spec.eval_steps)) if plan.eval_rows else 0,
         "sample": _ahead_of(step, total, spec.sample_steps) * len(spec.sample_prompts),
         "export": 1,

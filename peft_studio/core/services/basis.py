@@ -23,7 +23,7 @@ def build_basis(data: Dataset, model_folder: Path, **fields: Any) -> Basis:
     return Basis(
         parameters=facts.parameters, family=facts.family, context_length=facts.context_length, train_rows=data.sizes[0],
         p95_tokens=lengths.p95 if lengths else None, max_tokens=lengths.max if lengths else None,
-        eval_rows=data.sizes[1], row_lengths=lengths.histogram if lengths else (), learnt_share=report.learnt_share,
+        eval_rows=data.sizes[1], row_tokens=lengths.sixteenths if lengths else (), learnt_share=report.learnt_share,
         shared_tokens=lengths.shared if lengths else 0,
         conversational=data.ref.format in CONVERSATIONAL, device=device.kind, bf16=device.bf16,
     )  # fmt: skip

@@ -77,6 +77,13 @@ class Quote:
         """``needs 3.1 (2.8–3.9) of 24.0 GiB``."""
         return fit_sentence(self.memory, self.device_bytes)
 
+    @property
+    def summary(self) -> str:
+        """One line: fit, memory, time, dollars."""
+        from peft_studio.core.services.quote_view import quote_line
+
+        return quote_line(self)
+
     def __repr__(self) -> str:
         from peft_studio.core.services.quote_view import quote_text
 
@@ -149,7 +156,7 @@ def build_spec_mix(spec: RunSpec) -> RowMix:
     """Rows as this spec cuts and batches them, from the lengths that its basis carries."""
     basis = spec.basis
     return build_row_mix(
-        basis.row_lengths, max_length=spec.max_length, batch_size=1 if spec.packing else spec.batch_size,
+        basis.row_tokens, max_length=spec.max_length, batch_size=1 if spec.packing else spec.batch_size,
         learnt_share=basis.learnt_share if spec.assistant_only_loss else 1.0, shared=basis.shared_tokens, p95=basis.p95_tokens,
     )  # fmt: skip
 

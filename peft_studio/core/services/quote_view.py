@@ -24,6 +24,13 @@ def quote_text(quote: Quote) -> str:
     return "\n".join(f"{name:<8} {text}" for name, text in _lines(quote))
 
 
+def quote_line(quote: Quote) -> str:
+    """``OK: needs 1.2 (1.0–2.1) of 22.9 GiB; about 4 min 10 s (3 min–6 min); $0``."""
+    shown = [f"{BADGES[quote.fit]}: {quote.sentence}"]
+    shown += [_short(quote.duration, seconds_words) if quote.duration else f"time {UNKNOWN}"]
+    return "; ".join([*shown, _short(quote.cost, usd_words) if quote.cost else f"cost {UNKNOWN}"])
+
+
 def quote_html(quote: Quote) -> str:
     """The quote as a table."""
     return block([facts(_lines(quote))])
@@ -70,9 +77,13 @@ def _lines(quote: Quote) -> list[tuple[str, str]]:
 def _line(estimate: Estimate | None, words: Callable[[Number], str]) -> str:
     if estimate is None:
         return UNKNOWN
-    value, low, high = words(estimate.value), words(estimate.low), words(estimate.high)
-    text = f"about {value}" + (f" ({low}–{high})" if low != high else "")
+    text = _short(estimate, words)
     if len(estimate.parts) > 1:
         ordered = sorted(estimate.parts.items(), key=lambda part: -part[1])
         text += ": " + ", ".join(f"{name} {words(amount)}" for name, amount in ordered)
     return text
+
+
+def _short(estimate: Estimate, words: Callable[[Number], str]) -> str:
+    value, low, high = words(estimate.value), words(estimate.low), words(estimate.high)
+    return f"about {value} ({low}–{high})" if low != high else value

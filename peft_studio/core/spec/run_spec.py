@@ -34,8 +34,8 @@ class Basis(BaseModel):
     p95_tokens: int | None = Field(default=None, description="95th percentile of row length, in tokens.")
     max_tokens: int | None = Field(default=None, description="Longest row, in tokens.")
     eval_rows: int | None = Field(default=None, description="Rows held out for evaluation.")
-    row_lengths: tuple[tuple[int, int, int], ...] = Field(
-        default=(), description="Histogram of row lengths before any cut: from, up to and with, rows."
+    row_tokens: tuple[float, ...] = Field(
+        default=(), description="Mean row length, before any cut, of each sixteenth of the rows, shortest first."
     )
     learnt_share: float | None = Field(default=None, description="Share of the tokens that the loss is on.")
     shared_tokens: int = Field(default=0, description="Tokens that all rows begin with.")

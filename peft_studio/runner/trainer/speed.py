@@ -5,9 +5,10 @@
 One JSON line, ``{"speed": …}``: the fields of ``core.compute.DeviceSpeed``. Every time is the least of several, because whatever
 disturbs a measurement makes it longer. What is fitted is
 
-    seconds of a micro-batch = fixed + layers · layer + FLOPs / flops_per_s + bytes / bytes_per_s
+    seconds of a micro-batch = fixed + layers · layer + weights · weight + FLOPs · s_per_flop + bytes · s_per_byte
 
-for each precision and loop, over micro-batches of few and many tokens through narrow and wide layers.
+for each precision and loop, over micro-batches of few and many tokens through narrow and wide layers. Products, attention, the loss and
+dropout are timed by themselves.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from peft import LoraConfig, get_peft_model
 from torch import nn
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from peft_studio.core.estimators.flops import Tokens, count_flops
+from peft_studio.core.estimators.flops import BACKWARD_OF_ATTENTION, Tokens, active_parameters, count_flops
 from peft_studio.core.estimators.work import layer_traffic
 from peft_studio.core.models.shapes import ModelShapes, build_model_shapes
 from peft_studio.core.system import cpu_has_bf16
@@ -40,12 +41,12 @@ from peft_studio.runner.trainer.load import DTYPES
 from peft_studio.runner.trainer.rows import PadJoin
 
 SIZES = ((1, 192, 64), (4, 192, 64), (2, 192, 512), (2, 768, 64), (2, 768, 512))  # layers, hidden, tokens
-ROW = 64
+ROW, ATTENDED = 64, 96  # tokens of a row
 RANK = 16
 HEAD = (128, 768, 16384)  # positions, hidden, vocabulary
 SMALL_LAYER, LARGE_LAYER = (256, 576, 1536), (512, 2048, 8192)  # tokens, inputs, outputs
 WRITTEN = 16 << 20  # bytes
-LEAST, LONGEST_S = 5, 0.35  # repetitions, and seconds after which no more are made
+LEAST, LONGEST_S = 5, 0.2  # repetitions, and seconds after which no more are made
 
 
 def measure_speed_main(argv: list[str]) -> int:
@@ -81,23 +82,50 @@ def measure_speed() -> dict[str, Any]:
 
 def _measure_loop(precision: str, loop: str, per_flop: float) -> dict[str, float]:
     """The coefficients of the layers, and seconds a logit for the head."""
+    attention_s = _measure_attention(precision, loop)
     rows, times = [], []
     for layers, hidden, tokens in SIZES:
         shapes, step = _build_step(precision, loop, (layers, hidden, tokens))
         seconds = _least(step)
-        flops = sum(
-            count_flops(shapes, Tokens(tokens, ROW, tokens, loop == "fast"), rank=RANK, targets="all-linear").values()
-        )
+        counted = count_flops(shapes, Tokens(tokens, ROW, tokens, loop == "fast"), rank=RANK, targets="all-linear")
+        apart = counted.pop("attention") * attention_s + sum(counted.values()) * per_flop
         traffic = layers * tokens * layer_traffic(shapes, rank=RANK, targets="all-linear", precision=precision)
-        rows.append((1.0, layers, traffic))
+        rows.append((1.0, layers, active_parameters(shapes), traffic))
         # Products are measured apart: with all four free, noise would move seconds from one to another.
-        times.append(max(0.1 * seconds, seconds - flops * per_flop))
-    fixed, layer, per_byte = _fit(numpy.array(rows), numpy.array(times))
-    logit_s = _measure_head(precision, loop, per_flop)
-    return {"fixed_s": fixed, "layer_s": layer, "s_per_flop": per_flop, "s_per_byte": per_byte, "logit_s": logit_s}  # fmt: skip
+        times.append(max(0.1 * seconds, seconds - apart))
+    fixed, layer, per_weight, per_byte = _fit(numpy.array(rows), numpy.array(times))
+    return {
+        "fixed_s": fixed, "layer_s": layer, "weight_s": per_weight, "s_per_flop": per_flop, "s_per_byte": per_byte, "attention_s": attention_s,
+        "logit_s": _measure_head(precision, loop, per_flop), "dropout_s": _measure_dropout(precision, loop),
+    }  # fmt: skip
 
 
-def _build_step(precision: str, loop: str, size: tuple[int, int, int]) -> tuple[ModelShapes, Callable[[], Any]]:
+def _measure_attention(precision: str, loop: str) -> float:
+    """Seconds an operation of attention takes, forward and backward, in rows of usual length: far more than one of a product."""
+    q, k, v = (torch.randn(1, 6, ATTENDED, 64).to(DTYPES[precision]).requires_grad_() for _ in range(3))
+    causal = loop == "fast"
+    mask = None if causal else torch.ones(1, 1, ATTENDED, ATTENDED, dtype=torch.bool).tril()
+    gradient = torch.ones(q.shape, dtype=q.dtype)
+
+    def attend() -> None:
+        nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal).backward(gradient)
+
+    forward = (2.0 if causal else 4.0) * ATTENDED * ATTENDED * 6 * 64
+    return _least(attend) / ((1 + BACKWARD_OF_ATTENTION) * forward)
+
+
+def _measure_dropout(precision: str, loop: str) -> float:
+    """Seconds that dropout adds for each number that goes into an adapter."""
+    size = (2, 192, 512)
+    shapes, step = _build_step(precision, loop, size)
+    _, noisy = _build_step(precision, loop, size, dropout=0.05)
+    dropped = size[0] * size[2] * sum(one.inputs for one in shapes.targets("all-linear"))
+    return max(0.0, _least(noisy) - _least(step)) / dropped
+
+
+def _build_step(
+    precision: str, loop: str, size: tuple[int, int, int], *, dropout: float = 0.0
+) -> tuple[ModelShapes, Callable[[], Any]]:
     """A function that goes forward and backward once through layers with LoRA, and the shapes it has."""
     layers, hidden, tokens = size
     config = LlamaConfig(
@@ -107,7 +135,7 @@ def _build_step(precision: str, loop: str, size: tuple[int, int, int]) -> tuple[
     )  # fmt: skip
     model = get_peft_model(
         LlamaForCausalLM(config).to(DTYPES[precision]),
-        LoraConfig(r=RANK, lora_alpha=RANK, target_modules="all-linear", init_lora_weights=False),
+        LoraConfig(r=RANK, lora_dropout=dropout, target_modules="all-linear", init_lora_weights=False),
     )
     model.train()
     rows = [
