@@ -2,7 +2,8 @@
 
 from peft_studio.core.estimators.estimate import Estimate
 from peft_studio.core.estimators.memory import estimate_inference_memory, estimate_training_memory
-from peft_studio.core.estimators.training_memory import StepShape, count_training_bytes
+from peft_studio.core.estimators.step_shape import StepShape
+from peft_studio.core.estimators.training_memory import count_training_bytes
 
 __all__ = [
     "Estimate",

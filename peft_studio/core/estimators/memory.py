@@ -11,7 +11,8 @@ from types import MappingProxyType
 from typing import Literal
 
 from peft_studio.core.estimators.estimate import Estimate
-from peft_studio.core.estimators.training_memory import StepShape, count_training_bytes
+from peft_studio.core.estimators.step_shape import FP32, StepShape
+from peft_studio.core.estimators.training_memory import count_static_bytes, count_trained, count_training_bytes
 from peft_studio.core.models.shapes import ModelShapes
 from peft_studio.core.spec import RunSpec
 
@@ -23,6 +24,8 @@ CUBLAS_BYTES = 32 << 20  # torch's workspace on Hopper, the largest; 8 MiB elsew
 GLIBC_SHARE = 0.9  # of live bytes, at most, that glibc's default threshold leaves unreturned
 UNKNOWN_SHARE = 0.3
 CLOSED_SHARE = 0.15
+SHARDED = ("weights", "quantisation constants", "adapters", "gradients", "optimizer")
+DDP_BUCKET_BYTES = 25 << 20  # torch's bucket_cap_mb
 FAST_FAMILIES = frozenset({"llama", "mistral", "qwen2", "qwen3"})
 
 
@@ -47,22 +50,14 @@ def estimate_training_memory(
     """
     row = min(row_tokens or spec.max_length, spec.max_length)
     step = StepShape(
-        tokens=spec.batch_size * (spec.max_length if spec.packing else row), rank=spec.rank, targets=spec.target_modules,
-        precision=spec.precision, quantization=spec.quantization, dora=spec.method == "dora", dropout=spec.dropout,
-        checkpointing=spec.gradient_checkpointing, optimizer=spec.optimizer, fast=chunked_loss or takes_fast_loop(spec, shapes, device),
+        tokens=spec.batch_size * (spec.max_length if spec.packing else row), rows=spec.batch_size, rank=spec.rank,
+        targets=spec.target_modules, precision=spec.precision, quantization=spec.quantization, dora=spec.method == "dora",
+        dropout=spec.dropout, checkpointing=spec.gradient_checkpointing, optimizer=spec.optimizer,
+        accumulates=spec.gradient_accumulation_steps > 1, fast=takes_fast_loop(spec, shapes, device), chunked_loss=chunked_loss,
+        on_gpu=device != "cpu",
     )  # fmt: skip
-    counted = count_training_bytes(shapes, step)
-    if gpus > 1 and sharding == "fsdp":
-        for name in ("weights", "adapter", "optimizer"):
-            counted[name] /= gpus
-    parts = {
-        "weights": counted["weights"],
-        "adapters": counted["adapter"],
-        "optimizer": counted["optimizer"],
-        "activations": counted["activations"] + counted["recomputed"],
-        "logits": counted["logits"],
-    }
-    return _answer(parts, shapes, device)
+    parts = count_training_bytes(shapes, step)
+    return _answer(_share_out(parts, shapes, step, gpus=gpus, sharding=sharding), shapes, device)
 
 
 def estimate_inference_memory(
@@ -79,7 +74,7 @@ def estimate_inference_memory(
     width = 4 if precision == "fp32" else 2
     cache = shapes.layers * 2 * shapes.kv_heads * shapes.head_dim * context_tokens * batch_size * width
     parts = {
-        "weights": count_training_bytes(shapes, step)["weights"],
+        "weights": count_static_bytes(shapes, step)["weights"],
         "activations": float(cache),
         "logits": float(batch_size * shapes.vocab * 4),
     }
@@ -90,6 +85,33 @@ def takes_fast_loop(spec: RunSpec, shapes: ModelShapes, device: str) -> bool:
     """Whether the run will take our own loop, as far as shapes can tell."""
     kept_whole = spec.precision == "fp32" if spec.quantization else spec.precision in ("fp32", "bf16")
     return device == "cpu" and spec.loop != "reference" and kept_whole and shapes.family in FAST_FAMILIES
+
+
+def _share_out(
+    parts: Mapping[str, float], shapes: ModelShapes, step: StepShape, *, gpus: int, sharding: Sharding
+) -> dict[str, float]:
+    """What one of ``gpus`` devices holds: a share of weights and optimizer with FSDP, all of it with DDP."""
+    found = dict(parts)
+    if gpus < 2:
+        return found
+    if sharding == "ddp":
+        # Gradients travel in buckets, which are views of them: what is more is the first, smallest bucket and what is on its way.
+        trained = count_trained(shapes, step) * FP32
+        found["workspace"] += min(trained, DDP_BUCKET_BYTES)
+        return found
+    whole = sum(found[name] for name in SHARDED)
+    for name in SHARDED:
+        found[name] /= gpus
+    # The layer at work and the next one are gathered; the ends of the model are a unit of their own.
+    unit = max(
+        (found["weights"] + found["quantisation constants"]) * gpus / (shapes.layers + 1), _ends_bytes(shapes, step)
+    )
+    found["workspace"] = min(found["workspace"] + 2 * unit, found["workspace"] + whole * (1 - 1 / gpus))
+    return found
+
+
+def _ends_bytes(shapes: ModelShapes, step: StepShape) -> float:
+    return shapes.embedding_parameters * step.stream
 
 
 def _answer(parts: Mapping[str, float], shapes: ModelShapes, device: str) -> Estimate:
