@@ -119,7 +119,7 @@ def train(spec: Any, home: Path, *, counts: bool) -> dict[str, Any]:
                 return batch
 
             trainer.data_collator = collate
-            with LiveBytes([*model.parameters(), *model.buffers()]) as count:
+            with LiveBytes([*model.parameters(), *model.buffers(), *list_constants(model)]) as count:
                 seen["before"] = count.now
                 super()._train(trainer, watch)
             seen.update(live=count.peak, at=count.peak_at, tokens=longest[0])
@@ -135,6 +135,18 @@ def train(spec: Any, home: Path, *, counts: bool) -> dict[str, Any]:
     if counts:
         return {key: seen[key] for key in ("loop", "before", "live", "at", "tokens")}
     return {key: seen[key] for key in ("before_training", "peak_of_loading", "resident")}
+
+
+def list_constants(model: Any) -> Iterator[Any]:
+    """What bitsandbytes needs to undo its quantisation: tensors that are neither parameters nor buffers."""
+    import torch
+
+    for parameter in model.parameters():
+        states = [parameter, getattr(parameter, "quant_state", None)]
+        states.append(getattr(states[1], "state2", None))
+        for state in filter(None.__ne__, states):
+            found = (getattr(state, name, None) for name in ("SCB", "absmax", "code", "offset"))
+            yield from (one for one in found if isinstance(one, torch.Tensor))
 
 
 def import_libraries() -> int:

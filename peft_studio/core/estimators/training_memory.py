@@ -7,6 +7,8 @@ allocators, contexts and other devices.
 
 from __future__ import annotations
 
+import math
+
 from peft_studio.core.estimators.layer_memory import (
     adapts_experts,
     count_cast_bytes,
@@ -14,12 +16,11 @@ from peft_studio.core.estimators.layer_memory import (
     count_unkept_first_bytes,
     mlp_width,
 )
-from peft_studio.core.estimators.step_shape import FP32, WIDTH, StepShape
+from peft_studio.core.estimators.step_shape import FP32, StepShape
 from peft_studio.core.models.shapes import ModelShapes
 
 ADAM_BYTES = {"adamw_8bit": 2, "paged_adamw_8bit": 2}  # two moments of a byte each; otherwise two of fp32
 FAST_CHUNK_BYTES = 16 << 20
-LIGER_CHUNK_BYTES = 64 << 20
 # Bytes of a weight, and of the constants that undo its quantisation. nf4's are quantised too: a byte for 64 weights and an fp32 number
 # for 256 of those (arXiv 2305.14314, section 3); fp4 has an fp32 number for 64 weights; int8 one for an output, which is next to nothing.
 QUANTISED = {"nf4": (0.5, 1 / 64 + 4 / (64 * 256)), "int4": (0.5, 4 / 64), "int8": (1.0, 0.0)}
@@ -37,16 +38,17 @@ def count_training_bytes(shapes: ModelShapes, step: StepShape) -> Parts:
 def count_static_bytes(shapes: ModelShapes, step: StepShape) -> Parts:
     """What is there all the time, from the second step on."""
     adapter = count_trained(shapes, step)
+    # Before k-bit training peft takes everything that was not quantised to fp32.
+    weights = count_weight_bytes(shapes, step, rest=FP32 if step.quantization else step.compute)
+    return {**weights, "adapters": adapter * FP32, "optimizer": adapter * ADAM_BYTES.get(step.optimizer, 2 * FP32)}
+
+
+def count_weight_bytes(shapes: ModelShapes, step: StepShape, *, rest: int) -> Parts:
+    """The base model; ``rest`` is the width of what bitsandbytes leaves alone: all that is not a linear layer inside a layer."""
     quantised = shapes.layers * sum(one.inputs * one.outputs for one in shapes.linears) if step.quantization else 0
     bits, constants = QUANTISED.get(step.quantization or "", (0.0, 0.0))
-    # Before k-bit training peft takes everything that was not quantised to fp32.
-    rest = (shapes.parameters - quantised) * (FP32 if step.quantization else WIDTH[step.precision])
-    return {
-        "weights": quantised * bits + rest,
-        "quantisation constants": quantised * constants,
-        "adapters": adapter * FP32,
-        "optimizer": adapter * ADAM_BYTES.get(step.optimizer, 2 * FP32),
-    }
+    found = {"weights": quantised * bits + (shapes.parameters - quantised) * rest}
+    return found | ({"quantisation constants": quantised * constants} if quantised else {})
 
 
 def count_trained(shapes: ModelShapes, step: StepShape) -> int:
@@ -118,12 +120,16 @@ def _last_norm_bytes(shapes: ModelShapes, step: StepShape) -> float:
 
 def _logits_bytes(shapes: ModelShapes, step: StepShape) -> float:
     numbers = step.tokens * shapes.vocab
-    if step.fast or step.chunked_loss:
-        hidden = step.tokens * 2 * shapes.hidden * step.stream  # the trained positions and their gradient
-        most = FAST_CHUNK_BYTES if step.fast else LIGER_CHUNK_BYTES
-        if numbers * FP32 <= most:  # logits and softmax, and the latter once more in 16 bits
+    hidden = step.tokens * 2 * shapes.hidden * step.stream  # the trained positions and their gradient
+    if step.fast:
+        if numbers * FP32 <= FAST_CHUNK_BYTES:  # logits and softmax, and the latter once more in 16 bits
             return hidden + numbers * (2 * FP32 + (step.compute if step.casts else 0))
-        return hidden + most * (3.5 if step.casts else 3)  # the last chunk's are there still
+        return hidden + FAST_CHUNK_BYTES * (3.5 if step.casts else 3)  # the last chunk's are there still
+    if (
+        step.chunked_loss
+    ):  # Liger: so many chunks that one is about as large as the hidden states, its loss and gradient in place
+        rows = 2.0 ** math.ceil(math.log2(max(1.0, step.tokens / math.ceil(shapes.vocab / shapes.hidden))))
+        return min(numbers, rows * shapes.vocab) * step.compute + hidden
     # Backward: the log-softmax, the gradient of the loss and that of the logits, each in fp32. Gemma 2's cap keeps its tanh.
     return numbers * (3 * FP32 + (step.compute if shapes.family == "gemma2" else 0))
 
