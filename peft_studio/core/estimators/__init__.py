@@ -7,7 +7,8 @@ from peft_studio.core.estimators.estimate import Estimate
 from peft_studio.core.estimators.fit import FITS, Fit, find_fit
 from peft_studio.core.estimators.memory import estimate_inference_memory, estimate_training_memory, takes_fast_loop
 from peft_studio.core.estimators.rows import RowMix, build_row_mix
-from peft_studio.core.estimators.training_memory import StepShape, count_training_bytes
+from peft_studio.core.estimators.step_shape import StepShape
+from peft_studio.core.estimators.training_memory import count_training_bytes
 
 __all__ = [
     "FITS",

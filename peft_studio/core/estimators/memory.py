@@ -1,7 +1,7 @@
 """Memory that a run or a conversation will take, from config.json alone: no torch, no weights, well under 5 ms.
 
-Bytes of tensors come from ``training_memory``; this module adds what is not a tensor (libraries or a CUDA context, workspaces), shares
-the rest out over GPUs, and says how sure the sum is.
+Bytes of tensors come from :mod:`training_memory`; this module adds what is not a tensor (libraries or a CUDA context, an allocator's
+share), shares the rest out over devices, and says how sure the sum is.
 """
 
 from __future__ import annotations
@@ -11,18 +11,27 @@ from types import MappingProxyType
 from typing import Literal
 
 from peft_studio.core.estimators.estimate import Estimate
-from peft_studio.core.estimators.training_memory import StepShape, count_training_bytes
+from peft_studio.core.estimators.layer_memory import mlp_width
+from peft_studio.core.estimators.step_shape import FP32, StepShape
+from peft_studio.core.estimators.training_memory import count_trained, count_training_bytes, count_weight_bytes
 from peft_studio.core.models.shapes import ModelShapes
 from peft_studio.core.spec import RunSpec
 
 Sharding = Literal["ddp", "fsdp"]
 
 LIBRARIES_BYTES = 506e6  # torch 2.13, transformers 5.23, peft 0.21 and bitsandbytes 0.50 imported on Linux, measured
-CUDA_CONTEXT_BYTES = 500e6  # by driver and card: 0.15 GB on a T4, about 0.5 GB on an A100 or H100
-CUBLAS_BYTES = 32 << 20  # torch's workspace on Hopper, the largest; 8 MiB elsewhere
-GLIBC_SHARE = 0.9  # of live bytes, at most, that glibc's default threshold leaves unreturned
+CUDA_CONTEXT_BYTES = (
+    500e6  # not measured here: 0.14 GiB is published for a T4, about 0.5 GB is usual on an A100 or H100
+)
+CUBLAS_BYTES = (
+    32 << 20
+)  # torch's default workspace on Hopper, the largest; about 8 MiB elsewhere (torch docs, CUDA semantics)
+KEPT_BY_MALLOC = 0.03  # of live bytes, with its mmap threshold fixed at 64 KiB: benchmarks/memory
+KEPT_AT_MOST = 0.9  # with glibc's own settings: it keeps 3 to 90 %
+CLOSED_SHARE = 0.06  # of live bytes: where nine in ten configurations of benchmarks/memory lie, with room
 UNKNOWN_SHARE = 0.3
-CLOSED_SHARE = 0.15
+RESERVED_SHARE = 0.1  # what torch's CUDA allocator reserves beyond that: it rounds and it fragments
+SHARDED = ("weights", "quantisation constants", "adapters", "gradients", "optimizer")
 FAST_FAMILIES = frozenset({"llama", "mistral", "qwen2", "qwen3"})
 
 
@@ -43,25 +52,28 @@ def estimate_training_memory(
         row_tokens: Longest row, where it is known to be shorter than ``max_length``.
         gpus: Devices that share the run.
         sharding: Whether each holds everything (``ddp``) or a share of the weights (``fsdp``).
-        chunked_loss: Logits are made and used up piece by piece (Liger, chunked cross-entropy).
+        chunked_loss: Logits are made and used up piece by piece (Liger).
     """
     row = min(row_tokens or spec.max_length, spec.max_length)
     step = StepShape(
-        tokens=spec.batch_size * (spec.max_length if spec.packing else row), rank=spec.rank, targets=spec.target_modules,
-        precision=spec.precision, quantization=spec.quantization, dora=spec.method == "dora", dropout=spec.dropout,
-        checkpointing=spec.gradient_checkpointing, optimizer=spec.optimizer, fast=chunked_loss or takes_fast_loop(spec, shapes, device),
+        tokens=spec.batch_size * (spec.max_length if spec.packing else row), rows=spec.batch_size, rank=spec.rank,
+        targets=spec.target_modules, precision=spec.precision, quantization=spec.quantization, dora=spec.method == "dora",
+        dropout=spec.dropout, checkpointing=spec.gradient_checkpointing, optimizer=spec.optimizer,
+        accumulates=spec.gradient_accumulation_steps > 1, fast=takes_fast_loop(spec, shapes, device), chunked_loss=chunked_loss,
+        on_gpu=device != "cpu",
     )  # fmt: skip
-    counted = count_training_bytes(shapes, step)
-    if gpus > 1 and sharding == "fsdp":
-        for name in ("weights", "adapter", "optimizer"):
-            counted[name] /= gpus
-    parts = {
-        "weights": counted["weights"],
-        "adapters": counted["adapter"],
-        "optimizer": counted["optimizer"],
-        "activations": counted["activations"] + counted["recomputed"],
-        "logits": counted["logits"],
-    }
+    parts = count_training_bytes(shapes, step)
+    if gpus > 1:
+        parts = _shard(parts, shapes, step, gpus) if sharding == "fsdp" else _replicate(parts, shapes, step)
+    if spec.packing and not step.fast:
+        batch = parts.get("activations", 0.0) + parts.get("logits", 0.0)
+        return _answer(
+            parts,
+            shapes,
+            device,
+            more=batch,
+            doubt="a packed batch is padded to its longest row and can be twice as large",
+        )
     return _answer(parts, shapes, device)
 
 
@@ -74,41 +86,61 @@ def estimate_inference_memory(
     batch_size: int = 1,
     device: str,
 ) -> Estimate:
-    """Memory to answer ``batch_size`` conversations of ``context_tokens`` tokens."""
+    """Memory to answer ``batch_size`` conversations of ``context_tokens`` tokens: weights, keys and values, and reading the prompt."""
     step = StepShape(tokens=0, rank=0, targets=(), precision=precision, quantization=quantization)
-    width = 4 if precision == "fp32" else 2
-    cache = shapes.layers * 2 * shapes.kv_heads * shapes.head_dim * context_tokens * batch_size * width
-    parts = {
-        "weights": count_training_bytes(shapes, step)["weights"],
-        "activations": float(cache),
-        "logits": float(batch_size * shapes.vocab * 4),
-    }
-    return _answer(parts, shapes, device)
+    tokens, width = context_tokens * batch_size, step.compute
+    cache = shapes.layers * 2 * shapes.kv_heads * shapes.head_dim * tokens * width
+    # The widest moment of a layer that keeps nothing: gate, up and their product, beside the stream and its norm.
+    reading = tokens * (3 * max(mlp_width(shapes), shapes.hidden) + 2 * shapes.hidden) * width
+    weights = count_weight_bytes(shapes, step, rest=width)
+    logits = batch_size * shapes.vocab * (FP32 + width)
+    return _answer({**weights, "activations": float(cache + reading), "logits": float(logits)}, shapes, device)
 
 
 def takes_fast_loop(spec: RunSpec, shapes: ModelShapes, device: str) -> bool:
     """Whether the run will take our own loop, as far as shapes can tell."""
-    kept_whole = spec.precision == "fp32" if spec.quantization else spec.precision in ("fp32", "bf16")
-    return device == "cpu" and spec.loop != "reference" and kept_whole and shapes.family in FAST_FAMILIES
+    same_width = spec.precision == "fp32" if spec.quantization else spec.precision in ("fp32", "bf16")
+    return device == "cpu" and spec.loop != "reference" and same_width and shapes.family in FAST_FAMILIES
 
 
-def _answer(parts: Mapping[str, float], shapes: ModelShapes, device: str) -> Estimate:
-    live = sum(parts.values())
-    found = dict(parts)
+def _replicate(parts: Mapping[str, float], shapes: ModelShapes, step: StepShape) -> dict[str, float]:
+    """DDP: everything on each device, and the buckets that gradients are copied into to travel."""
+    return {**parts, "workspace": parts.get("workspace", 0.0) + count_trained(shapes, step) * FP32}
+
+
+def _shard(parts: Mapping[str, float], shapes: ModelShapes, step: StepShape, gpus: int) -> dict[str, float]:
+    """FSDP: a share of what is sharded, and the units that are gathered: the layer at work, and the next one on its way."""
+    found = {name: size / gpus if name in SHARDED else size for name, size in parts.items()}
+    ends = shapes.embedding_parameters * step.stream
+    layer = max(0.0, parts["weights"] + parts.get("quantisation constants", 0.0) - ends) / shapes.layers
+    elsewhere = sum(parts.get(name, 0.0) for name in SHARDED) * (1 - 1 / gpus)
+    found["workspace"] = parts.get("workspace", 0.0) + min(max(2 * layer, ends + layer), elsewhere)
+    return found
+
+
+def _answer(
+    parts: Mapping[str, float], shapes: ModelShapes, device: str, *, more: float = 0.0, doubt: str = ""
+) -> Estimate:
+    """The parts with what is not a tensor. ``more``: bytes that may come on top, for the reason in ``doubt``."""
+    found, live = dict(parts), sum(parts.values())
     spread = CLOSED_SHARE if shapes.known else UNKNOWN_SHARE
-    high = live * (1 + spread)
-    basis = "closed form from config.json"
+    most = live * (1 + spread) + more
+    notes = ["closed form from config.json"]
+    if not shapes.known:
+        notes.append(
+            f"{shapes.family or 'this architecture'} is not known, so Llama's layers stand in and the range is wide"
+        )
     if device == "cpu":
         found["context"] = LIBRARIES_BYTES
-        high = high * (1 + GLIBC_SHARE) + LIBRARIES_BYTES
-        basis += "; the range covers glibc's allocator, which keeps 3 to 90 % more than is alive"
+        found["workspace"] = found.get("workspace", 0.0) + live * KEPT_BY_MALLOC
+        high = most * (1 + KEPT_AT_MOST) + LIBRARIES_BYTES
+        notes.append("the range covers glibc's allocator, which keeps 3 to 90 % beyond what is alive")
     else:
-        found |= {"workspace": float(CUBLAS_BYTES), "context": CUDA_CONTEXT_BYTES}
-        high = high * 1.1 + CUBLAS_BYTES + 1.5 * CUDA_CONTEXT_BYTES
-    if not shapes.known:
-        basis += (
-            f"; {shapes.family or 'this architecture'} is not known, so Llama's layers stand in and the range is wider"
-        )
+        found["context"] = CUDA_CONTEXT_BYTES
+        found["workspace"] = found.get("workspace", 0.0) + CUBLAS_BYTES
+        high = most * (1 + RESERVED_SHARE) + 1.5 * CUDA_CONTEXT_BYTES + CUBLAS_BYTES
+        notes.append("the CUDA context is a usual one, not this card's")
+    notes += [doubt] if doubt else []
     shown = MappingProxyType({name: size for name, size in found.items() if size})
     value = sum(shown.values())
-    return Estimate(value, value - live * spread, high, "bytes", basis, shown)
+    return Estimate(value, value - live * spread, max(value, high), "bytes", "; ".join(notes), shown)

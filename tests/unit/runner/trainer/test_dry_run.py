@@ -64,12 +64,12 @@ def test_estimates_are_near_what_a_real_step_holds(
     shapes = build_model_shapes(read_config(tiny_model))
     assert shapes is not None
     step = StepShape(
-        tokens=spec.batch_size * spec.max_length, rank=spec.rank, targets=spec.target_modules, precision=spec.precision,
+        tokens=spec.batch_size * spec.max_length, rows=spec.batch_size, rank=spec.rank, targets=spec.target_modules, precision=spec.precision,
         dora=spec.method == "dora", dropout=spec.dropout, checkpointing=spec.gradient_checkpointing, fast=real.loop == "fast",
     )  # fmt: skip
     parts = count_training_bytes(shapes, step)
     assert sum(parts.values()) == pytest.approx(real.peak_bytes, rel=0.08)
-    assert parts["weights"] + parts["adapter"] == pytest.approx(real.static_bytes, rel=0.01)
+    assert parts["weights"] + parts["adapters"] == pytest.approx(real.static_bytes, rel=0.01)
 
 
 class _Nothing:
