@@ -7,7 +7,7 @@ import subprocess
 from dataclasses import dataclass
 from functools import cache
 
-from peft_studio.core.system import cpu_has_bf16
+from peft_studio.core.system import cpu_has_bf16, free_memory_bytes
 
 AMPERE = 8.0  # first compute capability with bfloat16
 
@@ -34,3 +34,15 @@ def find_device() -> Device:
         except (OSError, subprocess.SubprocessError, ValueError, IndexError):
             pass  # a driver without a card, or a tool too old to say: then it is the CPU
     return Device("cpu", "CPU", cpu_has_bf16())
+
+
+def find_free_bytes() -> int | None:
+    """Memory that a run started now could take on :func:`find_device`; None where the driver does not say. Asks anew each time."""
+    if find_device().kind != "cuda":
+        return free_memory_bytes()
+    query = ["nvidia-smi", "--query-gpu=memory.free", "--format=csv,noheader,nounits"]
+    try:
+        out = subprocess.run(query, capture_output=True, text=True, timeout=10, check=True).stdout
+        return int(out.split()[0]) << 20  # it counts in MiB
+    except (OSError, subprocess.SubprocessError, ValueError, IndexError):
+        return None
