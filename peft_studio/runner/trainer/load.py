@@ -61,6 +61,7 @@ def load_base(
         vars(model).pop("hf_device_map", None)
         if quantization is not None:
             _let_go_of_file(model)
+            _keep_as_stored(model)
     return model
 
 
@@ -69,6 +70,17 @@ def _let_go_of_file(model: Any) -> None:
     for parameter in model.parameters():
         if parameter.dtype.is_floating_point:
             parameter.data = parameter.data.clone()
+
+
+def _keep_as_stored(model: Any) -> None:
+    """Have bitsandbytes 0.50 leave 4-bit weights as they are stored.
+
+    On CPUs with AVX-512 BF16 it lays them out anew for the first evaluation, and back when a state is saved, but not to the bit: nf4's
+    constants are rounded and fp4's end up in another order. The base would change under the adapter.
+    """
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
 
 
 def build_quantization(quantization: str | None, precision: str) -> BitsAndBytesConfig | None:
