@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from peft_studio.core.defaults.default import Default
+from peft_studio.core.models.shapes import ADAPTED_EXPERTS
 from peft_studio.core.spec import Basis
 
 MANY_ROWS = 20_000
@@ -59,8 +60,10 @@ def _alpha(method: str, rank: int) -> Default:
     return Default(2.0 * rank, f"Twice the rank: effective scale 2 at rank {rank}.", f"{UNSLOTH}; TRL guide")
 
 
-def derive_dropout(method: str, basis: Basis, epochs: float) -> Default:
+def derive_dropout(method: str, basis: Basis, *, epochs: float, targets: Any) -> Default:
     """How much of the adapter's input to drop: nothing, unless rows are seen so often that they would be memorised."""
+    if basis.family in ADAPTED_EXPERTS and targets == "all-linear":
+        return Default(0.0, "peft's adapters of fused experts cannot drop anything.", "peft 0.21; tried")
     if method == "pissa":
         return Default(0.0, "PiSSA must start from the exact weights.", PISSA)
     if method == "dora":

@@ -30,7 +30,7 @@ def derive_defaults(basis: Basis, chosen: Mapping[str, Any]) -> dict[str, Defaul
     found |= derive_schedule(method, basis, chosen)
     values = {**{name: default.value for name, default in found.items()}, **chosen}
     found["learning_rate"] = derive_rate(method, basis, rank=int(values["rank"]), alpha=float(values["alpha"]))
-    found["dropout"] = derive_dropout(method, basis, float(values["epochs"]))
+    found["dropout"] = derive_dropout(method, basis, epochs=float(values["epochs"]), targets=values["target_modules"])
     return found | _by_steps(_planned_steps(basis, values))
 
 

@@ -29,7 +29,7 @@ def _pissa(ground: Ground) -> Iterator[Problem]:
         text = "PiSSA starts from a decomposition of the base weights, so the base cannot be quantised."
         fix = "Leave quantization at None, or choose QLoRA."
         yield Problem("pissa_quantised", "blocking", text, fix, "quantization", {"quantization": None})
-    targets = shapes.targets(spec.target_modules) if shapes and shapes.known else ()
+    targets = shapes.targets(spec.target_modules) if shapes and shapes.known and not shapes.experts else ()
     narrow = {one.name: min(one.inputs, one.outputs) for one in targets if min(one.inputs, one.outputs) < spec.rank}
     if not narrow:
         return
@@ -54,14 +54,22 @@ def _dora(ground: Ground) -> Iterator[Problem]:
 def _experts(ground: Ground) -> Iterator[Problem]:
     """peft adapts fused experts through a wrapper that knows plain LoRA alone."""
     spec, shapes = ground.spec, ground.shapes
-    if not (shapes and shapes.experts and shapes.experts.adaptable and spec.target_modules == "all-linear"):
+    if shapes is None or shapes.experts is None:
         return
-    if spec.method in {"dora", "pissa"}:
+    if spec.method == "pissa":
+        text = f"PiSSA changes the base by rounding, and in {shapes.family} that sends tokens to other experts: its adapter would not answer as trained."
+        yield Problem("experts_pissa", "blocking", text, "LoRA trains here.", "method", {"method": "lora"})
+        return
+    if not (shapes.experts.adaptable and spec.target_modules == "all-linear"):
+        return
+    if spec.method == "dora":
         names = tuple(one.name for one in shapes.targets("all-linear"))
-        title = {"dora": "DoRA", "pissa": "PiSSA"}[spec.method]
-        text = f"peft cannot put {title} on the fused experts of {shapes.family}."
+        text = f"peft cannot put DoRA on the fused experts of {shapes.family}."
         fix = f"Adapt the layers outside the experts ({', '.join(names)}), or choose LoRA for all of them."
-        yield Problem("experts_method", "blocking", text, fix, "target_modules", {"target_modules": names})
+        yield Problem("experts_dora", "blocking", text, fix, "target_modules", {"target_modules": names})
+    elif spec.dropout:
+        text = f"peft's adapters of the fused experts of {shapes.family} cannot drop anything."
+        yield Problem("experts_dropout", "blocking", text, "dropout=0.", "dropout", {"dropout": 0.0})
 
 
 def _scale(ground: Ground) -> Iterator[Problem]:
