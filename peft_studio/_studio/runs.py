@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from peft_studio.core.services.comparison import Comparison
     from peft_studio.core.services.run import Run
     from peft_studio.core.services.runs import RunList
+    from peft_studio.core.services.sweep import Sweep
     from peft_studio.widgets._panel import Panel
 
 
@@ -89,6 +90,27 @@ class Running(Planning, ABC):
         from peft_studio.core.services.comparison import Comparison
 
         return Comparison([self._run(run) if isinstance(run, str) else run for run in runs])
+
+    def sweep(self, spec: ExplainedSpec | Run | str, *, max_steps: int | None = None) -> Sweep:
+        """Try a third, once and three times a spec's learning rate in three short real runs; or open a sweep again by its id.
+
+        Args:
+            spec: A spec, or a run whose spec is meant, which becomes the runs' parent; or a sweep's id.
+            max_steps: Optimizer steps of each; 30 unless given, or the spec's own where those are fewer.
+
+        Raises:
+            NotReadyError: Preflight found blocking problems.
+            RunNotFound: There is no sweep of that id.
+        """
+        from peft_studio.core.services.run import Run
+        from peft_studio.core.services.sweep import Sweep, find_sweep_runs, new_sweep_id, plan_sweep
+
+        if isinstance(spec, str):
+            return Sweep(spec, [self._run(run_id) for run_id in find_sweep_runs(self._store(), spec)])
+        if isinstance(spec, Run):
+            spec = spec.spec.replace(parent_run=spec.id)
+        sweep_id = new_sweep_id()
+        return Sweep(sweep_id, [self.launch(one) for one in plan_sweep(spec, sweep_id, max_steps=max_steps)])
 
     def chat(
         self, model: str, *, adapters: Mapping[str, Adapter | str | os.PathLike[str]] | None = None, **options: Any

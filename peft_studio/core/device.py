@@ -36,16 +36,13 @@ def find_device() -> Device:
     return Device("cpu", "CPU", cpu_has_bf16())
 
 
-def device_memory_bytes() -> float | None:
-    """What a run here could use: all memory of the GPU, or what is free beside the other programs of a CPU's machine."""
-    return _gpu_memory_bytes() if find_device().kind == "cuda" else float(free_memory_bytes())
-
-
-@cache
-def _gpu_memory_bytes() -> float | None:
-    query = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
+def find_free_bytes() -> int | None:
+    """Memory that a run started now could take on :func:`find_device`; None where the driver does not say. Asks anew each time."""
+    if find_device().kind != "cuda":
+        return free_memory_bytes()
+    query = ["nvidia-smi", "--query-gpu=memory.free", "--format=csv,noheader,nounits"]
     try:
         out = subprocess.run(query, capture_output=True, text=True, timeout=10, check=True).stdout
-        return float(out.splitlines()[0]) * 2**20
+        return int(out.split()[0]) << 20  # it counts in MiB
     except (OSError, subprocess.SubprocessError, ValueError, IndexError):
         return None

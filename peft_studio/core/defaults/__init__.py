@@ -3,6 +3,16 @@
 from peft_studio.core.defaults.default import Default
 from peft_studio.core.defaults.derive import derive_defaults, explain_spec
 from peft_studio.core.defaults.effect import Effect, find_effect
+from peft_studio.core.defaults.rate import Alternative
 from peft_studio.core.defaults.specs import ExplainedSpec, Explanation
 
-__all__ = ["Default", "Effect", "ExplainedSpec", "Explanation", "derive_defaults", "explain_spec", "find_effect"]
+__all__ = [
+    "Alternative",
+    "Default",
+    "Effect",
+    "ExplainedSpec",
+    "Explanation",
+    "derive_defaults",
+    "explain_spec",
+    "find_effect",
+]

@@ -7,10 +7,11 @@ from dataclasses import replace
 from math import ceil
 from typing import Any
 
-from peft_studio.core.defaults.adapter import derive_adapter
+from peft_studio.core.defaults.adapter import derive_adapter, derive_dropout
 from peft_studio.core.defaults.default import Default
-from peft_studio.core.defaults.hardware import derive_hardware
-from peft_studio.core.defaults.schedule import derive_schedule
+from peft_studio.core.defaults.hardware import derive_hardware, derive_method
+from peft_studio.core.defaults.rate import derive_rate
+from peft_studio.core.defaults.schedule import derive_schedule, derive_warmup
 from peft_studio.core.defaults.trade_offs import METHODS, QUANTIZATIONS
 from peft_studio.core.spec import Basis, RunSpec
 
@@ -19,13 +20,18 @@ MOST_STEPS_AT_RISK = 50
 
 
 def derive_defaults(basis: Basis, chosen: Mapping[str, Any]) -> dict[str, Default]:
-    """A default for every derived field, given the facts and the fields that a person set (which steer the others)."""
-    method = chosen.get("method", "lora")
-    found = (
-        derive_adapter(method, basis, chosen) | derive_schedule(method, basis, chosen) | derive_hardware(method, basis)
-    )
+    """A default for every derived field, given the facts and the fields that a person set (which steer the others).
+
+    In the order in which they depend on each other: a field follows the chosen or derived values of those before it.
+    """
+    by_fit = derive_method(basis, chosen)
+    method = chosen.get("method", by_fit.value)
+    found = {"method": by_fit} | derive_adapter(method, basis, chosen) | derive_hardware(method, basis, chosen)
+    found |= derive_schedule(method, basis, chosen)
     values = {**{name: default.value for name, default in found.items()}, **chosen}
-    return found | _monitoring(basis, values)
+    found["learning_rate"] = derive_rate(method, basis, rank=int(values["rank"]), alpha=float(values["alpha"]))
+    found["dropout"] = derive_dropout(method, basis, epochs=float(values["epochs"]), targets=values["target_modules"])
+    return found | _by_steps(_planned_steps(basis, values))
 
 
 def explain_spec(spec: RunSpec) -> dict[str, Default]:
@@ -51,7 +57,7 @@ def explain_defaults(spec: RunSpec) -> dict[str, Default]:
     derived = derive_defaults(spec.basis, {name: getattr(spec, name) for name in spec.chosen})
     names = [name for name in RunSpec.model_fields if name not in NOT_EXPLAINED - {"name", "tags"} and name != "model"]
     found = {name: derived.get(name) or _fixed_default(name) for name in names}
-    return found | {"method": replace(found["method"], why=METHODS[found["method"].value])}
+    return found | {"method": replace(found["method"], why=f"{found['method'].why} {METHODS[found['method'].value]}")}
 
 
 def _fixed_default(name: str) -> Default:
@@ -59,12 +65,19 @@ def _fixed_default(name: str) -> Default:
     return Default(field.get_default(), field.description or "As peft and transformers have it.", "PEFT Studio")
 
 
-def _monitoring(basis: Basis, values: Mapping[str, Any]) -> dict[str, Default]:
-    """``values`` holds the other fields as they will be: derived or chosen."""
+def _planned_steps(basis: Basis, values: Mapping[str, Any]) -> int | None:
+    """Optimizer steps of the run, as :attr:`RunSpec.planned_steps` counts them, of values that are no spec yet."""
     batch = values["batch_size"] * values["gradient_accumulation_steps"] * values["processes"]
-    steps = values.get("max_steps") or ceil((basis.train_rows or 0) / batch) * values["epochs"]
+    if values.get("max_steps") or not basis.train_rows:
+        return values.get("max_steps")
+    return max(1, int(ceil(basis.train_rows / batch) * values["epochs"]))
+
+
+def _by_steps(steps: int | None) -> dict[str, Default]:
+    """What follows from how long the run is."""
     save = max(1, min(MOST_STEPS_AT_RISK, ceil(steps / 10))) if steps else MOST_STEPS_AT_RISK
     return {
+        "warmup_ratio": derive_warmup(steps),
         "save_steps": Default(
             save, "A crash costs at most a tenth of the run, and never more than 50 steps.", "PEFT Studio"
         ),

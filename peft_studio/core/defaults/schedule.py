@@ -1,9 +1,9 @@
-"""Defaults of how long and how fast to learn: rate, epochs, batch, length."""
+"""Defaults of how long to learn and what a step sees: epochs, batch, length, schedule. The learning rate is in ``rate``."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import ceil
+from math import ceil, floor
 from typing import Any
 
 from peft_studio.core.defaults.default import Default
@@ -11,10 +11,12 @@ from peft_studio.core.spec import Basis
 
 EFFECTIVE_BATCH = 16
 WANTED_STEPS = 100
-BIG_MODEL = 13_000_000_000  # above it the sources halve the learning rate
 SMALL_MODEL = 1_000_000_000
 LONGEST = 2048
 SHORTEST = 128
+WARMUP_SHARE = 0.05
+WARMUP_STEPS = 5
+MOST_WARMUP = 0.25
 MICRO_BATCH_TOKENS = 4096
 
 
@@ -25,11 +27,9 @@ def derive_schedule(method: str, basis: Basis, chosen: Mapping[str, Any]) -> dic
     covers = "Covers the longest row." if (basis.max_tokens or length) <= length else "Longer rows are cut."
     answers = "The loss is on the answers: the model should not learn to write questions."
     return {
-        "learning_rate": _rate(method, big=(basis.parameters or 0) > BIG_MODEL),
         "lr_scheduler": Default(
             "cosine", "Decays to zero, so the end of the run is calm.", "PiSSA, DoRA and TRL scripts"
         ),
-        "warmup_ratio": Default(0.05, "5 % of the steps, so that Adam's estimates settle first.", "Unsloth LoRA guide"),
         "weight_decay": Default(0.01, "Light; adapters are small.", "Unsloth LoRA guide"),
         "max_grad_norm": clip if method == "qlora" else Default(1.0, "Clips rare spikes only.", "transformers"),
         "max_length": Default(length, covers, "PEFT Studio"),
@@ -48,17 +48,15 @@ def default_length(basis: Basis) -> int:
     return max(min(SHORTEST, limit), min(limit, ceil((basis.max_tokens or LONGEST // 2) / 64) * 64))
 
 
-def _rate(method: str, *, big: bool) -> Default:
-    if method == "pissa":
-        why = "PiSSA moves the largest singular directions: about a tenth of LoRA's rate."
-        return Default(1e-5 if big else 2e-5, why, "PiSSA paper; arXiv 2602.04998")
-    if method == "dora":
-        return Default(5e-5 if big else 1e-4, "Slightly lower than LoRA, as its authors advise.", "DoRA (NVlabs)")
-    if big:
-        return Default(1e-4, "The usual rate for LoRA on models above 13B.", "QLoRA paper")
-    return Default(
-        2e-4, "The usual rate for LoRA up to 13B; runs under 100 steps bear more.", "Unsloth LoRA guide; QLoRA paper"
-    )
+def derive_warmup(steps: int | None) -> Default:
+    """5 % of the steps and at least five of them, but never more than a quarter of the run."""
+    why, source = "5 % of the steps, so that Adam's estimates settle first.", "Unsloth LoRA guide"
+    if not steps or steps * WARMUP_SHARE >= WARMUP_STEPS:
+        return Default(WARMUP_SHARE, why, source)
+    # Rounded down: transformers rounds the product up to whole steps.
+    share = min(MOST_WARMUP, floor(WARMUP_STEPS / steps * 10_000) / 10_000)
+    few = f"{ceil(share * steps)} of {steps} steps: Adam's estimates need about {WARMUP_STEPS} to settle, but never a quarter of the run is exceeded."
+    return Default(share, few, f"{source}; PEFT Studio")
 
 
 def _amounts(basis: Basis, chosen: Mapping[str, Any]) -> dict[str, Default]:

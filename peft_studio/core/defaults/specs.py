@@ -6,6 +6,7 @@ from typing import Any, Self
 
 from peft_studio.core.defaults.default import Default
 from peft_studio.core.defaults.derive import derive_defaults, explain_defaults, explain_spec
+from peft_studio.core.defaults.rate import Alternative, list_rate_alternatives
 from peft_studio.core.errors import SpecError, nearest
 from peft_studio.core.markup import block, table
 from peft_studio.core.spec import METHODS, Basis, RunSpec
@@ -54,6 +55,11 @@ class ExplainedSpec(RunSpec):
         """A new spec in which these fields have their defaults again."""
         kept = {name: getattr(self, name) for name in (self.chosen - set(names)) | GIVEN}
         return self.derive(basis=self.basis, **kept)
+
+    @property
+    def alternatives(self) -> tuple[Alternative, ...]:
+        """Other ways that have a source of their own, for whoever looks beyond the defaults: ``replace(**one.changes)``."""
+        return list_rate_alternatives(self.method, self.basis)
 
     def explain_defaults(self) -> Explanation:
         """What each field would be if nobody had set it, whether or not somebody has, and why."""

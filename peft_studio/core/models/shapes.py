@@ -118,7 +118,7 @@ _LLAMA_LIKE = {
 }  # fmt: skip
 _QKV_BIAS = {"qwen2", "qwen2_moe"}
 _HEAD_NORMS = {"gemma3_text", "qwen3", "qwen3_moe"}
-_ADAPTED_EXPERTS = {"mixtral", "qwen3_moe"}  # peft 0.21
+ADAPTED_EXPERTS = {"mixtral", "qwen3_moe"}  # peft 0.21
 _FOUR_NORMS = {"gemma2", "gemma3_text"}
 _PLAIN = {"phi", "gpt2", "gpt_neox", "opt"}  # LayerNorm with bias, biased layers, no gate
 FAMILIES = frozenset({*_LLAMA_LIKE, *_PLAIN, "phi3"})
@@ -185,7 +185,7 @@ def _experts(family: str, config: Mapping[str, Any]) -> Experts | None:
     count = whole(config, "num_local_experts", "num_experts")
     width = whole(config, "moe_intermediate_size", "intermediate_size")
     active = whole(config, "num_experts_per_tok") or 1
-    return Experts(count, active, width, family in _ADAPTED_EXPERTS) if count and width else None
+    return Experts(count, active, width, family in ADAPTED_EXPERTS) if count and width else None
 
 
 def _shared_expert(hidden: int, width: int | None) -> Iterator[Linear]:

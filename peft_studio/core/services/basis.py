@@ -7,10 +7,11 @@ from typing import Any
 
 from peft_studio.core.data import Dataset
 from peft_studio.core.defaults import ExplainedSpec
-from peft_studio.core.device import find_device
+from peft_studio.core.device import find_device, find_free_bytes
 from peft_studio.core.models import read_model_facts
 from peft_studio.core.spec import Basis
 
+GIB = 1 << 30
 CONVERSATIONAL = frozenset({"messages", "sharegpt", "alpaca", "prompt-completion", "tools"})
 
 
@@ -26,14 +27,22 @@ def build_basis(data: Dataset, model_folder: Path, **fields: Any) -> Basis:
         eval_rows=data.sizes[1], row_tokens=lengths.sixteenths if lengths else (), learnt_share=report.learnt_share,
         shared_tokens=lengths.shared if lengths else 0,
         conversational=data.ref.format in CONVERSATIONAL, device=device.kind, bf16=device.bf16,
+        free_bytes=free_memory(), hidden_size=facts.hidden_size,
     )  # fmt: skip
+
+
+def free_memory() -> int | None:
+    """Memory of the device that a run here would use, in whole GiB so that a spec does not differ from minute to minute."""
+    free = find_free_bytes()
+    return None if free is None else max(GIB, free // GIB * GIB)
 
 
 def localise(spec: ExplainedSpec, *, relative_to: Path) -> tuple[ExplainedSpec, list[str]]:
     """A spec from elsewhere, fitted to this machine: fields nobody had set are derived again; the notes say what changed."""
     notes = []
     device = find_device()
-    basis = spec.basis.model_copy(update={"device": device.kind, "bf16": device.bf16})
+    here = {"device": device.kind, "bf16": device.bf16, "free_bytes": free_memory()}
+    basis = spec.basis.model_copy(update=here)
     path = Path(spec.data.path)
     data = spec.data
     if not path.exists() and (beside := relative_to / path.name).exists():

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from peft_studio.core.compute import LOCAL, BillingRules, DeviceSpeed, Electricity, find_gpu, gpu_speed
-from peft_studio.core.device import device_memory_bytes, find_device
+from peft_studio.core.device import find_device, find_free_bytes
 from peft_studio.core.errors import SpecError, nearest
 from peft_studio.core.estimators import (
     Correction,
@@ -58,7 +58,7 @@ class Quote:
 
     Attributes:
         memory, duration, cost: Each an Estimate or None; parts add up to the value.
-        device, device_bytes: Where, and how much memory there is (on a CPU: free now).
+        device, device_bytes: Where, and how much memory there is (here: free now).
         fit: ``ok``, ``tight``, ``wont-fit`` or ``unknown``.
         prediction: The same, as a run keeps it.
     """
@@ -140,7 +140,7 @@ def find_place(
     if compute == "local":
         device = find_device()
         name = machine_name() if device.kind == "cpu" else device.name
-        return Place(device.kind, name, device_memory_bytes(), speed, rules or LOCAL, electricity)
+        return Place(device.kind, name, find_free_bytes(), speed, rules or LOCAL, electricity)
     gpu = find_gpu(compute)
     if gpu is None:
         from peft_studio.core.compute import GPUS

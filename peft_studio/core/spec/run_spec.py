@@ -42,6 +42,10 @@ class Basis(BaseModel):
     conversational: bool = Field(default=False, description="Rows have turns, so the loss can be on the answers alone.")
     device: str = Field(default="cpu", description="Kind of device: cpu, cuda or mps.")
     bf16: bool = Field(default=False, description="The device multiplies bfloat16 in hardware.")
+    free_bytes: int | None = Field(
+        default=None, description="Memory of the device that a run could take, in whole GiB."
+    )
+    hidden_size: int | None = Field(default=None, description="Width of the base model's layers.")
 
 
 class RemoteCode(BaseModel):

@@ -124,7 +124,6 @@ class Job:
             precision=spec.precision,
             device=self._device,
             remote_code=spec.remote_code,
-            trains=True,
         )
         return attach_adapter(base, spec, scratch=self._scratch)
 

@@ -26,7 +26,6 @@ def load_base(
     precision: str = "fp32",
     device: str = "cpu",
     remote_code: PinnedCode | None = None,
-    trains: bool = False,
 ) -> Any:
     """Load the causal language model in ``folder``.
 
@@ -36,7 +35,6 @@ def load_base(
         precision: dtype of weights that are not quantised and of the arithmetic: ``fp32``, ``bf16`` or ``fp16``.
         device: Where it goes: ``cpu``, ``cuda``, ``cuda:1`` …
         remote_code: Repository and commit whose Python may run; needed only for models that bring their own.
-        trains: It will be trained, so a backward pass must go through it at any time.
 
     Raises:
         ModelFailure: The folder is incomplete, torn or not trusted, or transformers does not know the architecture.
@@ -63,18 +61,8 @@ def load_base(
         vars(model).pop("hf_device_map", None)
         if quantization is not None:
             _let_go_of_file(model)
-    if trains:
-        _keep_backward_pass(model)
+            _keep_as_stored(model)
     return model
-
-
-def _keep_backward_pass(model: Any) -> None:
-    """Forbid bitsandbytes (0.50) to repack 4-bit weights. On a CPU with AVX512-BF16 it does so in place as soon as a layer is asked in
-    evaluation mode; a packed layer has no backward pass, and no gradient would go through the base after the first evaluation.
-    """
-    for module in model.modules():
-        if getattr(module, "support_avx512bf16_for_cpu", False):
-            module.support_avx512bf16_for_cpu = False
 
 
 def _let_go_of_file(model: Any) -> None:
@@ -82,6 +70,18 @@ def _let_go_of_file(model: Any) -> None:
     for parameter in model.parameters():
         if parameter.dtype.is_floating_point:
             parameter.data = parameter.data.clone()
+
+
+def _keep_as_stored(model: Any) -> None:
+    """Have bitsandbytes 0.50 leave 4-bit weights as they are stored.
+
+    On CPUs with AVX-512 BF16 it lays them out anew for the first evaluation, and back when a state is saved, but not to the bit: nf4's
+    constants are rounded and fp4's end up in another order. The base would change under the adapter; and a layer laid out anew has no
+    backward pass, so no gradient would go through the base after the first evaluation.
+    """
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
 
 
 def build_quantization(quantization: str | None, precision: str) -> BitsAndBytesConfig | None:

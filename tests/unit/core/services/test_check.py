@@ -107,7 +107,7 @@ def test_a_disk_without_room_is_found_before(
     """Checkpoints of this model would not fit."""
     from types import SimpleNamespace
 
-    monkeypatch.setattr("peft_studio.core.services.check.shutil.disk_usage", lambda path: SimpleNamespace(free=10))
+    monkeypatch.setattr("peft_studio.core.services.check.room.shutil.disk_usage", lambda path: SimpleNamespace(free=10))
     assert "disk_short" in codes(light.check(spec_of()), "blocking")
 
 

@@ -78,6 +78,9 @@ def losses_by_plain_peft(model: Path, adapter: Path, spec: Any, data: Any) -> tu
         ),
     }[spec.quantization]
     base = AutoModelForCausalLM.from_pretrained(model, dtype=dtype, quantization_config=quantization).eval()
+    for module in base.modules():  # on some CPUs bitsandbytes would answer with another kernel, to three digits
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
     encoder = load_encoder(model)
     rows = [
         encoder.encode(example, max_length=spec.max_length, assistant_only=True) for example in data.eval_examples()
