@@ -105,6 +105,11 @@ def _add_doing(commands: Any) -> None:
         default=[],
         help="an adapter: NAME=FOLDER, NAME=RUN, or RUN; may be given several times, the first one is used at once",
     )
+    chat.add_argument(
+        "--same-base",
+        action="store_true",
+        help="take the adapters to be trained on MODEL, whatever base their files name",
+    )
     chat.add_argument("--max-new-tokens", metavar="N", type=_count, default=256, help="longest answer (default 256)")
     _command(
         commands,
