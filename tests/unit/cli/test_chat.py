@@ -75,3 +75,12 @@ def test_a_doubt_is_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
     assert said.err.count("peft-studio: The adapter 'json' may be one of another base: it names /far/away") == 2
     assert "\x1b" not in said.err
     assert ".py" not in said.err
+
+
+def test_a_missing_adapter_is_said_before_a_base_is_fetched(tmp_path: Path) -> None:
+    """A folder that is not there is told at once, and nothing of the model has been prepared."""
+    done = peft_studio("chat", "smollm2-135m", "--adapter", str(tmp_path / "nowhere"), home=tmp_path / "home")
+
+    assert done.returncode == 1
+    assert "is no adapter" in done.stderr
+    assert not list((tmp_path / "home").glob("models/*"))
