@@ -8,13 +8,16 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check stress format clean
+.PHONY: help demo lab test check stress format clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*## /\t/'
 
 demo: .venv/.train ## fine-tune a 135M model on a small task, here, and show before and after (about 3 minutes)
 	"$(BIN)/peft-studio" quickstart --home .work/demo
+
+lab: .venv/.dev ## open the notebooks in JupyterLab, with the sidebar, on the runs of make demo
+	"$(BIN)/peft-studio" lab --home .work/demo
 
 test: .venv/.dev ## everything: check, then the slow tests (real training, a real browser, notebooks)
 	"$(BIN)/python" -m tests.run all

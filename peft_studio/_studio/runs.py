@@ -115,11 +115,19 @@ class Running(Planning, ABC):
     def chat(
         self, model: str, *, adapters: Mapping[str, Adapter | str | os.PathLike[str]] | None = None, **options: Any
     ) -> Chat:
-        """Talk to a base model and adapters on it, in a process of its own. The base loads once."""
+        """Talk to a base model and adapters on it, in a process of its own. The base loads once.
+
+        Raises:
+            AdapterMismatch: One is no adapter, or does not fit. ModelFailure: The base cannot be had or loaded.
+        """
         from peft_studio.core.chat import Chat
+        from peft_studio.core.chat.joining import get_path
+        from peft_studio.core.models.adapter_files import read_adapter
         from peft_studio.core.services.prepare import require_train_extra
 
         require_train_extra()
+        for adapter in (adapters or {}).values():  # before a base is fetched for it, which may take minutes
+            read_adapter(get_path(adapter))
         return Chat.open(self.prepare(model), adapters=adapters, **options)
 
     def _run(self, run_id: str) -> Run:

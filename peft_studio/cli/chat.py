@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import re
 import sys
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from peft_studio._studio import Studio
 from peft_studio.cli.choose import find_run
 from peft_studio.cli.figures import gib, rate
 from peft_studio.cli.terminal import Terminal
-from peft_studio.core.chat import Chat, Reply
+from peft_studio.core.chat import BaseDoubt, Chat, Reply
 from peft_studio.core.errors import ChatError, StudioError
 from peft_studio.core.ids import is_run_id
 from peft_studio.widgets._text import plain
@@ -34,14 +35,24 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
     talks = sys.stdin.isatty() and terminal.out.isatty()
     if talks:
         terminal.say(f"Loading {plain(arguments.model)} …", "muted")
-    with studio.chat(arguments.model, adapters=adapters) as chat:
-        session = Session(chat, studio, terminal, max_new_tokens=arguments.max_new_tokens)
+    same_base = arguments.same_base
+    with _doubts_said(terminal), studio.chat(arguments.model, adapters=adapters, same_base=same_base) as chat:
+        session = Session(chat, studio, terminal, max_new_tokens=arguments.max_new_tokens, same_base=same_base)
         session.adapter = next(iter(adapters), None)
         if talks:
             session.talk()
         else:
             session.answer_lines()
     return 0
+
+
+@contextlib.contextmanager
+def _doubts_said(terminal: Terminal) -> Iterator[None]:
+    """What Python would warn of with a file and a line is said as a sentence."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", BaseDoubt)
+        warnings.showwarning = lambda message, *_, **__: terminal.complain(plain(str(message)))
+        yield
 
 
 def parse_adapter(studio: Studio, text: str) -> tuple[str, Path]:
@@ -59,9 +70,9 @@ def parse_adapter(studio: Studio, text: str) -> tuple[str, Path]:
 class Session:
     """One sitting. ``adapter`` is who answers; None is the bare base model."""
 
-    def __init__(self, chat: Chat, studio: Studio, terminal: Terminal, *, max_new_tokens: int) -> None:
+    def __init__(self, chat: Chat, studio: Studio, terminal: Terminal, *, max_new_tokens: int, same_base: bool) -> None:
         self._chat, self._studio, self._terminal = chat, studio, terminal
-        self._max_new_tokens = max_new_tokens
+        self._max_new_tokens, self._same_base = max_new_tokens, same_base
         self.adapter: str | None = None
 
     def answer_lines(self) -> None:
@@ -119,7 +130,7 @@ class Session:
             self.adapter = rest
         elif command == "/add":
             name, path = parse_adapter(self._studio, rest)
-            self._chat.add(name, path)
+            self._chat.add(name, path, same_base=self._same_base)
             self.adapter = name
         elif command == "/list":
             self._terminal.say(", ".join(self._chat.adapters) or "no adapters")

@@ -19,6 +19,7 @@ import psutil
 from peft_studio import __version__
 from peft_studio._studio import Studio
 from peft_studio.cli.figures import duration, file_size, gib
+from peft_studio.cli.lab import get_way
 from peft_studio.cli.terminal import Line, Terminal
 from peft_studio.core.device import find_device
 from peft_studio.core.models import find_prepared
@@ -90,7 +91,7 @@ def _installation() -> Iterator[Finding]:
         yield Finding(
             "notebook",
             "JupyterLab is not installed here",
-            "pip install 'peft-studio[notebook]', if you want the panels",
+            f"{get_way()}, if you want the panels",
         )
     else:
         yield Finding("notebook", f"jupyterlab {_version('jupyterlab')}, anywidget {_version('anywidget')}")

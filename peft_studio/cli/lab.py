@@ -28,7 +28,7 @@ SERVER = "--ServerApp.jpserver_extensions=peft_studio.widgets._server=True"
 def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
     """Start JupyterLab and wait for it; its kernels open the home that was given here."""
     if importlib.util.find_spec("jupyterlab") is None:
-        raise MissingExtra("JupyterLab is not installed here.", hint="pip install 'peft-studio[notebook]'")
+        raise MissingExtra("JupyterLab is not installed here.", hint=get_way())
     home = Studio(home=arguments.home).home
     notebooks = find_notebooks(Path.cwd())
     terminal.say(f"Notebooks: {notebooks}")
@@ -40,6 +40,11 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
                 return lab.wait()
             except KeyboardInterrupt:  # the same key reached JupyterLab, which asks before it ends
                 continue
+
+
+def get_way() -> str:
+    """What brings JupyterLab: a checkout has its own set-up, which builds the panels too."""
+    return f"make lab, in {CHECKOUT}" if (CHECKOUT / "Makefile").is_file() else "pip install 'peft-studio[notebook]'"
 
 
 def find_notebooks(folder: Path) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import sys
 from typing import Any, NoReturn
 
 from peft_studio import __version__
@@ -54,7 +55,10 @@ class Parser(argparse.ArgumentParser):
 
             hint = nearest(found[1], [choice.strip(" '") for choice in found[2].split(",")])
             message = f"There is no {found[1]!r}. {hint}"
-        self.exit(2, f"peft-studio: {message}\n  → {self.prog} --help shows what there is.\n")
+        way = f"{self.prog} --help shows what there is."
+        if message.startswith("unrecognized arguments") and "lab" in sys.argv[1:]:
+            way = "What JupyterLab is to have comes after two dashes: peft-studio lab -- --port 9999"
+        self.exit(2, f"peft-studio: {message}\n  → {way}\n")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -68,7 +72,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"peft-studio {__version__}")
     parser.add_argument("--home", metavar="FOLDER", help="where runs and models are kept")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", help=argparse.SUPPRESS, parser_class=Parser)
+    commands = parser.add_subparsers(
+        dest="command", prog="peft-studio", metavar="COMMAND", help=argparse.SUPPRESS, parser_class=Parser
+    )
     _add_doing(commands)
     _add_runs(commands)
     return parser
@@ -104,6 +110,11 @@ def _add_doing(commands: Any) -> None:
         action="append",
         default=[],
         help="an adapter: NAME=FOLDER, NAME=RUN, or RUN; may be given several times, the first one is used at once",
+    )
+    chat.add_argument(
+        "--same-base",
+        action="store_true",
+        help="take the adapters to be trained on MODEL, whatever base their files name",
     )
     chat.add_argument("--max-new-tokens", metavar="N", type=_count, default=256, help="longest answer (default 256)")
     _command(

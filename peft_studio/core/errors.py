@@ -69,7 +69,11 @@ class RunStateError(StudioError):
 
 
 class AdapterMismatch(StudioError):
-    """An adapter does not fit the base model it is asked to join."""
+    """An adapter does not fit the base model it is asked to join. ``code`` is the first reason's, as in ``Mismatch``."""
+
+    def __init__(self, message: str, *, hint: str = "", code: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.code = code
 
 
 class ChatError(StudioError):

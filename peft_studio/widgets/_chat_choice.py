@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from peft_studio.core.errors import ChatError, RunNotFound, StudioError
 from peft_studio.core.models.adapter_files import check_adapter, read_adapter, read_base_shape
+from peft_studio.core.models.adapters import judge
 from peft_studio.core.models.catalog import EMBEDDED
 from peft_studio.core.models.prepared import find_prepared, settle_name
 from peft_studio.widgets._host import Host
@@ -25,7 +26,10 @@ _RUNS = 200
 
 @dataclass(slots=True, eq=False)
 class Slot:
-    """One who may be asked. ``run_id`` or ``path`` says where an adapter is; the base has neither."""
+    """One who may be asked. ``run_id`` or ``path`` says where an adapter is; the base has neither.
+
+    ``doubt`` is why it may be one of another base; ``same_base`` is a person's word that it is not.
+    """
 
     number: int
     name: str | None
@@ -33,6 +37,8 @@ class Slot:
     detail: str = ""
     run_id: str | None = None
     path: Path | None = None
+    doubt: str = ""
+    same_base: bool = False
 
     @property
     def title(self) -> str:
@@ -111,7 +117,7 @@ class Choice:
             raise ChatError(f"Run {run_id} has no adapter for this base.", hint="Choose a completed run of this base.")
         self.add(self._slot_of(row, on=True))
 
-    def check_folder(self, path: Path) -> Slot:
+    def check_folder(self, path: Path, *, same_base: bool = False) -> Slot:
         """The adapter of a folder, once it is known to fit; ``add`` makes it answer. Reads files.
 
         Raises:
@@ -120,11 +126,16 @@ class Choice:
         if self.model is None:
             raise ChatError("No base model is chosen.", hint="Choose one first.")
         folder = find_prepared(self.model, self._studio.home)
-        # A base that is not on this machine yet is compared when it is loaded.
         own = path.parent.name if path.name == "adapter" else path.name
-        shape = check_adapter(path, read_base_shape(folder), name=own) if folder else read_adapter(path)
-        detail = f"rank {shape.config['r']}" if isinstance(shape.config.get("r"), int) else ""
-        return Slot(0, own, True, detail=detail, path=path)
+        slot = Slot(0, own, True, path=path, same_base=same_base)
+        if folder:
+            base = read_base_shape(folder)
+            shape = check_adapter(path, base, name=own, same_base=same_base)
+            slot.doubt = "" if same_base else judge(shape, base).message
+        else:  # a base that is not on this machine yet is compared when it is loaded
+            shape = read_adapter(path)
+        slot.detail = f"rank {shape.config['r']}" if isinstance(shape.config.get("r"), int) else ""
+        return slot
 
     def _slot_of(self, row: RunRow, *, on: bool) -> Slot:
         name = row.name or f"{datetime.fromtimestamp(row.created_at, UTC):%d %b %H:%M}"
@@ -134,7 +145,7 @@ class Choice:
         """Give it a name and a number of its own; when all are taken, the place of one that is not asked."""
         for slot in self.slots:
             if slot.key == new.key:
-                slot.on = True
+                slot.on, slot.doubt, slot.same_base = True, new.doubt, new.same_base
                 return
         if len(self.slots) >= SLOTS:
             unused = next((slot for slot in self.slots[1:] if not slot.on), None)

@@ -63,12 +63,17 @@ class Line:
         self.facts = chat.stats()
         return chat
 
-    def attach(self, name: str, path: Path) -> None:
-        """Have the process hold this adapter; nothing happens when it does. The base stays as it is."""
+    def attach(self, name: str, path: Path, *, same_base: bool = False) -> str:
+        """Have the process hold this adapter; nothing happens when it does. The base stays as it is.
+
+        Returns why it may be one of another base, if that is in doubt.
+        """
         chat = self._chat
-        if chat is not None and self._paths.get(name) != path:
-            chat.add(name, path)
-            self._paths[name] = path
+        if chat is None or self._paths.get(name) == path:
+            return ""
+        done = chat.add(name, path, same_base=same_base, quiet=True)
+        self._paths[name] = path
+        return str(done["doubt"])
 
     def retain(self, names: set[str | None]) -> None:
         """Free the memory of all other adapters."""

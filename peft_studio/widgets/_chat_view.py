@@ -53,6 +53,7 @@ def _slot(slot: Slot) -> dict[str, Any]:
         "detail": slot.detail,
         "from": plain(slot.run_id or str(slot.path or ""), limit=_NAME),
         "on": slot.on,
+        "doubt": plain(slot.doubt[:1].upper() + slot.doubt[1:]),
     }
 
 
@@ -132,13 +133,14 @@ def build_code(home: Path, choice: Choice, options: dict[str, Any], turn: Turn |
 
 
 def _open_lines(model: str, slots: list[Slot]) -> list[str]:
-    if not slots:
-        return [f"chat = studio.chat({model!r})"]
-    entries = [
-        f"    {slot.name!r}: " + (f"studio.run({slot.run_id!r}).adapter," if slot.run_id else f"{str(slot.path)!r},")
-        for slot in slots
-    ]
-    return [f"chat = studio.chat({model!r}, adapters={{", *entries, "})"]
+    named = {
+        slot.name: f"studio.run({slot.run_id!r}).adapter" if slot.run_id else repr(str(slot.path)) for slot in slots
+    }
+    later = [slot.name for slot in slots if slot.same_base]
+    entries = [f"    {name!r}: {place}," for name, place in named.items() if name not in later]
+    opened = [f"chat = studio.chat({model!r}, adapters={{", *entries, "})"]
+    added = [f"chat.add({name!r}, {named[name]}, same_base=True)" for name in later]
+    return [*(opened if entries else [f"chat = studio.chat({model!r})"]), *added]
 
 
 def build_snapshot(turn: Turn | None) -> str:

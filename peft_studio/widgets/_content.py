@@ -24,6 +24,7 @@ class Content:
     module: ClassVar[str] = ""  # its front end: static/<module>.js and .css
     interval_s: float = 0.1  # at most 20 messages a second a panel reach Jupyter; 10 look as smooth
     renewed: bool = False  # set when something else is shown from now on: the page forgets what it had
+    unsettled: bool = False  # what is shown is on its way to something: the picture made of it now will be wrong soon
     picture_due: bool = False  # set when the picture that a saved notebook shows has become wrong
 
     def sections(self) -> dict[str, Any]:

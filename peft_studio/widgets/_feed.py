@@ -150,7 +150,8 @@ def guarded(work: Callable[[], _Value], owner: str) -> tuple[_Value | None, dict
         return work(), None
     except StudioError as exc:
         ERRORS.append(exc)
-        return None, {"message": plain(exc.message), "hint": plain(exc.hint)}
+        code = getattr(exc, "code", None)
+        return None, {"message": plain(exc.message), "hint": plain(exc.hint), **({"code": code} if code else {})}
     except Exception as exc:  # noqa: BLE001 - the panel's boundary: shown where the click was
         ERRORS.append(exc)
         _log.warning("a panel's %s failed", owner, exc_info=True)

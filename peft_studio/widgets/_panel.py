@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 import uuid
+import weakref
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
@@ -49,7 +50,7 @@ class Panel(anywidget.AnyWidget):
         self._feeds: dict[str, Feed] = {}
         self._opening = threading.Lock()
         self._display_id = uuid.uuid4().hex
-        self._displayed = False
+        self._displayed = self._picture_open = False  # open: made of something unsettled
         self.on_msg(self._receive)
         take_clicks_during_cells(self.comm)
         self._feeds[""] = Feed(content, self.send, after=self._after_refresh)
@@ -91,7 +92,8 @@ class Panel(anywidget.AnyWidget):
 
         bundle = self._repr_mimebundle_()
         display(bundle, raw=True, display_id=self._display_id)  # type: ignore[no-untyped-call]
-        self._displayed = True
+        self._displayed, self._picture_open = True, self.content.unsettled
+        catch_up_after_cells(self)
 
     def _after_refresh(self, content: Content) -> None:
         """When something has ended, replace the picture that the notebook saves. The front end draws the panel anew."""
@@ -99,13 +101,25 @@ class Panel(anywidget.AnyWidget):
             return
         content.picture_due = False
         if self._displayed:
-            from IPython.display import update_display
+            self._replace_picture()
 
-            bundle = self._repr_mimebundle_()
-            update_display(bundle, raw=True, display_id=self._display_id)  # type: ignore[no-untyped-call]
+    def _replace_picture(self) -> None:
+        from IPython.display import update_display
+
+        self._picture_open = self.content.unsettled
+        bundle = self._repr_mimebundle_()
+        update_display(bundle, raw=True, display_id=self._display_id)  # type: ignore[no-untyped-call]
+
+    def catch_up(self) -> None:
+        """Replace a picture that was made of something unsettled, if that has settled. Called on the thread that runs cells."""
+        if self._picture_open:
+            self._feeds[""].refresh()  # which may replace it
+        if self._picture_open and not self.content.unsettled:
+            self._replace_picture()
 
     def close(self) -> None:
         """End the panel in every view."""
+        self._picture_open = False
         for feed in list(self._feeds.values()):
             feed.close()
         super().close()
@@ -115,6 +129,28 @@ class Panel(anywidget.AnyWidget):
 def panel_class(module: str) -> type[Panel]:
     """One widget class a front end: anywidget keeps one style sheet a class in a page."""
     return type(f"{module.capitalize()}Panel", (Panel,), {"__module__": __name__, "__doc__": f"The {module} panel."})
+
+
+_shown: weakref.WeakSet[Panel] = weakref.WeakSet()
+
+
+def catch_up_after_cells(panel: Panel) -> None:
+    """Look at a panel's picture whenever a cell has run, before the cell counts as ended.
+
+    A cell that waits for a run ends when the run does, a moment before our own thread has noticed. A front end takes
+    a new picture at any time; what runs a notebook without one (nbconvert, papermill, nbval) only during a cell.
+    """
+    from IPython.core.getipython import get_ipython
+
+    shell = get_ipython()
+    if shell is not None:
+        shell.events.register("post_run_cell", _catch_up)  # once, however often
+        _shown.add(panel)
+
+
+def _catch_up(*_: object) -> None:
+    for panel in list(_shown):
+        panel.catch_up()
 
 
 def take_clicks_during_cells(comm: Any) -> None:

@@ -109,9 +109,12 @@ class ChatContent(Content):
             self._choice.add_run(run_id)
 
     @command
-    def add_folder(self, path: str) -> str:
-        """Have the adapter of a folder answer; refused with the reason when it is one of another base."""
-        slot = self._choice.check_folder(Path(path.strip()).expanduser().absolute())
+    def add_folder(self, path: str, same_base: bool = False) -> str:
+        """Have the adapter of a folder answer; refused with the reason when it is one of another base.
+
+        ``same_base``: the person says that it is not.
+        """
+        slot = self._choice.check_folder(Path(path.strip()).expanduser().absolute(), same_base=same_base)
         with self._lock:
             self._choice.add(slot)
         return plain(slot.title)
@@ -218,7 +221,7 @@ class ChatContent(Content):
             path = self._choice.find_path(slot)
             if answer.name is not None and path is not None:
                 answer.state = "attaching"
-                self._line.attach(answer.name, path)
+                slot.doubt = self._line.attach(answer.name, path, same_base=slot.same_base) or slot.doubt
             self._line.ask(answer, turn.options)
         except StudioError as exc:
             answer.state = "failed"

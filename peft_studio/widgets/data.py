@@ -84,6 +84,7 @@ class DataContent(DataOpening):
         self._checks.ask(job, lambda: self._checker.check(job))
         done, looked = self._checks.find(job), self._looks.find(data)
         checked = done.value if done else None
+        self.unsettled = done is None
         if checked is not None and checked.encoder is not None and self._model is not None:
             self._studio.session.choose(model=self._model)
             self._model = None

@@ -53,7 +53,7 @@ class RunContent(Content):
         self._source = RunSource(run)
         self._log_sent = 0  # number of the last line that was sent
         self._curve_sent: tuple[int, int, float] = (-1, 0, 0.0)  # see _curve_mark
-        self._was_live = not self._source.state.is_terminal
+        self.unsettled = not self._source.state.is_terminal
         self._deleted = False
 
     def __repr__(self) -> str:
@@ -70,7 +70,7 @@ class RunContent(Content):
         source.read()
         overlay = self._overlay.section() if self._overlay else None
         self.interval_s = _LIVE_S if source.live or (overlay and overlay["reading"]) else _QUIET_S
-        just_ended, self._was_live = self._was_live and source.state.is_terminal, not source.state.is_terminal
+        just_ended, self.unsettled = self.unsettled and source.state.is_terminal, not source.state.is_terminal
         self.picture_due = self.picture_due or just_ended
         return {
             **source.sections,

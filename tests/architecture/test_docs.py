@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -94,3 +95,14 @@ def test_fields_of_the_training_page_exist() -> None:
 
     assert named - set(RunSpec.model_fields) == set()
     assert len(named) > 8
+
+
+def test_binder_asks_for_what_there_is() -> None:
+    """The files and extras that a Binder machine installs are this project's."""
+    words = (ROOT / "binder" / "postBuild").read_text(encoding="utf-8")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    files, extras = re.findall(r"-r (\S+)", words), re.findall(r"\.\[([\w,]+)\]", words)
+
+    assert files
+    assert all((ROOT / file).is_file() for file in files)
+    assert set(extras[0].split(",")) <= set(project["optional-dependencies"])

@@ -40,7 +40,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (base / "tokenizer.json").write_text(tokenizer, encoding="utf-8")
     write_completed_run(home, base, name="first", seed=1, number=1)
     write_completed_run(home, base, name="second <b>bold</b>", seed=2, number=2)
-    save_adapter(save_tiny_model(home / "other base", seed=3, hidden=32), home / "wrong", seed=4)
+    save_adapter(save_tiny_model(home / "other base", seed=3), home / "wrong", seed=4)
     return home
 
 
@@ -121,7 +121,8 @@ def test_another_adapter_answers_without_loading_the_base_again(notebook: Notebo
 
 
 def test_an_adapter_of_another_base_is_refused_with_its_reason(notebook: Notebook, home: Path) -> None:
-    """The reason stands where the folder was named, and the folder stays typed."""
+    """Its shapes fit, its base does not: the reason stands where the folder was named, with a box for who knows better, and
+    the folder stays typed."""
     panel = notebook.panel()
     panel.get_by_label("Add an adapter").select_option(label="From a folder…")
     folder = panel.get_by_label("Folder of an adapter")
@@ -129,7 +130,9 @@ def test_an_adapter_of_another_base_is_refused_with_its_reason(notebook: Noteboo
     panel.get_by_role("button", name="Add", exact=True).click()
     refusal = panel.locator(".ps-pick").get_by_role("alert")
 
-    expect(refusal).to_contain_text("The adapter 'wrong' does not fit")
+    expect(refusal).to_contain_text("The adapter 'wrong' does not fit: it was trained on")
+    expect(refusal).to_contain_text("has other weights")
+    expect(panel.get_by_label("It was trained on this base, under another name")).not_to_be_checked()
     expect(folder).to_have_value(str(home / "wrong"))
     refusal.get_by_role("button", name="Dismiss").click()
     expect(panel.get_by_role("group", name="Who answers").get_by_role("checkbox")).to_have_count(3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -81,6 +82,10 @@ def test_notebook_is_saved_as_a_page_to_read(notebook: Path) -> None:
     assert "**Next:**" in cells[-1].source
     assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
     assert [output for cell in code for output in cell.outputs if output.output_type == "error"] == []
+    pictures = "".join(output.get("data", {}).get("text/html", "") for cell in code for output in cell.outputs)
+    assert not re.search(
+        r">(Queued|Preparing|Training|Checking|Last heard)\b", pictures
+    )  # of the end, not of the beginning
 
 
 def test_all_notebooks_are_there() -> None:

@@ -12,12 +12,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from peft_studio.core.chat.joining import check_all, get_path, warn_of
 from peft_studio.core.chat.process import ChatProcess
 from peft_studio.core.chat.prompt import Prompt, build_prompt
 from peft_studio.core.chat.reply import Reply
 from peft_studio.core.chat.turn import Turn
 from peft_studio.core.errors import ChatError, nearest
-from peft_studio.core.models.adapter_files import check_adapter, read_base_shape
 from peft_studio.core.models.trust import PinnedCode
 
 
@@ -27,9 +27,9 @@ class Chat:
     Safe to use from several threads: one question is answered at a time, the others wait.
     """
 
-    def __init__(self, process: ChatProcess, facts: dict[str, Any]) -> None:
+    def __init__(self, process: ChatProcess) -> None:
         self._process = process
-        self._facts = facts
+        self._facts: dict[str, Any] = {}
         self._turn = Turn()
         self.last: Reply | None = None  # of ask() or of a stream() that was read to its end
 
@@ -39,37 +39,34 @@ class Chat:
         model_folder: str | Path,
         *,
         adapters: Mapping[str, Any] | None = None,
-        python: str = sys.executable,
         precision: str = "fp32",
         quantization: str | None = None,
         device: str = "auto",
         max_memory_bytes: int | None = None,
         remote_code: PinnedCode | None = None,
+        same_base: bool = False,
     ) -> Chat:
         """Start the process, load the base model and attach the adapters. Blocks for seconds.
 
         Args:
             model_folder: A prepared base model (``find_prepared``).
             adapters: Name → adapter folder, or an object with such a ``path``.
-            python: The interpreter that has the ``[train]`` extra.
             precision: ``fp32``, ``bf16`` or ``fp16``.
             quantization: ``int8``, ``int4`` or ``nf4``; None: nf4 when free memory is too short, and replies say so.
             device: ``auto`` (a GPU where there is one), ``cpu`` or ``cuda``. max_memory_bytes: Count no more as free.
             remote_code: Repository and commit whose Python may run, for a model that brings its own.
+            same_base: As for :meth:`add`, for all of ``adapters``.
 
         Raises:
             AdapterMismatch: An adapter does not fit; decided before the process starts.
             ModelFailure: The model cannot be loaded, or not even nf4 fits. ChatError: The process died.
         """
-        paths = {name: _get_path(adapter) for name, adapter in (adapters or {}).items()}
-        if paths:
-            base = read_base_shape(model_folder)
-            for name, path in paths.items():
-                check_adapter(path, base, name=name)
+        paths = {name: get_path(adapter) for name, adapter in (adapters or {}).items()}
+        check_all(paths, model_folder, same_base=same_base)
         with contextlib.ExitStack() as cleanup:
-            process = ChatProcess(python)
+            process = ChatProcess(sys.executable)
             cleanup.callback(process.close)  # also on Ctrl-C: a process that nobody holds would keep its memory
-            chat = cls(process, {})
+            chat = cls(process)
             chat._facts = chat._call(
                 "load",
                 folder=str(model_folder),
@@ -80,7 +77,7 @@ class Chat:
                 remote_code=[remote_code.repo, remote_code.commit] if remote_code else None,
             )
             for name, path in paths.items():
-                chat.add(name, path)
+                chat.add(name, path, same_base=same_base)
             cleanup.pop_all()
         return chat
 
@@ -180,13 +177,19 @@ class Chat:
         """End the answer that is being written, from another thread; its reply says ``stopped``."""
         self._process.interrupt()
 
-    def add(self, name: str, path: Any) -> dict[str, Any]:
+    def add(self, name: str, path: Any, *, same_base: bool = False, quiet: bool = False) -> dict[str, Any]:
         """Bring in an adapter (or replace one of that name) without reloading the base; returns what it took and notes.
+
+        One that was trained on another base, as digests or names tell, is refused; where they cannot tell there is a
+        ``BaseDoubt`` (with ``quiet`` only ``doubt`` in what is returned). ``same_base``: you vouch for it.
 
         Raises:
             AdapterMismatch: It does not fit this base; nothing has changed.
         """
-        return self._change("add", name=name, path=str(_get_path(path)))
+        done = self._change("add", name=name, path=str(get_path(path)), same_base=same_base)
+        if done["doubt"] and not quiet:
+            warn_of(name, done["doubt"])
+        return done
 
     def remove(self, name: str) -> None:
         """Take an adapter out and free its memory."""
@@ -243,8 +246,3 @@ class Chat:
 
 
 _Pieces = Generator[str, None, Reply]
-
-
-def _get_path(adapter: Any) -> Path:
-    """The folder of an adapter given as a path or as an object that has one."""
-    return Path(getattr(adapter, "path", adapter)).absolute()

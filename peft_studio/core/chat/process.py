@@ -154,5 +154,6 @@ def _build_error(error: dict[str, Any]) -> StudioError:
     """The error the process met, as if it had been met here."""
     if error["kind"] == "ModelFailure":
         return ModelFailure(error["message"], code=error["code"], hint=error["hint"])
-    kind = AdapterMismatch if error["kind"] == "AdapterMismatch" else ChatError
-    return kind(error["message"], hint=error["hint"])
+    if error["kind"] == "AdapterMismatch":
+        return AdapterMismatch(error["message"], hint=error["hint"], code=error["code"] or "")
+    return ChatError(error["message"], hint=error["hint"])

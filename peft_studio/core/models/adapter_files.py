@@ -12,8 +12,9 @@ from typing import Any
 from peft_studio.core.errors import AdapterMismatch
 from peft_studio.core.models.adapters import AdapterShape, BaseShape, Mismatch, find_mismatches
 from peft_studio.core.models.facts import read_model_facts
+from peft_studio.core.models.failure import ModelFailure
 from peft_studio.core.models.prepared import MARKER, get_base_name
-from peft_studio.core.models.weights import TornFile, fingerprint_base, read_header, read_tensors
+from peft_studio.core.models.weights import TornFile, fingerprint_base, list_weight_files, read_header, read_tensors
 
 WEIGHTS = "adapter_model.safetensors"
 _COPY_AGAIN = "Copy the whole adapter folder again; it needs adapter_config.json and adapter_model.safetensors."
@@ -43,7 +44,20 @@ def read_adapter(folder: Path | str) -> AdapterShape:
     except (TornFile, OSError) as exc:
         raise AdapterMismatch(f"{weights} is not whole: {exc}.", hint=_COPY_AGAIN) from exc
     shapes = {name: tensor.shape for name, tensor in header.items()}
-    return AdapterShape(config=config, shapes=shapes, provenance=_read_json(path / MARKER) or {})
+    provenance = _read_json(path / MARKER) or {}
+    digest = None if provenance.get("base_sha256") else _find_digest(config.get("base_model_name_or_path"))
+    return AdapterShape(config=config, shapes=shapes, provenance=provenance, named_digest=digest)
+
+
+def _find_digest(named: Any) -> str | None:
+    """The digest of the base that an adapter names by its folder, if that is on this machine."""
+    # A stranger's file: two leading slashes would have Windows ask a server of his, and give it this user's name.
+    if not isinstance(named, str) or named[:2].replace("\\", "/") == "//" or not Path(named).is_absolute():
+        return None
+    try:
+        return fingerprint_base(named) if list_weight_files(Path(named)) else None
+    except (ModelFailure, OSError, ValueError, KeyError):  # torn, or no model at all: it tells nothing
+        return None
 
 
 def read_base_shape(folder: Path | str) -> BaseShape:
@@ -59,14 +73,16 @@ def read_base_shape(folder: Path | str) -> BaseShape:
     return BaseShape(name=get_base_name(path), modules=modules, fingerprint=fingerprint_base(path))
 
 
-def check_adapter(folder: Path | str, base: BaseShape, *, name: str = "") -> AdapterShape:
+def check_adapter(folder: Path | str, base: BaseShape, *, name: str = "", same_base: bool = False) -> AdapterShape:
     """Refuse an adapter that cannot work on this base; else return what was read.
+
+    ``same_base``: take it to be trained on this base, whatever name or digest it carries.
 
     Raises:
         AdapterMismatch: With every reason found (at most five) and the first one's way out.
     """
     adapter = read_adapter(folder)
-    found = find_mismatches(adapter, base)
+    found = find_mismatches(adapter, base, same_base=same_base)
     if found:
         raise build_refusal(found, name=name or Path(folder).name)
     return adapter
@@ -75,7 +91,7 @@ def check_adapter(folder: Path | str, base: BaseShape, *, name: str = "") -> Ada
 def build_refusal(found: list[Mismatch], *, name: str) -> AdapterMismatch:
     """The error for a list of reasons."""
     reasons = "; ".join(mismatch.message.rstrip(".") for mismatch in found) + "."
-    return AdapterMismatch(f"The adapter {name!r} does not fit: {reasons}", hint=found[0].hint)
+    return AdapterMismatch(f"The adapter {name!r} does not fit: {reasons}", hint=found[0].hint, code=found[0].code)
 
 
 def _read_json(path: Path) -> dict[str, Any] | None:

@@ -10,9 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from peft_studio.core.models.catalog import EMBEDDED
-from peft_studio.core.models.prepared import is_hub_id
-from peft_studio.core.models.weights import FINGERPRINT_PREFIX
+from peft_studio.core.models.adapter_base import Trained, Verdict, judge_base
 
 # peft's own key names: …<module>.lora_A.weight; the adapter's name has been taken out on saving.
 _LORA_KEY = re.compile(
@@ -45,11 +43,24 @@ class BaseShape:
 
 @dataclass(frozen=True)
 class AdapterShape:
-    """What is known of an adapter from its files: config, tensor shapes and what we wrote beside it."""
+    """What is known of an adapter from its files: config, tensor shapes and what we wrote beside it.
+
+    ``named_digest`` is of the weights in the folder that its config names, where that stands on this machine.
+    """
 
     config: Mapping[str, Any]
     shapes: Mapping[str, Shape]
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    named_digest: str | None = None
+
+    @property
+    def trained(self) -> Trained:
+        """What it says of its base; our own word before peft's."""
+        name = str(self.provenance.get("base_model") or self.config.get("base_model_name_or_path") or "")
+        ours = self.provenance.get("base_sha256")
+        if isinstance(ours, str):
+            return Trained(name, ours)
+        return Trained(name, self.named_digest, by_folder=self.named_digest is not None)
 
     @property
     def method(self) -> str:
@@ -65,12 +76,20 @@ class AdapterShape:
         return (tuple(sorted(self.shapes.items())), tuple(str(self.config.get(key)) for key in keys))
 
 
-def find_mismatches(adapter: AdapterShape, base: BaseShape) -> list[Mismatch]:
-    """Every reason why this adapter cannot work on this base; empty means that it can be attached."""
+def judge(adapter: AdapterShape, base: BaseShape) -> Verdict:
+    """Whether it was trained on this base, as far as that can be known."""
+    return judge_base(adapter.trained, name=base.name, digest=base.fingerprint)
+
+
+def find_mismatches(adapter: AdapterShape, base: BaseShape, *, same_base: bool = False) -> list[Mismatch]:
+    """Every reason why this adapter cannot work on this base; empty means that it can be attached.
+
+    ``same_base`` is a person's word that it was trained on this base, whatever name or digest it carries.
+    """
     kind = _find_kind(adapter.config)
     if kind:
         return [kind]
-    found = [*_find_other_base(adapter, base), *_find_bad_shapes(adapter, base)]
+    found = [*([] if same_base else _find_other_base(adapter, base)), *_find_bad_shapes(adapter, base)]
     return found[:5]  # one wrong base gives hundreds of wrong shapes
 
 
@@ -112,35 +131,8 @@ def _find_kind(config: Mapping[str, Any]) -> Mismatch | None:
 
 
 def _find_other_base(adapter: AdapterShape, base: BaseShape) -> list[Mismatch]:
-    named = str(adapter.provenance.get("base_model") or adapter.config.get("base_model_name_or_path") or "")
-    if named and _same_name(named, base.name) is True:
-        trained_on = adapter.provenance.get("base_sha256")
-        comparable = base.fingerprint is not None and str(trained_on).startswith(FINGERPRINT_PREFIX)
-        if not comparable or trained_on == base.fingerprint or named != base.name:
-            return []
-        why = f"it was trained on other weights of {named} than the ones here (their digests differ)."
-        return [Mismatch("other-base", why, "Open the chat with the revision it was trained on.")]
-    if base.fingerprint and adapter.provenance.get("base_sha256") == base.fingerprint:
-        return []  # another name for the same weights
-    if named and _same_name(named, base.name) is False:
-        why = f"it was trained on {named}, and this is {base.name}."
-        return [Mismatch("other-base", why, f"Open the chat with {named}; an adapter says nothing to another model.")]
-    return []
-
-
-def _same_name(one: str, other: str) -> bool | None:
-    """True or False for names that can be compared; None when a path is involved, which means little elsewhere."""
-    one, other = _spell(one), _spell(other)
-    if one == other:
-        return True
-    return False if is_hub_id(one) and is_hub_id(other) else None
-
-
-def _spell(name: str) -> str:
-    """Lower case; an embedded model and the repository it was made from count as one."""
-    lower = name.strip().lower()
-    aliases = {model.hub_id.lower(): model.name for model in EMBEDDED.values()}
-    return aliases.get(lower, lower)
+    verdict = judge(adapter, base)
+    return [Mismatch("other-base", verdict.message, verdict.hint)] if verdict.kind == "other" else []
 
 
 def _find_bad_shapes(adapter: AdapterShape, base: BaseShape) -> list[Mismatch]:

@@ -25,6 +25,7 @@ COLUMNS: Mapping[str, str] = {  # column of the table → its head and form wher
     "loss": "last loss|{:.3f}",
     "eval_loss": "eval loss|{:.3f}",
     "s_per_step": "seconds a step|{:.2f}",
+    "memory_gb": "peak memory GB|{:.2f}",
     "adapter_mb": "adapter MB|{:.1f}",
 }
 
@@ -87,8 +88,18 @@ def _row(run: Run, steps: Mapping[int, Mapping[str, float]]) -> dict[str, Any]:
         "loss": ended.get("loss"),
         "eval_loss": evaluated[-1] if evaluated else None,
         "s_per_step": spent / (last - first) if last > first and spent > 0 else None,
+        "memory_gb": _peak_memory_gb(run),
         "adapter_mb": state.adapter.size_bytes / 1e6 if state.adapter else None,
     }
+
+
+def _peak_memory_gb(run: Run) -> float | None:
+    """The most that the trainer was seen to hold: on a GPU where it has one, else in memory. Looked at every few seconds."""
+    rows = [row.values for row in read_metrics(run.folder.system)]
+    for name in ("gpu_memory_bytes", "rss_bytes"):
+        if peak := max((values[name] for values in rows if name in values), default=0.0):
+            return peak / 1e9
+    return None
 
 
 def _heads() -> list[str]:

@@ -56,7 +56,7 @@ class ChatServer:
     def _do(self, request: dict[str, Any]) -> dict[str, Any]:
         commands: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
             "load": self._load,
-            "add": lambda r: self._loaded().add(r["name"], r["path"]),
+            "add": lambda r: self._loaded().add(r["name"], r["path"], same_base=r["same_base"]),
             "remove": lambda r: self._loaded().remove(r["name"]),
             "switch": lambda r: self._loaded().switch(r["adapter"]),
             "ask": self._ask,

@@ -16,7 +16,7 @@ from transformers.utils import logging
 from peft_studio.core.errors import ChatError, nearest
 from peft_studio.core.models import RemoteCode, read_model_facts
 from peft_studio.core.models.adapter_files import check_adapter
-from peft_studio.core.models.adapters import BaseShape, list_notes
+from peft_studio.core.models.adapters import BaseShape, judge, list_notes
 from peft_studio.core.models.fit import Fit, choose_fit
 from peft_studio.core.models.prepared import get_base_name
 from peft_studio.core.models.weights import fingerprint_base, read_tensors
@@ -69,13 +69,14 @@ class ChatModel:
         self._facts = facts
         self._adapters = ResidentAdapters(model)
 
-    def add(self, name: str, path: str) -> dict[str, Any]:
+    def add(self, name: str, path: str, *, same_base: bool = False) -> dict[str, Any]:
         """Bring in an adapter, after checking that it fits. Raises AdapterMismatch, and then nothing has changed."""
         began = time.perf_counter()
-        shape = check_adapter(path, self._base, name=name)
+        shape = check_adapter(path, self._base, name=name, same_base=same_base)
         self._adapters.attach(name, Path(path), shape)
         return {
             "name": name,
+            "doubt": "" if same_base else judge(shape, self._base).message,
             "took_s": time.perf_counter() - began,
             "notes": list_notes(shape),
             **self._adapter_facts(),

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from peft_studio import Studio
-from peft_studio.cli.chat import parse_adapter
+from peft_studio.cli.chat import _doubts_said, parse_adapter
+from peft_studio.cli.terminal import Terminal
+from peft_studio.core.chat.joining import warn_of
 from peft_studio.core.errors import RunNotFound, RunStateError, StudioError
 from tests.unit.cli.homes import COMPLETED, LOST, peft_studio, write_home
 
@@ -60,3 +62,25 @@ def test_wrong_model_is_a_message(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "→" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_doubt_is_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    """An adapter that may be of another base is said on standard error as a person says it, each time; answers stay clean."""
+    with _doubts_said(Terminal()):
+        for _ in range(2):
+            warn_of("json", "it names /far/away \x1b[2J")
+    said = capsys.readouterr()
+
+    assert said.out == ""
+    assert said.err.count("peft-studio: The adapter 'json' may be one of another base: it names /far/away") == 2
+    assert "\x1b" not in said.err
+    assert ".py" not in said.err
+
+
+def test_a_missing_adapter_is_said_before_a_base_is_fetched(tmp_path: Path) -> None:
+    """A folder that is not there is told at once, and nothing of the model has been prepared."""
+    done = peft_studio("chat", "smollm2-135m", "--adapter", str(tmp_path / "nowhere"), home=tmp_path / "home")
+
+    assert done.returncode == 1
+    assert "is no adapter" in done.stderr
+    assert not list((tmp_path / "home").glob("models/*"))

@@ -268,3 +268,22 @@ def test_ascii_output_does_not_fail(home: Path) -> None:
     assert done.returncode == 1
     assert done.stdout.isascii()
     assert "Halve the micro-batch" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "way"),
+    [
+        (("runs", "--limit", "0"), "→ peft-studio runs --help"),
+        (
+            ("lab", "--port", "99"),
+            "→ What JupyterLab is to have comes after two dashes: peft-studio lab -- --port 9999",
+        ),
+        (("runs", "--port", "99"), "→ peft-studio --help"),
+    ],
+)
+def test_a_wrong_word_is_answered_with_what_can_be_typed(words: tuple[str, ...], way: str) -> None:
+    """The line that shows the way is one that works when it is copied."""
+    done = peft_studio(*words)
+
+    assert done.returncode == 2
+    assert way in done.stderr

@@ -53,3 +53,13 @@ def test_what_the_user_gives_comes_last(tmp_path: Path, wheel: Path) -> None:
     assert f"--ServerApp.root_dir={tmp_path}" in command
     assert "--LabApp.default_url=/lab/tree/peft-studio-notebooks/00-quickstart.ipynb" in command
     assert not any("labextensions" in part for part in command)
+
+
+def test_the_way_to_jupyterlab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A checkout names its own target, which is there; an installed wheel the extra."""
+    makefile = (lab.CHECKOUT / "Makefile").read_text(encoding="utf-8")
+    assert lab.get_way().startswith("make lab, in ")
+    assert "\nlab: " in makefile
+
+    monkeypatch.setattr(lab, "CHECKOUT", tmp_path)
+    assert lab.get_way() == "pip install 'peft-studio[notebook]'"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -182,6 +183,26 @@ def test_an_adapter_of_another_base_is_refused_with_its_reason(page: ChatPage, t
     page.tick("Base model", "right")
     page.ask()
     assert len(set(page.answers().values())) == 2
+
+
+def test_whose_adapter_it_is(page: ChatPage, tmp_path: Path) -> None:
+    """Another base of the same shapes is refused with a code that the page knows; a person's word lets it in, and its code
+    says so. A base that cannot be known is said beside those who answer."""
+    twin = save_adapter(save_tiny_model(tmp_path / "twin", seed=8), tmp_path / "theirs", seed=4)
+    problem = page.command("add_folder", path=str(twin))["problem"]
+    assert problem["code"] == "other-base"
+    assert "has other weights" in problem["message"]
+    assert page.command("add_folder", path=str(twin), same_base=True)["value"] == "theirs"
+    shutil.rmtree(tmp_path / "twin")  # from now on nobody can know
+    far = shutil.copytree(twin, tmp_path / "far")
+    assert page.command("add_folder", path=str(far))["value"] == "far"
+    page.tick("far", "theirs")
+    assert {answer["state"] for answer in page.ask()["answers"]} == {"done"}
+
+    doubts = {slot["title"]: slot["doubt"] for slot in page.sections["setup"]["slots"]}
+    assert doubts["far"].startswith("It names ")
+    assert doubts["theirs"] == doubts["Base model"] == ""
+    assert f"chat.add('theirs', {str(twin)!r}, same_base=True)" in page.sections["code"]
 
 
 def test_an_adapter_that_is_gone_leaves_the_others_their_answers(page: ChatPage, tiny: Path, tmp_path: Path) -> None:

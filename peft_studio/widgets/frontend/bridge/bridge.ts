@@ -10,6 +10,8 @@ export interface Model {
 export interface Problem {
   message: string;
   hint: string;
+  /** Which kind of error, where the panel has something to offer for one. */
+  code?: string;
 }
 
 /** A command the kernel has not answered yet. `since` in milliseconds, as Date.now(). */

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import threading
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +19,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from peft_studio.core.chat import Chat, Reply  # noqa: E402  after importorskip
+from peft_studio.core.chat import BaseDoubt, Chat, Reply  # noqa: E402  after importorskip
 from peft_studio.core.errors import AdapterMismatch, ChatError  # noqa: E402
 from peft_studio.core.models import ModelFailure  # noqa: E402
 from tests.unit.runner.trainer.tiny_model import save_adapter, save_tiny_model  # noqa: E402
@@ -243,7 +246,9 @@ def break_adapter(kind: str, tiny: Path, folder: Path, other: Path) -> Path:
 
 
 @pytest.mark.parametrize("kind", ["another base", "pickle", "torn", "missing", "rank", "kind"])
-def test_adapter_that_cannot_work_is_refused(chat: Chat, tiny: Path, tmp_path: Path, kind: str) -> None:
+def test_adapter_that_cannot_work_is_refused(
+    chat: Chat, tiny: Path, tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It is refused with a reason and a way out, by a running chat and before one is started; nothing has changed."""
     folder = break_adapter(kind, tiny, tmp_path / "bad", tmp_path / "other")
     before = chat.ask(PROMPT, adapter="one", max_new_tokens=10).text
@@ -253,8 +258,37 @@ def test_adapter_that_cannot_work_is_refused(chat: Chat, tiny: Path, tmp_path: P
     assert "bad" in caught.value.message
     assert chat.adapters == ("one", "v1.2")
     assert chat.ask(PROMPT, adapter="one", max_new_tokens=10).text == before
-    with pytest.raises(AdapterMismatch):  # no process is started for it: this interpreter does not exist
-        Chat.open(tiny, adapters={"bad": folder}, python="/no/such/python")
+    monkeypatch.setattr(sys, "executable", "/no/such/python")  # no process is started for it
+    with pytest.raises(AdapterMismatch):
+        Chat.open(tiny, adapters={"bad": folder})
+
+
+def test_another_base_of_the_same_shapes(chat: Chat, tiny: Path, tmp_path: Path) -> None:
+    """Its tensors would fit; it is refused because the base that it names has other weights. Who knows better may say so."""
+    folder = save_adapter(save_tiny_model(tmp_path / "twin", seed=7), tmp_path / "theirs", seed=1)
+    with pytest.raises(AdapterMismatch, match=r"twin.*has other weights") as caught:
+        chat.add("theirs", folder)
+    assert "same_base=True" in caught.value.hint
+    assert caught.value.code == "other-base"
+    assert chat.adapters == ("one", "v1.2")
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert chat.add("theirs", folder, same_base=True)["doubt"] == ""
+    assert chat.ask(PROMPT, adapter="theirs", max_new_tokens=3).tokens == 3
+    chat.remove("theirs")
+
+
+def test_a_base_that_nobody_can_know_is_warned_of(chat: Chat, adapters: dict[str, Path], tmp_path: Path) -> None:
+    """An adapter that names a folder of another machine is taken, and said to be in doubt where it was added."""
+    folder = Path(shutil.copytree(adapters["one"], tmp_path / "far"))
+    config = json.loads((folder / "adapter_config.json").read_text())
+    (folder / "adapter_config.json").write_text(json.dumps({**config, "base_model_name_or_path": "/far/away"}))
+    with pytest.warns(BaseDoubt, match=r"'far' may be one of another base: it names /far/away") as said:
+        done = chat.add("far", folder)
+    assert done["doubt"]
+    assert said[0].filename == __file__
+    chat.remove("far")
 
 
 @pytest.mark.slow

@@ -91,6 +91,13 @@ def test_embedded_model_and_its_origin_are_one() -> None:
     assert codes(back, BaseShape("huggingfacetb/smollm2-135m-instruct", BASE.modules, None)) == set()
 
 
+def test_a_persons_word_lifts_the_base_and_nothing_else() -> None:
+    """With same_base an adapter of another name is let in, one of another shape is not."""
+    other = {**CONFIG, "base_model_name_or_path": "org/other"}
+    assert find_mismatches(AdapterShape(other, shapes()), BASE, same_base=True) == []
+    assert [m.code for m in find_mismatches(AdapterShape(other, shapes(into=48)), BASE, same_base=True)] == ["shape"]
+
+
 def test_transposed_layers() -> None:
     """GPT-2's layers are stored (in, out), and files lack the wrapper's prefix; fan_in_fan_out says so."""
     base = BaseShape("org/gpt", {"h.0.attn.c_attn": (32, 96)})

@@ -30,6 +30,9 @@ def test_table_and_curves_have_what_was_logged(tmp_path: Path, make_run: Callabl
     ids = [make_run(1, "a", method="lora", rank=8), make_run(2, "b", method="dora"), make_run(3, "c", state="queued")]
     for step, time_s in ((1, 10.0), (60, 128.0)):
         MetricsWriter(studio.run(ids[0]).folder.metrics).log(step, time_s=time_s)
+    system = MetricsWriter(studio.run(ids[0]).folder.system)
+    for step, rss_bytes in ((1, 9.0e9), (2, 7.0e9)):
+        system.log(step, rss_bytes=rss_bytes)
     comparison = studio.compare([studio.run(ids[0]), *ids[1:]])
     frame = comparison.table()
 
@@ -38,6 +41,8 @@ def test_table_and_curves_have_what_was_logged(tmp_path: Path, make_run: Callabl
     assert list(frame.method) == ["lora", "dora", "lora"]
     assert (frame.first_loss[0], frame.loss[0], frame.step[0]) == (metrics.loss[0], metrics.loss.iloc[-1], 60)
     assert frame.s_per_step[0] == 2.0
+    assert frame.memory_gb[0] == 9.0
+    assert math.isnan(frame.memory_gb[2])
     assert math.isnan(frame.loss[2])
     figure = comparison.plot()
     assert [line.name for line in figure.data] == ["a", "b", "c"]

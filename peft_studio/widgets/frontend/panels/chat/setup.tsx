@@ -15,15 +15,18 @@ export function SetupSection({ setup, busy }: { setup: Setup; busy: boolean }) {
   const [adding, setAdding] = useState(false);
   const [model, setModel] = useState("");
   const [path, setPath] = useState("");
+  const [vouched, setVouched] = useState(false);
+  const doubted = setup.slots.filter((slot) => slot.on && slot.doubt);
   const locked = busy ? "An answer is still being written" : undefined;
   const chooseModel = async (): Promise<void> => {
     if ((await models.run("choose_model", { model })) !== null) setNaming(false);
   };
   const addFolder = async (): Promise<void> => {
     // A refusal leaves the path where it was typed.
-    if ((await adapters.run("add_folder", { path })) === null) return;
+    if ((await adapters.run("add_folder", { path, same_base: vouched })) === null) return;
     setAdding(false);
     setPath("");
+    setVouched(false);
   };
   return (
     <div class="ps-sec ps-setup">
@@ -76,6 +79,17 @@ export function SetupSection({ setup, busy }: { setup: Setup; busy: boolean }) {
           </span>
         )}
         <Refusal commands={adapters} />
+        {adding && (adapters.problem?.code === "other-base" || vouched) && (
+          <label class="ps-check">
+            <input type="checkbox" checked={vouched} onChange={(event) => setVouched((event.target as HTMLInputElement).checked)} />
+            It was trained on this base, under another name
+          </label>
+        )}
+        {doubted.map((slot) => (
+          <Notice key={slot.number} hue="warn" fact={`${slot.title} may be one of another base`}>
+            <p class="ps-s" dir="auto">{slot.doubt}</p>
+          </Notice>
+        ))}
       </div>
     </div>
   );

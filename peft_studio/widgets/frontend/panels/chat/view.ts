@@ -8,6 +8,7 @@ export interface Slot {
   detail: string;
   from: string;
   on: boolean;
+  doubt: string;
 }
 
 export interface Setup {
