@@ -94,7 +94,7 @@ export class Bridge {
       const send = (): void => {
         // When it was sent, in the kernel's time; nothing where it is to be obeyed however late it comes.
         const at = tries++ < MOST_TRIES && this.ahead < Infinity ? Date.now() / 1000 - this.ahead : undefined;
-        if (!this.send({ kind: "command", id: one.id, name, args, at })) fail(GONE);
+        if (!this.tell({ kind: "command", id: one.id, name, args, at })) fail(GONE);
         else if (at === undefined) take();
       };
       const take = (): void => {
@@ -138,7 +138,7 @@ export class Bridge {
   /** Ask for everything, and again, ever less often, until it comes: the answer may be lost, or wait for a busy kernel. */
   private pull(): void {
     if (this.pulling) return;
-    if (!this.send({ kind: "command", id: 0, name: "pull", args: {} })) return;
+    if (!this.tell({ kind: "command", id: 0, name: "pull", args: {} })) return;
     this.pulling = setTimeout(() => {
       this.pulling = undefined;
       this.patience = Math.min(this.patience * 2, PULL_AGAIN_MS * 16);
@@ -146,8 +146,8 @@ export class Bridge {
     }, this.patience);
   }
 
-  /** False when the comm is closed, because its kernel was restarted or shut down: nothing will be answered on it any more. */
-  private send(content: unknown): boolean {
+  /** Send something. False when the comm is closed, because its kernel was restarted or shut down: nothing will be answered on it any more. */
+  tell(content: unknown): boolean {
     try {
       this.model.send(content);
       return true;

@@ -28,7 +28,9 @@ class InnerModel implements Model {
   }
 
   send(content: unknown): void {
-    this.outer.send({ ...(content as object), panel: this.name });
+    const one = content as { word?: string };
+    // A tab that is not shown has no view, and will have one again: only the whole studio goes for good.
+    this.outer.send({ ...one, ...(one.word === "gone" && { word: "hidden" }), panel: this.name });
   }
 }
 

@@ -5,6 +5,7 @@ import { focusKeeper } from "../ui/focus";
 import { Notice } from "../ui/notice";
 import { Bridge, type Model } from "./bridge";
 import { BridgeContext, useBridge, useNow } from "./hooks";
+import { Sight } from "./sight";
 
 export interface Hooks {
   initialize: (props: { model: Model }) => () => void;
@@ -39,12 +40,17 @@ export function definePanel<State>(start: (bridge: Bridge) => State, View: Compo
   return () => {
     const keepFocus = focusKeeper();
     let bridge: Bridge;
+    let sight: Sight;
     let state: State;
     return {
       initialize({ model }) {
         bridge = new Bridge(model);
+        sight = new Sight((word) => bridge.tell({ kind: "sight", word }));
         state = start(bridge);
-        return () => bridge.close();
+        return () => {
+          sight.close();
+          bridge.close();
+        };
       },
       render({ el }) {
         render(
@@ -54,9 +60,9 @@ export function definePanel<State>(start: (bridge: Bridge) => State, View: Compo
           </BridgeContext.Provider>,
           el,
         );
-        const end = keepFocus(el);
+        const ends = [keepFocus(el), sight.watch(el)];
         return () => {
-          end();
+          for (const end of ends) end();
           render(null, el);
         };
       },
