@@ -26,7 +26,9 @@ from peft_studio.widgets._refresh import REFRESHER
 from peft_studio.widgets._text import plain
 
 KEYFRAME_S = 10.0  # a page that was loaded again while a cell runs cannot ask; it is right again after this long
-HIDDEN_S = 2.0  # between refreshes of what nobody sees: little work, and right soon after it is scrolled to while a cell runs
+HIDDEN_S = (
+    2.0  # between refreshes of what nobody sees: little work, and right soon after it is scrolled to while a cell runs
+)
 LATE_S = 1.0  # what has waited for longer may have been taken back: panels offer that after 1.5 s
 ERRORS: deque[Exception] = deque(maxlen=100)  # what went wrong on threads of ours, newest last: ``studio.errors``
 
