@@ -35,6 +35,12 @@ class Refresher:
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
 
+    @property
+    def watched(self) -> frozenset[Refreshed]:
+        """What is kept up to date now."""
+        with self._changed:
+            return frozenset(self._watched)
+
     def watch(self, panel: Refreshed) -> None:
         """Start refreshing, at once; what is watched already is refreshed at once too."""
         with self._changed:
