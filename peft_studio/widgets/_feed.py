@@ -14,6 +14,7 @@ one asks for a full one (``pull``).
 from __future__ import annotations
 
 import logging
+import random
 import threading
 import time
 from collections import deque
@@ -26,9 +27,7 @@ from peft_studio.widgets._refresh import REFRESHER
 from peft_studio.widgets._text import plain
 
 KEYFRAME_S = 10.0  # a page that was loaded again while a cell runs cannot ask; it is right again after this long
-HIDDEN_S = (
-    2.0  # between refreshes of what nobody sees: little work, and right soon after it is scrolled to while a cell runs
-)
+HIDDEN_S = 2.0  # to twice that, between refreshes of what nobody sees: a cell may keep the page's word from us
 LATE_S = 1.0  # what has waited for longer may have been taken back: panels offer that after 1.5 s
 ERRORS: deque[Exception] = deque(maxlen=100)  # what went wrong on threads of ours, newest last: ``studio.errors``
 
@@ -47,13 +46,13 @@ class Feed:
         self._number = 0
         self._full_at = -KEYFRAME_S  # when everything was last sent, on the monotonic clock
         self._sent: dict[str, Any] = {}
-        self._hidden = False
+        self._hidden_s = 0.0  # between refreshes, at least, while nobody sees it
         REFRESHER.watch(self)
 
     @property
     def interval_s(self) -> float:
         """Seconds between refreshes, as the content now wants them and its page has a use for."""
-        return max(self.content.interval_s, HIDDEN_S) if self._hidden else self.content.interval_s
+        return max(self.content.interval_s, self._hidden_s)
 
     def refresh(self, *, full: bool = False) -> None:
         """Send what has changed. A problem on the way is shown in the panel; the next call tries again."""
@@ -109,7 +108,8 @@ class Feed:
         if word == "gone":
             REFRESHER.forget(self)
         elif word in ("seen", "hidden"):
-            self._hidden = word == "hidden"
+            # Twenty that nobody sees are not to come in one burst.
+            self._hidden_s = HIDDEN_S * random.uniform(1, 2) if word == "hidden" else 0.0  # noqa: S311
             REFRESHER.watch(self)
 
     def _obey(self, message: dict[str, Any]) -> None:

@@ -66,10 +66,11 @@ class Refresher:
                 if wait_s is None or wait_s > 0:
                     self._changed.wait(wait_s)
                     continue
-            for panel, at in due.items():
-                if at <= time.monotonic():
-                    panel.refresh()
-                    due[panel] = time.monotonic() + panel.interval_s
+            # Who is in a hurry goes first, and again before the next of those that are not: they are many, and nobody sees them.
+            late = [panel for panel, at in due.items() if at <= time.monotonic()]
+            first = min(late, key=lambda panel: (panel.interval_s, due[panel]))
+            first.refresh()
+            due[first] = time.monotonic() + first.interval_s
 
 
 REFRESHER = Refresher()

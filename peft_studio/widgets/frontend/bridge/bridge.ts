@@ -58,6 +58,8 @@ export class Bridge {
   /** When the kernel last said anything, as Date.now(); 0 before it has. */
   heardAt = 0;
   pending: Pending[] = [];
+  /** Whether anybody may be looking (sight.ts): what ticks by itself need not tick else. */
+  watched = true;
   /** What the views of this panel remember among themselves; the kernel never sees it. */
   local: Record<string, unknown> = {};
 

@@ -45,7 +45,11 @@ export function definePanel<State>(start: (bridge: Bridge) => State, View: Compo
     return {
       initialize({ model }) {
         bridge = new Bridge(model);
-        sight = new Sight((word) => bridge.tell({ kind: "sight", word }));
+        sight = new Sight((word) => {
+          bridge.watched = word === "seen";
+          bridge.tell({ kind: "sight", word });
+          bridge.changed();
+        });
         state = start(bridge);
         return () => {
           sight.close();
