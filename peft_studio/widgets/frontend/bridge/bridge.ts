@@ -1,10 +1,15 @@
 // The only code that touches the widget model. It speaks the protocol of widgets/_feed.py: numbered updates in, commands out.
 // Knows nothing of runs: it keeps named sections, and hands streams to whoever registered for them.
 
+export type Listener = (message: unknown, buffers: DataView[]) => void;
+
+/** `comm_live_update` comes from ipywidgets when the kernel has ended; a front end without it has `msg:custom` alone. */
 export interface Model {
-  on(event: "msg:custom", listener: (message: unknown, buffers: DataView[]) => void): void;
-  off(event: "msg:custom", listener: (message: unknown, buffers: DataView[]) => void): void;
+  on(event: "msg:custom" | "comm_live_update", listener: Listener): void;
+  off(event: "msg:custom" | "comm_live_update", listener: Listener): void;
   send(content: unknown): void;
+  /** A panel inside another one, which says for both what befalls the kernel. */
+  inside?: true;
 }
 
 export interface Problem {
@@ -60,6 +65,8 @@ export class Bridge {
   pending: Pending[] = [];
   /** Whether anybody may be looking (sight.ts): what ticks by itself need not tick else. */
   watched = true;
+  /** The kernel has ended or was restarted, and knows nothing of this panel. */
+  ended = false;
   /** What the views of this panel remember among themselves; the kernel never sees it. */
   local: Record<string, unknown> = {};
 
@@ -73,6 +80,7 @@ export class Bridge {
   private drawing = 0;
 
   constructor(readonly model: Model) {
+    model.on("comm_live_update", this.look);
     model.on("msg:custom", this.receive);
     this.pull();
   }
@@ -132,6 +140,7 @@ export class Bridge {
 
   close(): void {
     this.model.off("msg:custom", this.receive);
+    this.model.off("comm_live_update", this.look);
     this.stopPulling();
     cancelAnimationFrame(this.drawing);
     this.listeners.clear();
@@ -157,6 +166,16 @@ export class Bridge {
       return false;
     }
   }
+
+  /** Whether the kernel is still there: the comm is closed a moment after its death is told. */
+  private look = (): void => {
+    setTimeout(() => {
+      this.ended = !this.tell({ kind: "sight" });
+      if (!this.ended) return;
+      for (const { id, heard } of this.pending) heard({ id, kind: "reply", problem: GONE });
+      this.changed();
+    }, 0);
+  };
 
   private stopPulling(): void {
     clearTimeout(this.pulling);
@@ -208,7 +227,7 @@ const NO_ANSWER: Problem = {
 /** Not shown: whoever took it back knows. */
 export const TAKEN_BACK: Problem = { message: "", hint: "" };
 
-const GONE: Problem = {
+export const GONE: Problem = {
   message: "The kernel that this panel belongs to has ended.",
   hint: "Run the cell again.",
 };

@@ -3,7 +3,7 @@ import { type ComponentType, render } from "preact";
 import { Button } from "../ui/button";
 import { focusKeeper } from "../ui/focus";
 import { Notice } from "../ui/notice";
-import { Bridge, type Model } from "./bridge";
+import { Bridge, GONE, type Model } from "./bridge";
 import { BridgeContext, useBridge, useNow } from "./hooks";
 import { Sight } from "./sight";
 
@@ -14,11 +14,19 @@ export interface Hooks {
 
 const BUSY_AFTER_MS = 1_500; // the kernel asks again for what comes a second late: LATE_S in widgets/_feed.py
 
-/** Says that a click waits for a cell, where the kernel cannot obey it beside one. */
+/** Says that a click waits for a cell, where the kernel cannot obey it beside one, or that there is no kernel for this panel any more. */
 function Waiting() {
   const bridge = useBridge();
   const waiting = bridge.pending.filter((one) => !one.taken);
   const now = useNow(waiting.length > 0);
+  if (bridge.ended && !bridge.model.inside)
+    return (
+      <div class="ps ps-busy" role="status">
+        <Notice hue="warn" fact={GONE.message}>
+          <p class="ps-s">{GONE.hint} Runs go on by themselves.</p>
+        </Notice>
+      </div>
+    );
   return waiting.some((one) => now - one.since > BUSY_AFTER_MS) ? (
     <div class="ps ps-busy" role="status">
       <Notice
