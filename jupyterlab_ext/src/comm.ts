@@ -1,8 +1,6 @@
 // A comm as the panels' bridge wants its model: custom messages in and out.
-import type { Model } from "@kit/bridge/bridge";
+import type { Listener, Model } from "@kit/bridge/bridge";
 import type { Kernel } from "@jupyterlab/services";
-
-type Listener = (message: unknown, buffers: DataView[]) => void;
 
 export function openComm(comm: Kernel.IComm, closed: () => void): Model {
   const listeners = new Set<Listener>();
@@ -12,7 +10,7 @@ export function openComm(comm: Kernel.IComm, closed: () => void): Model {
   };
   comm.onClose = closed;
   return {
-    on: (_, listener) => void listeners.add(listener),
+    on: (event, listener) => void (event === "msg:custom" && listeners.add(listener)),
     off: (_, listener) => void listeners.delete(listener),
     send(content) {
       comm.send(content); // throws once the comm or its kernel is gone; the bridge knows what that means

@@ -1,4 +1,4 @@
-"""Who may be asked in the Chat panel: bases, and the adapters of this home's completed runs or of any folder on one base."""
+"""Who may be asked in the Chat panel: bases, and the adapters of this home's runs or of any folder on one base."""
 
 from __future__ import annotations
 
@@ -63,11 +63,11 @@ class Choice:
         self.slots: list[Slot] = [Slot(1, None, True)]
 
     def follow(self) -> bool:
-        """Take in what the session has chosen and which runs have completed. Returns whether the base is another one."""
+        """Take in what the session has chosen and which runs have an adapter. Returns whether the base is another one."""
         now = self._studio.session.now
         changed = (now.model, now.run_id) != self._followed
         if changed or time.monotonic() - self._read_at >= _READ_S:
-            self.rows = self._studio.runs(status="completed", limit=_RUNS).rows
+            self.rows = self._with_adapter()
             self._read_at = time.monotonic()
         wanted = settle_name(now.model) if now.model else self._default(now.run_id)
         if now.run_id != self._followed[1]:
@@ -83,8 +83,14 @@ class Choice:
             self._fill()
         return other
 
+    def _with_adapter(self) -> list[RunRow]:
+        """Runs that have completed, and those that were stopped and saved; newest first."""
+        completed, stopped = (self._studio.runs(status=state, limit=_RUNS).rows for state in ("completed", "stopped"))
+        found = [row for row in (*completed, *stopped) if row.has_adapter]
+        return sorted(found, key=lambda row: (row.created_at, row.id), reverse=True)
+
     def _default(self, run_id: str | None) -> str | None:
-        """The base of the run chosen, else the one that is shown already, else that of the newest completed run."""
+        """The base of the run chosen, else the one that is shown already, else that of the newest run with an adapter."""
         if run_id is not None and run_id != self._followed[1]:
             try:
                 return self._studio.run(run_id).spec.model
@@ -102,19 +108,21 @@ class Choice:
             self.add(self._slot_of(row, on=len(self.slots) == 1))
 
     def models(self) -> list[str]:
-        """Bases worth offering: this one, those of completed runs, and those that need no network."""
+        """Bases worth offering: this one, those of runs with an adapter, and those that need no network."""
         known = [self.model] if self.model else []
         return list(dict.fromkeys([*known, *(row.model for row in self.rows), *EMBEDDED]))
 
     def offered(self) -> list[RunRow]:
-        """Completed runs on this base, newest first."""
+        """Runs with an adapter on this base, newest first."""
         return [row for row in self.rows if row.model == self.model]
 
     def add_run(self, run_id: str) -> None:
         """Have the adapter of a run answer."""
         row = next((row for row in self.offered() if row.id == run_id), None)
         if row is None:
-            raise ChatError(f"Run {run_id} has no adapter for this base.", hint="Choose a completed run of this base.")
+            raise ChatError(
+                f"Run {run_id} has no adapter for this base.", hint="Choose a run of this base that has one."
+            )
         self.add(self._slot_of(row, on=True))
 
     def check_folder(self, path: Path, *, same_base: bool = False) -> Slot:

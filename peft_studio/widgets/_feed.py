@@ -5,7 +5,8 @@
     late      id                                 it waited for a cell: the browser sends it again unless it was taken back
     reply     id, ok, value | problem            the answer to a command
 
-and from the browser ``command`` with id, name, args and ``at``, when it was sent in the time of our updates. Jupyter drops messages silently when too many come at once,
+and from the browser ``command`` with id, name, args and ``at``, when it was sent in the time of our updates, and ``sight``
+with ``word``: ``seen``, ``hidden`` where nobody can see the panel now, ``gone`` where the page shows it no more. Jupyter drops messages silently when too many come at once,
 and a page that is loaded again has heard none: updates are numbered, at most 20 a second, and a browser that misses
 one asks for a full one (``pull``).
 """
@@ -13,6 +14,7 @@ one asks for a full one (``pull``).
 from __future__ import annotations
 
 import logging
+import random
 import threading
 import time
 from collections import deque
@@ -25,6 +27,7 @@ from peft_studio.widgets._refresh import REFRESHER
 from peft_studio.widgets._text import plain
 
 KEYFRAME_S = 10.0  # a page that was loaded again while a cell runs cannot ask; it is right again after this long
+HIDDEN_S = 2.0  # to twice that, between refreshes of what nobody sees: a cell may keep the page's word from us
 LATE_S = 1.0  # what has waited for longer may have been taken back: panels offer that after 1.5 s
 ERRORS: deque[Exception] = deque(maxlen=100)  # what went wrong on threads of ours, newest last: ``studio.errors``
 
@@ -43,12 +46,13 @@ class Feed:
         self._number = 0
         self._full_at = -KEYFRAME_S  # when everything was last sent, on the monotonic clock
         self._sent: dict[str, Any] = {}
+        self._hidden_s = 0.0  # between refreshes, at least, while nobody sees it
         REFRESHER.watch(self)
 
     @property
     def interval_s(self) -> float:
-        """Seconds between refreshes, as the content now wants them."""
-        return self.content.interval_s
+        """Seconds between refreshes, as the content now wants them and its page has a use for."""
+        return max(self.content.interval_s, self._hidden_s)
 
     def refresh(self, *, full: bool = False) -> None:
         """Send what has changed. A problem on the way is shown in the panel; the next call tries again."""
@@ -61,7 +65,7 @@ class Feed:
 
     def _update(self, *, full: bool) -> None:
         sections = self.content.sections()
-        changing = self._number == 0 or self.interval_s < 1.0
+        changing = self._number == 0 or self.content.interval_s < 1.0
         full = full or self.content.renewed or (changing and time.monotonic() - self._full_at >= KEYFRAME_S)
         self.content.renewed = False
         streams, blocks = self.content.streams(full=full)
@@ -93,8 +97,20 @@ class Feed:
 
     def receive(self, message: Any) -> None:
         """Take a message of the page. A command is obeyed on a thread of its own."""
-        if isinstance(message, dict) and message.get("kind") == "command":
+        kind = message.get("kind") if isinstance(message, dict) else None
+        if kind == "command":
             threading.Thread(target=self._obey, args=(message,), name="peft-studio-command", daemon=True).start()
+        elif kind == "sight":
+            self.look(str(message.get("word")))
+
+    def look(self, word: str) -> None:
+        """Refresh as often as it is seen. Of several pages the last word counts: the one in use says it again."""
+        if word == "gone":
+            REFRESHER.forget(self)
+        elif word in ("seen", "hidden"):
+            # Twenty that nobody sees are not to come in one burst.
+            self._hidden_s = HIDDEN_S * random.uniform(1, 2) if word == "hidden" else 0.0  # noqa: S311
+            REFRESHER.watch(self)
 
     def _obey(self, message: dict[str, Any]) -> None:
         name, args, at = str(message.get("name")), message.get("args"), message.get("at")

@@ -67,6 +67,10 @@ class Panel(anywidget.AnyWidget):
         if not isinstance(message, dict):
             return
         name = message.get("panel") or ""
+        if not name and message.get("word") == "gone":  # the cell was run again, or its notebook closed
+            for feed in list(self._feeds.values()):
+                feed.look("gone")
+            return
         with self._opening:  # messages may come on two threads at once, and a panel has one feed
             if name not in self._feeds and name in self._inner:
                 self._feeds[name] = Feed(self._inner[name](), self._sender(name))

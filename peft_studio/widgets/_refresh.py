@@ -31,13 +31,21 @@ class Refresher:
 
     def __init__(self) -> None:
         self._watched: set[Refreshed] = set()
+        self._early: set[Refreshed] = set()  # to be refreshed before they are due
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
 
+    @property
+    def watched(self) -> frozenset[Refreshed]:
+        """What is kept up to date now."""
+        with self._changed:
+            return frozenset(self._watched)
+
     def watch(self, panel: Refreshed) -> None:
-        """Start refreshing; a second call does nothing."""
+        """Start refreshing, at once; what is watched already is refreshed at once too."""
         with self._changed:
             self._watched.add(panel)
+            self._early.add(panel)
             if self._thread is None or not self._thread.is_alive():  # not alive: the process was forked
                 self._thread = threading.Thread(target=self._loop, name="peft-studio-panels", daemon=True)
                 self._thread.start()
@@ -52,15 +60,17 @@ class Refresher:
         due: dict[Refreshed, float] = {}  # when to refresh next, on the monotonic clock
         while True:
             with self._changed:
-                due = {panel: due.get(panel, 0.0) for panel in self._watched}
+                due = {panel: 0.0 if panel in self._early else due.get(panel, 0.0) for panel in self._watched}
+                self._early.clear()
                 wait_s = min(due.values()) - time.monotonic() if due else None
                 if wait_s is None or wait_s > 0:
                     self._changed.wait(wait_s)
                     continue
-            for panel, at in due.items():
-                if at <= time.monotonic():
-                    panel.refresh()
-                    due[panel] = time.monotonic() + panel.interval_s
+            # Who is in a hurry goes first, and again before the next of those that are not: they are many, and nobody sees them.
+            late = [panel for panel, at in due.items() if at <= time.monotonic()]
+            first = min(late, key=lambda panel: (panel.interval_s, due[panel]))
+            first.refresh()
+            due[first] = time.monotonic() + first.interval_s
 
 
 REFRESHER = Refresher()

@@ -104,7 +104,7 @@ class ChatContent(Content):
 
     @command
     def add_run(self, run_id: str) -> None:
-        """Have the adapter of a completed run answer."""
+        """Have the adapter of a run answer."""
         with self._lock:
             self._choice.add_run(run_id)
 

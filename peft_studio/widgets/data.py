@@ -69,6 +69,8 @@ class DataContent(DataOpening):
         if now.data is None or self._data is None or now.data.ref.sha256 != self._data.ref.sha256:
             self._number, self._max_length = 0, None
         self._data = now.data
+        if not self._opening.busy:
+            self.dismiss()  # the problem of an earlier opening is nobody's any more
 
     def _job(self, now: Choice) -> Job | None:
         if now.data is None:

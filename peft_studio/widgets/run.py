@@ -19,7 +19,7 @@ from peft_studio.widgets._panel import Panel
 from peft_studio.widgets._run_source import RunSource, ShownRun
 from peft_studio.widgets._snapshot import run_snapshot
 
-_LIVE_S = 0.1  # at most 20 messages a second a panel reach Jupyter; 10 look as smooth
+_LIVE_S = 0.055  # at most 20 messages a second a panel reach Jupyter, and what a run logs is to be seen at once
 _NEWEST_S = 5.0  # how soon a run that somebody else has started is shown, where none is chosen
 _QUIET_S = 1.0  # an ended run can only be resumed; a second is soon enough to notice
 
@@ -55,6 +55,9 @@ class RunContent(Content):
         self._curve_sent: tuple[int, int, float] = (-1, 0, 0.0)  # see _curve_mark
         self.unsettled = not self._source.state.is_terminal
         self._deleted = False
+        self._code: tuple[Sequence[str], str] | None = (
+            None  # for these overlaid runs: finding the home costs more than the rest
+        )
 
     def __repr__(self) -> str:
         # No id where there is a name: the output of a cell should read the same when the cell is run again.
@@ -76,8 +79,14 @@ class RunContent(Content):
             **source.sections,
             "can_retry": self._retry is not None,
             "overlay": overlay,
-            "code": show_code(self._run.folder, self._overlay.chosen if self._overlay else ()),
+            "code": self._show_code(),
         }
+
+    def _show_code(self) -> str:
+        overlaid = self._overlay.chosen if self._overlay else ()
+        if self._code is None or self._code[0] != overlaid:
+            self._code = overlaid, show_code(self._run.folder, overlaid)
+        return self._code[1]
 
     def streams(self, *, full: bool) -> tuple[dict[str, Any], list[bytes]]:
         """New lines of the log, and the curve's new buckets."""

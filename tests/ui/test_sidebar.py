@@ -24,6 +24,10 @@ register(Step("third", "Third", "peft_studio.widgets.run:ChosenRunContent"))
 SHOW = STEPS + "from peft_studio import studio\nstudio.show()"
 # Errors of Notebook 7.6's page that are not ours: it lacks what some of its own plugins ask for.
 NOTEBOOK_7_SAYS = ("reading 'schema'", "'filebrowser:open-path' not registered")
+KILL = """
+import os, signal
+studio.session.choose = lambda **changes: os.kill(os.getpid(), signal.SIGKILL)
+"""
 BUSY = "import pathlib\nwhile not pathlib.Path({!r}).exists():\n    pass"
 
 
@@ -115,8 +119,8 @@ def test_the_sidebar_follows_the_notebook_in_front(open_notebook: Callable[..., 
 
 
 def test_reload_and_restart(open_notebook: Callable[..., Notebook]) -> None:
-    """A page loaded again shows the studio that the kernel still has; a kernel started again has none until it is opened."""
-    notebook = open_notebook(SHOW)
+    """A page loaded again shows the studio that the kernel still has; a kernel started again, or killed, has none until it is opened."""
+    notebook = open_notebook(SHOW, KILL)
     notebook.run(0)
     side = sidebar_of(notebook)
     side.get_by_role("tab", name="Second").click()
@@ -134,6 +138,16 @@ def test_reload_and_restart(open_notebook: Callable[..., Notebook]) -> None:
     notebook.run(0)
     side.get_by_role("tab", name="Second").click()
     expect_tab(cell_of(notebook), "Second")
+
+    notebook.run(1)  # the next tab kills the kernel in the middle of its command
+    side.get_by_role("tab", name="Third").click()
+    expect(cell_of(notebook).get_by_text("The kernel that this panel belongs to has ended.")).to_be_visible()
+    notebook.page.get_by_role("dialog").get_by_role("button", name="Ok").click()  # JupyterLab's own word on it
+    side.get_by_role("button", name="Start here").click()
+    expect(side.get_by_role("tab", name="Run", exact=True)).to_be_visible()
+    notebook.run(0)
+    side.get_by_role("tab", name="Third").click()
+    expect_tab(cell_of(notebook), "Third")
 
 
 def test_code_becomes_a_cell(open_notebook: Callable[..., Notebook]) -> None:

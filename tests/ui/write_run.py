@@ -120,9 +120,9 @@ class RunWriter:
             ev.Sampled(step=self.step, prompt="Please send six rain coats to Mina, Turin, by Wednesday.", text=text)
         )
 
-    def end(self, state: str, failure: ev.Failure | None = None) -> None:
-        """Finish; a completed run has its adapter first."""
-        if state == "completed":
+    def end(self, state: str, failure: ev.Failure | None = None, *, saved: bool = False) -> None:
+        """Finish; a completed run, and one that was stopped and ``saved``, has its adapter first."""
+        if state == "completed" or saved:
             self.phase("saving")
             self.log.append(ev.AdapterSaved(path="adapter", step=self.step, sha256="ab" * 32, size_bytes=19_600_000))
         self.log.append(ev.Finished(state=state, failure=failure))  # type: ignore[arg-type]

@@ -17,6 +17,7 @@ from peft_studio.core.runs.state import TERMINAL
 
 Column = Literal["created_at", "name", "state", "eval_loss", "time_s"]  # what a list of runs may be ordered by
 ORDERS: tuple[str, ...] = get_args(Column)
+SAVED = "saved at step"  # how the reason of a stopped run that has an adapter begins
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,11 @@ class RunRow:
     rank: int | None = None
     time_s: float | None = None
     reason: str = ""
+
+    @property
+    def has_adapter(self) -> bool:
+        """Whether it has saved one: it has completed, or was stopped and saved."""
+        return self.state == "completed" or (self.state == "stopped" and self.reason.startswith(SAVED))
 
 
 COLUMNS = tuple(column.name for column in fields(RunRow))

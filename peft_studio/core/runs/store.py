@@ -14,7 +14,7 @@ from peft_studio.core.errors import RunNotFound, SpecError
 from peft_studio.core.ids import is_run_id, new_run_id
 from peft_studio.core.runs import events as ev
 from peft_studio.core.runs.folder import RunFolder
-from peft_studio.core.runs.index import RunIndex, RunQuery, RunRow
+from peft_studio.core.runs.index import SAVED, RunIndex, RunQuery, RunRow
 from peft_studio.core.runs.log import EventLogWriter, read_events
 from peft_studio.core.runs.metrics import Row, read_last
 from peft_studio.core.runs.state import TERMINAL, RunState, fold
@@ -154,6 +154,6 @@ def _reason(state: RunState) -> str:
         return state.failure.code.replace("_", " ") + where
     if state.state == "stopped":
         if state.adapter:
-            return f"saved at step {state.adapter.step}"
+            return f"{SAVED} {state.adapter.step}"
         return f"checkpoint at step {state.checkpoints[-1].step}" if state.checkpoints else "nothing saved"
     return state.detail[:200]

@@ -54,9 +54,9 @@ class Browser:
         self.wait(lambda: number in self.replies)
         return self.replies[number]
 
-    def send(self, **command: Any) -> None:
-        """Send a command."""
-        content = {"kind": "command", **command}
+    def send(self, kind: str = "command", **rest: Any) -> None:
+        """Send a command, or a message of another kind."""
+        content = {"kind": kind, **rest}
         self.panel.comm.handle_msg({"content": {"data": {"method": "custom", "content": content}}, "buffers": []})
 
     def wait(self, condition: Callable[[], bool]) -> None:

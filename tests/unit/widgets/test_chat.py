@@ -137,6 +137,16 @@ def test_base_and_adapters_of_completed_runs_are_offered(home: Path, tiny: Path)
     ]
 
 
+def test_a_run_that_was_stopped_and_saved_has_an_adapter_too(tiny: Path, tmp_path: Path) -> None:
+    """It is offered; one that was stopped without saving is not."""
+    write_completed_run(tmp_path, tiny, name="saved", seed=1, number=1, state="stopped")
+    write_completed_run(tmp_path, tiny, name="dropped", seed=2, number=2, state="stopped", saved=False)
+    with opened(Studio(home=tmp_path)) as page:
+        slots = page.sections["setup"]["slots"]
+
+    assert [slot["title"] for slot in slots] == ["Base model", "saved"]
+
+
 def test_all_that_are_ticked_answer_and_the_base_loads_once(page: ChatPage, tiny: Path) -> None:
     """Base and two adapters give the answers that the core gives; a second prompt loads nothing."""
     page.tick("Base model", "first", "second")

@@ -255,12 +255,15 @@ def test_a_failure_keeps_what_was_chosen(page: Browser, studio: Studio, tmp_path
 
 
 def test_it_follows_code(page: Browser, studio: Studio, tmp_path: Path) -> None:
-    """Data that a cell opens is shown; so is a model that it chooses."""
+    """Data that a cell opens is shown, and what was said of a file that could not be opened goes; so is a model that it chooses."""
+    page.command("open", source=str(tmp_path / "not there.jsonl"))
+    page.wait(lambda: bool(page.sections["failed"]))
     path = write_rows(tmp_path / "mine.jsonl", 6)
     studio.data(path, split=0.5)
     page.wait(lambda: checked(page, path))
 
     assert page.sections["facts"]["split"] == 0.5
+    assert page.sections["failed"] is None
     studio.session.choose(model=str(tmp_path / "nowhere"))
     page.wait(lambda: bool(page.sections["model"]["problem"]))
     assert page.sections["data"]["verdict"]["words"] == "Usable as far as checked"

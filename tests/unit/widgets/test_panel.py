@@ -8,7 +8,9 @@ from typing import Any
 
 from peft_studio.core.errors import RunStateError
 from peft_studio.widgets._content import Content, command
+from peft_studio.widgets._feed import HIDDEN_S
 from peft_studio.widgets._panel import WIDGET_VIEW, Panel
+from peft_studio.widgets._refresh import REFRESHER
 from tests.unit.widgets.browser import Browser
 
 OpenBrowser = Callable[[Callable[[], Any]], Browser]
@@ -76,6 +78,37 @@ def test_changes_reach_the_page_without_being_asked_for(open_browser: OpenBrowse
 
     browser.wait(lambda: browser.sections["count"] == 5)
     assert browser.sections["name"] == "counter"
+
+
+def test_what_nobody_sees_is_read_less_often_and_what_is_gone_not_at_all(open_browser: OpenBrowser) -> None:
+    """Coming back into sight it is right at once; a command works whether or not anybody sees the panel."""
+    browser = open_browser(lambda: Panel(Counter()))
+    feed = browser.panel._feeds[""]
+    browser.wait(lambda: browser.sections.get("count") == 0)
+    browser.send("sight", word="hidden")
+    assert HIDDEN_S <= feed.interval_s <= 2 * HIDDEN_S
+    assert browser.command("add", by=1)["value"] == 1
+
+    browser.send("sight", word="gone")
+    assert feed not in REFRESHER.watched
+    browser.panel.content.count = 5
+    assert browser.command("add", by=2)["value"] == 7
+
+    browser.panel.content.count = 8
+    browser.send("sight", word="seen")
+    browser.wait(lambda: browser.sections["count"] == 8)
+    assert feed.interval_s == Counter.interval_s
+
+
+def test_with_a_shell_go_the_panels_inside_it(open_browser: OpenBrowser) -> None:
+    """A cell that is run again leaves its studio behind: none of its steps is read any more."""
+    browser = open_browser(lambda: Panel(Counter(), inner={"step": Counter}))
+    browser.send("sight", panel="step", word="hidden")
+    feeds = list(browser.panel._feeds.values())
+    assert len(feeds) == 2
+    browser.send("sight", word="gone")
+
+    assert REFRESHER.watched.isdisjoint(feeds)
 
 
 def test_a_command_answers_with_its_value(open_browser: OpenBrowser) -> None:

@@ -52,6 +52,16 @@ def test_what_is_forgotten_is_left_alone() -> None:
     assert gone.count == after
 
 
+def test_what_is_watched_again_is_refreshed_at_once() -> None:
+    """It comes into sight: its next turn may be far away."""
+    refresher, quiet = Refresher(), Counted(interval_s=3600)
+    refresher.watch(quiet)
+    quiet.wait_for(1)
+    refresher.watch(quiet)
+
+    quiet.wait_for(2)
+
+
 def test_one_more_while_it_waits_is_seen_at_once() -> None:
     """A panel that is shown while all others are quiet does not wait for them."""
     refresher, quiet, new = Refresher(), Counted(interval_s=3600), Counted()

@@ -1,10 +1,15 @@
 // The only code that touches the widget model. It speaks the protocol of widgets/_feed.py: numbered updates in, commands out.
 // Knows nothing of runs: it keeps named sections, and hands streams to whoever registered for them.
 
+export type Listener = (message: unknown, buffers: DataView[]) => void;
+
+/** `comm_live_update` comes from ipywidgets when the kernel has ended; a front end without it has `msg:custom` alone. */
 export interface Model {
-  on(event: "msg:custom", listener: (message: unknown, buffers: DataView[]) => void): void;
-  off(event: "msg:custom", listener: (message: unknown, buffers: DataView[]) => void): void;
+  on(event: "msg:custom" | "comm_live_update", listener: Listener): void;
+  off(event: "msg:custom" | "comm_live_update", listener: Listener): void;
   send(content: unknown): void;
+  /** A panel inside another one, which says for both what befalls the kernel. */
+  inside?: true;
 }
 
 export interface Problem {
@@ -60,6 +65,10 @@ export class Bridge {
   /** When the kernel last said anything, as Date.now(); 0 before it has. */
   heardAt = 0;
   pending: Pending[] = [];
+  /** Whether anybody may be looking (sight.ts): what ticks by itself need not tick else. */
+  watched = true;
+  /** The kernel has ended or was restarted, and knows nothing of this panel. */
+  ended = false;
   /** What the views of this panel remember among themselves; the kernel never sees it. */
   local: Record<string, unknown> = {};
 
@@ -73,6 +82,7 @@ export class Bridge {
   private drawing = 0;
 
   constructor(readonly model: Model) {
+    model.on("comm_live_update", this.look);
     model.on("msg:custom", this.receive);
     this.pull();
   }
@@ -96,7 +106,7 @@ export class Bridge {
       const send = (): void => {
         // When it was sent, in the kernel's time; nothing where it is to be obeyed however late it comes.
         const at = tries++ < MOST_TRIES && this.ahead < Infinity ? Date.now() / 1000 - this.ahead : undefined;
-        if (!this.send({ kind: "command", id: one.id, name, args, at })) fail(GONE);
+        if (!this.tell({ kind: "command", id: one.id, name, args, at })) fail(GONE);
         else if (at === undefined) take();
       };
       const take = (): void => {
@@ -132,6 +142,7 @@ export class Bridge {
 
   close(): void {
     this.model.off("msg:custom", this.receive);
+    this.model.off("comm_live_update", this.look);
     this.stopPulling();
     cancelAnimationFrame(this.drawing);
     this.listeners.clear();
@@ -140,7 +151,7 @@ export class Bridge {
   /** Ask for everything, and again, ever less often, until it comes: the answer may be lost, or wait for a busy kernel. */
   private pull(): void {
     if (this.pulling) return;
-    if (!this.send({ kind: "command", id: 0, name: "pull", args: {} })) return;
+    if (!this.tell({ kind: "command", id: 0, name: "pull", args: {} })) return;
     this.pulling = setTimeout(() => {
       this.pulling = undefined;
       this.patience = Math.min(this.patience * 2, PULL_AGAIN_MS * 16);
@@ -148,8 +159,8 @@ export class Bridge {
     }, this.patience);
   }
 
-  /** False when the comm is closed, because its kernel was restarted or shut down: nothing will be answered on it any more. */
-  private send(content: unknown): boolean {
+  /** Send something. False when the comm is closed, because its kernel was restarted or shut down: nothing will be answered on it any more. */
+  tell(content: unknown): boolean {
     try {
       this.model.send(content);
       return true;
@@ -157,6 +168,16 @@ export class Bridge {
       return false;
     }
   }
+
+  /** Whether the kernel is still there: the comm is closed a moment after its death is told. */
+  private look = (): void => {
+    setTimeout(() => {
+      this.ended = !this.tell({ kind: "sight" });
+      if (!this.ended) return;
+      for (const { id, heard } of this.pending) heard({ id, kind: "reply", problem: GONE });
+      this.changed();
+    }, 0);
+  };
 
   private stopPulling(): void {
     clearTimeout(this.pulling);
@@ -208,7 +229,7 @@ const NO_ANSWER: Problem = {
 /** Not shown: whoever took it back knows. */
 export const TAKEN_BACK: Problem = { message: "", hint: "" };
 
-const GONE: Problem = {
+export const GONE: Problem = {
   message: "The kernel that this panel belongs to has ended.",
   hint: "Run the cell again.",
 };

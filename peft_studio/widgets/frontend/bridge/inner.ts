@@ -1,11 +1,10 @@
 // Panels inside the studio: each is a module of its own, as in a cell, and talks over the studio's one model. Its messages carry its name.
-import type { Bridge, Model } from "./bridge";
+import type { Bridge, Listener, Model } from "./bridge";
 import type { Hooks } from "./panel";
-
-type Listener = (message: unknown, buffers: DataView[]) => void;
 
 /** The model as a panel inside sees it: only what is addressed to it. */
 class InnerModel implements Model {
+  readonly inside = true;
   private heard = new Map<Listener, Listener>();
 
   constructor(
@@ -13,7 +12,8 @@ class InnerModel implements Model {
     private name: string,
   ) {}
 
-  on(event: "msg:custom", listener: Listener): void {
+  on(event: "msg:custom" | "comm_live_update", listener: Listener): void {
+    if (event === "comm_live_update") return this.outer.on(event, listener);
     const mine: Listener = (message, buffers) => {
       if ((message as { panel?: string }).panel === this.name) listener({ ...(message as object), panel: undefined }, buffers);
     };
@@ -21,14 +21,17 @@ class InnerModel implements Model {
     this.outer.on(event, mine);
   }
 
-  off(event: "msg:custom", listener: Listener): void {
+  off(event: "msg:custom" | "comm_live_update", listener: Listener): void {
+    if (event === "comm_live_update") return this.outer.off(event, listener);
     const mine = this.heard.get(listener);
     if (mine) this.outer.off(event, mine);
     this.heard.delete(listener);
   }
 
   send(content: unknown): void {
-    this.outer.send({ ...(content as object), panel: this.name });
+    const one = content as { word?: string };
+    // A tab that is not shown has no view, and will have one again: only the whole studio goes for good.
+    this.outer.send({ ...one, ...(one.word === "gone" && { word: "hidden" }), panel: this.name });
   }
 }
 

@@ -3,8 +3,9 @@ import { type ComponentType, render } from "preact";
 import { Button } from "../ui/button";
 import { focusKeeper } from "../ui/focus";
 import { Notice } from "../ui/notice";
-import { Bridge, type Model } from "./bridge";
+import { Bridge, GONE, type Model } from "./bridge";
 import { BridgeContext, useBridge, useNow } from "./hooks";
+import { Sight } from "./sight";
 
 export interface Hooks {
   initialize: (props: { model: Model }) => () => void;
@@ -13,11 +14,19 @@ export interface Hooks {
 
 const BUSY_AFTER_MS = 1_500; // the kernel asks again for what comes a second late: LATE_S in widgets/_feed.py
 
-/** Says that a click waits for a cell, where the kernel cannot obey it beside one. */
+/** Says that a click waits for a cell, where the kernel cannot obey it beside one, or that there is no kernel for this panel any more. */
 function Waiting() {
   const bridge = useBridge();
   const waiting = bridge.pending.filter((one) => !one.taken);
   const now = useNow(waiting.length > 0);
+  if (bridge.ended && !bridge.model.inside)
+    return (
+      <div class="ps ps-busy" role="status">
+        <Notice hue="warn" fact={GONE.message}>
+          <p class="ps-s">{GONE.hint} Runs go on by themselves.</p>
+        </Notice>
+      </div>
+    );
   return waiting.some((one) => now - one.since > BUSY_AFTER_MS) ? (
     <div class="ps ps-busy" role="status">
       <Notice
@@ -39,12 +48,21 @@ export function definePanel<State>(start: (bridge: Bridge) => State, View: Compo
   return () => {
     const keepFocus = focusKeeper();
     let bridge: Bridge;
+    let sight: Sight;
     let state: State;
     return {
       initialize({ model }) {
         bridge = new Bridge(model);
+        sight = new Sight((word) => {
+          bridge.watched = word === "seen";
+          bridge.tell({ kind: "sight", word });
+          bridge.changed();
+        });
         state = start(bridge);
-        return () => bridge.close();
+        return () => {
+          sight.close();
+          bridge.close();
+        };
       },
       render({ el }) {
         render(
@@ -54,9 +72,9 @@ export function definePanel<State>(start: (bridge: Bridge) => State, View: Compo
           </BridgeContext.Provider>,
           el,
         );
-        const end = keepFocus(el);
+        const ends = [keepFocus(el), sight.watch(el)];
         return () => {
-          end();
+          for (const end of ends) end();
           render(null, el);
         };
       },

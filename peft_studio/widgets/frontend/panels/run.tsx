@@ -1,5 +1,5 @@
 // The Run panel. Its twin is widgets/run.py.
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import type { Bridge } from "../bridge/bridge";
 import { useBridge, useCommands, useNow, useUnique } from "../bridge/hooks";
 import { definePanel } from "../bridge/panel";
@@ -44,7 +44,7 @@ function RunPanel({ state: { points, lines } }: { state: Streams }) {
   const [box, width] = useWidth();
   const view = bridge.sections as unknown as RunView;
   const live = Boolean(view.head?.live);
-  const now = useNow(live);
+  const now = useNow(live && bridge.watched);
   const ready = Boolean(view.head);
   // What the kernel said, plus the time since it said so.
   const sinceKernel = (now - bridge.heardAt) / 1000;
@@ -52,7 +52,7 @@ function RunPanel({ state: { points, lines } }: { state: Streams }) {
   const kernelSilent = live && sinceKernel > KERNEL_SILENT_S;
   const silent = heardFor !== null && (view.head.stale || kernelSilent);
   const weight = (bridge.local["smoothing"] as number | null | undefined) ?? defaultSmoothing(points);
-  const smooth = smoothed(points, weight);
+  const smooth = useMemo(() => smoothed(points, weight), [points.version, weight]);
   return (
     <section class="ps ps-run" ref={box} aria-labelledby={titleId}>
       {!ready ? (

@@ -10,9 +10,23 @@ const AHEAD_S = 500; // of the kernel's clock before the page's
 class Kernel {
   sent: { kind: string; id: number; name: string; args: Record<string, unknown>; at?: number }[] = [];
   private listener: Listener = () => {};
-  on = (_: string, listener: Listener): void => void (this.listener = listener);
+  private told: () => void = () => {};
+  gone = false;
+  on = (event: string, listener: Listener): void => {
+    if (event === "msg:custom") this.listener = listener;
+    else this.told = listener as () => void;
+  };
   off = (): void => void (this.listener = () => {});
-  send = (content: unknown): void => void this.sent.push(content as never);
+  send = (content: unknown): void => {
+    if (this.gone) throw new Error("disposed");
+    this.sent.push(content as never);
+  };
+  /** The kernel is killed; or its connection is only told to be there. */
+  tellLife = ({ gone }: { gone: boolean }): void => {
+    this.gone = gone;
+    this.told();
+    mock.timers.tick(1);
+  };
   update = (n: number, sections: object, { full = false, streams = {} }: { full?: boolean; streams?: object } = {}): void =>
     this.listener({ kind: "update", n, at: Date.now() / 1000 + AHEAD_S, full, sections, streams }, []);
   say = (kind: "taken" | "late", id: number): void => this.listener({ kind, id }, []);
@@ -38,6 +52,18 @@ afterEach(() => mock.timers.reset());
 
 test("it asks for everything when it comes", () => {
   assert.equal(kernel.pulls, 1);
+});
+
+test("a kernel that ends in the middle of a command is said at once", async () => {
+  kernel.update(1, { a: 1 }, { full: true });
+  const asked = bridge.command("go");
+  kernel.tellLife({ gone: false });
+  assert.equal(bridge.ended, false);
+  assert.equal(bridge.pending.length, 1);
+  kernel.tellLife({ gone: true });
+  assert.equal(bridge.ended, true);
+  assert.deepEqual(bridge.pending, []);
+  await assert.rejects(asked, (error: CommandError) => error.problem.hint === "Run the cell again.");
 });
 
 test("updates in order are taken in", () => {

@@ -144,7 +144,7 @@ function optionsFor(self: Drawn, element: HTMLElement): uPlot.Options {
         ...axis,
         size: 44,
         gap: 6,
-        space: self.props.height < 120 ? 24 : 40,
+        space: self.props.height < 120 ? 24 : 32,
         grid: { stroke: colors("var(--ps-grid)"), width: 1 },
         // On a log axis minor ticks are null and stay unlabelled, and each has its own distance to the next.
         values: (_, at, __, ___, increment) =>
@@ -163,7 +163,7 @@ function optionsFor(self: Drawn, element: HTMLElement): uPlot.Options {
 function lineOf(one: Series, colors: Drawn["colors"]): uPlot.Series {
   const stroke = colors(one.color, one.opacity);
   const points = one.points
-    ? { show: true, size: 8, width: 2, stroke: colors("var(--ps-surface)"), fill: stroke }
+    ? { show: true, size: 10, width: 2, stroke: colors("var(--ps-surface)"), fill: stroke }
     : { show: (plot: uPlot) => plot.data[0].length < 2, size: 4 }; // one value alone makes no line
   return { stroke, width: one.width ?? 1.75, points, ...(one.dash ? { dash: one.dash } : {}) };
 }

@@ -1,5 +1,5 @@
 // The tail of a log. It follows new lines until the reader scrolls up. Every line is text, whatever it holds.
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { clock, fullTime } from "./format";
 
 export interface Line {
@@ -23,8 +23,9 @@ export function LogView({ lines, label }: { lines: Line[]; label: string }) {
     const at = box.current;
     if (at) setFollows(at.scrollHeight - at.scrollTop - at.clientHeight < 24);
   };
-  return (
-    <div class="ps-log" ref={box} role="log" aria-label={label} aria-live="off" tabIndex={0} onScroll={onScroll}>
+  // Most news of a run are no new lines, and hundreds of them are not to be compared again ten times a second.
+  const list = useMemo(
+    () => (
       <ol class="ps-whole">
         {lines.map((line) => (
           <li key={line.seq} class={`ps-level-${line.level}`}>
@@ -36,6 +37,12 @@ export function LogView({ lines, label }: { lines: Line[]; label: string }) {
           </li>
         ))}
       </ol>
+    ),
+    [lines],
+  );
+  return (
+    <div class="ps-log" ref={box} role="log" aria-label={label} aria-live="off" tabIndex={0} onScroll={onScroll}>
+      {list}
     </div>
   );
 }

@@ -19,11 +19,14 @@ interface StateProps {
   state: string;
   /** Seconds since a live run was last heard of, when that is too long ago to name its state. */
   silentFor?: number | null;
+  /** Where a second line says how long ago. */
+  brief?: boolean;
 }
 
 /** The word alone, for sentences and for the live region. */
-export function stateWord({ state, silentFor }: StateProps): string {
-  return silentFor == null ? (STATES[state]?.[0] ?? state) : `Last heard ${duration(silentFor)} ago`;
+export function stateWord({ state, silentFor, brief }: StateProps): string {
+  if (silentFor == null) return STATES[state]?.[0] ?? state;
+  return brief ? "Last heard" : `Last heard ${duration(silentFor)} ago`;
 }
 
 export function State(props: StateProps) {

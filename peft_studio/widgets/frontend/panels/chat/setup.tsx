@@ -61,7 +61,7 @@ export function SetupSection({ setup, busy }: { setup: Setup; busy: boolean }) {
           label="Add an adapter"
           value={adding ? OTHER : ""}
           options={[
-            { value: "", title: setup.offered.length || setup.slots.length > 1 ? "Add an adapter…" : "No completed run on this base yet" },
+            { value: "", title: setup.offered.length || setup.slots.length > 1 ? "Add an adapter…" : "No run with an adapter for this base yet" },
             ...setup.offered,
             { value: OTHER, title: "From a folder…" },
           ]}

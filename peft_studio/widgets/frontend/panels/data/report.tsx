@@ -24,7 +24,7 @@ export function ReportSection({ view: { findings, report, facts, model }, comman
     <div class="ps-sec">
       <header>
         <h3>Report</h3>
-        <span class="ps-end ps-s ps-muted">{report ? (report.seconds >= 0.1 ? `checked in ${report.seconds} s` : "checked") : (model.checking ?? "")}</span>
+        <span class="ps-end ps-s ps-muted ps-cut ps-checking">{report ? (report.seconds >= 0.1 ? `checked in ${report.seconds} s` : "checked") : (model.checking ?? "")}</span>
       </header>
       <ul class="ps-checks">
         {findings.map((finding) => (

@@ -10,8 +10,12 @@ export function noteOf(run: RunLine): string {
   return `${run.model}, ${format.method(run.method)}${rank}`;
 }
 
+const silentFor = (run: RunLine, now: number): number | null => (run.live && run.silent_since !== null ? now / 1000 - run.silent_since : null);
+
 /** Why the run is as it is, or how far it is and how long it will take. */
 function reason(run: RunLine, now: number): string {
+  const silent = silentFor(run, now);
+  if (silent !== null) return `${format.duration(silent)} ago${run.share === null ? "" : `, ${Math.floor(run.share * 100)} %`}`;
   if (run.state === "lost" && run.silent_since !== null) return `silent for ${format.duration(now / 1000 - run.silent_since)}`;
   if (run.live && run.share !== null) {
     const share = `${Math.floor(run.share * 100)} %`;
@@ -29,7 +33,7 @@ export function buildColumns(sparks: Record<string, number[]>, now: number): Col
       title: "State", order: "state", width: "clamp(116px, 26cqw, 164px)",
       cell: (run) => (
         <>
-          <State state={run.state} silentFor={run.live && run.silent_since !== null ? now / 1000 - run.silent_since : null} />
+          <State state={run.state} silentFor={silentFor(run, now)} brief />
           <span class="ps-second" title={reason(run, now)}>{reason(run, now)}</span>
         </>
       ),
