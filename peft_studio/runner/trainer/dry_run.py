@@ -8,17 +8,26 @@ layers, and the peak is the largest section's (tests hold that against the whole
 
 Tensors count at their own size: no allocator, no CUDA context, no cuBLAS workspace. They are on the CPU also for a run on a GPU; there
 the reference loop is counted. In PiSSA the decomposition before the first step is left out.
+
+    python -m peft_studio.runner dry-run MODEL_FOLDER < spec.json
+
+answers with one JSON line, the fields of :class:`DryRun`.
 """
 
 from __future__ import annotations
 
+import argparse
+import json
+import sys
+import warnings
 from array import array
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from peft_studio.core.spec import RunSpec
+from peft_studio.runner.trainer.channel import claim_stdout
 from peft_studio.runner.trainer.fast import FlatCollator
 from peft_studio.runner.trainer.hollow import load_shape
 from peft_studio.runner.trainer.hollow_step import Batch, Count, Section, count_step
@@ -120,3 +129,15 @@ def _build_batch(spec: RunSpec, row_tokens: int, *, vocabulary: int, flat: bool)
     # What the fast path reads as numbers must not be tensors here: a fake one has none.
     lengths = array("q", [len(row["input_ids"]) for row in rows])
     return {**FlatCollator()(rows), "segment_lengths": lengths, "shared_prefix": 0}
+
+
+def dry_run_main(argv: list[str]) -> int:
+    """``dry-run``: see the module. What goes wrong leaves as a traceback on standard error and a status other than 0."""
+    parser = argparse.ArgumentParser(prog="python -m peft_studio.runner dry-run")
+    parser.add_argument("model_folder", type=Path)
+    arguments = parser.parse_args(argv)
+    warnings.simplefilter("ignore")
+    with claim_stdout() as out:
+        found = dry_run(RunSpec.from_json(sys.stdin.read()), arguments.model_folder)
+        print(json.dumps(asdict(found)), file=out, flush=True)
+    return 0
