@@ -131,6 +131,28 @@ def cpu_has_bf16() -> bool:
     return bool({"avx512_bf16", "amx_bf16", "bf16"} & set(flags))
 
 
+def forget_peak_memory() -> None:
+    """Let :func:`peak_memory_bytes` begin anew. Only Linux can; elsewhere the peak stays that of the process's life."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak_memory_bytes() -> int | None:
+    """The most main memory this process has held at once; None where the system does not say."""
+    if sys.platform == "win32":
+        return int(psutil.Process().memory_info().peak_wset)
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    with contextlib.suppress(ImportError):
+        import resource
+
+        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return most if sys.platform == "darwin" else most * 1024
+    return None
+
+
 def free_memory_bytes() -> int:
     """Memory a new process could take: the machine's available memory or the container's limit, whichever is less."""
     available = int(psutil.virtual_memory().available)

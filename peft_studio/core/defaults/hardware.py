@@ -51,6 +51,12 @@ def derive_hardware(method: str, basis: Basis, chosen: Mapping[str, Any]) -> dic
         "loop": Default(
             "auto", "The fast loop where it is shown equal on this model and method, else Trainer's own.", "PEFT Studio"
         ),
+        "probe": Default(
+            True,
+            "Two micro-batches as long as any, and one of evaluation, before the first step: what will not fit fails at once, and memory and pace are "
+            "known. Costs their time; runs below 40 micro-batches go without, since their first one is their longest.",
+            "PEFT Studio",
+        ),
         "processes": Default(1, "One process a device; more for several GPUs.", "PEFT Studio"),
     }
 

@@ -95,6 +95,22 @@ class Planned(Event):
     epoch_tokens: int | None = Field(default=None, description="Real tokens of one pass over the training rows.")
 
 
+class Probed(Event):
+    """What a probe before the first step took, on the neediest micro-batch that the run can meet and on an evaluation batch."""
+
+    type: Literal["probed"] = "probed"
+    steps: int
+    step_s: float = Field(description="Of the last one: a micro-batch forward and back, and the optimizer.")
+    evaluation_s: float = Field(description="0 where nothing is evaluated.")
+    tokens: int = Field(description="Of the micro-batch as it was computed, padding included.")
+    allocated_bytes: int | None = Field(
+        default=None, description="Most that the GPU's allocator gave out; None on a CPU."
+    )
+    resident_bytes: int | None = Field(
+        default=None, description="Most main memory while it lasted; None where unknown."
+    )
+
+
 class Logged(Event):
     """One line of output."""
 

@@ -41,6 +41,7 @@ class RunState:
     from_step: int = 0
     phases: tuple[PhaseTime, ...] = ()
     plan: ev.Planned | None = None
+    probe: ev.Probed | None = None
     environment: dict[str, str | int | float | None] = field(default_factory=dict)
     checkpoints: tuple[ev.CheckpointSaved, ...] = ()
     evaluations: tuple[ev.Evaluated, ...] = ()
@@ -123,6 +124,11 @@ def _(event: ev.Environment, state: RunState) -> RunState:
 @apply.register
 def _(event: ev.Planned, state: RunState) -> RunState:
     return replace(state, plan=event)
+
+
+@apply.register
+def _(event: ev.Probed, state: RunState) -> RunState:
+    return replace(state, probe=event)
 
 
 @apply.register

@@ -93,6 +93,9 @@ class RunSpec(BaseModel):
     gradient_checkpointing: bool = False
     precision: Literal["bf16", "fp16", "fp32"] = "fp32"
     loop: Loop = "auto"
+    probe: bool = Field(
+        default=True, description="Try the longest micro-batch and an evaluation batch before a run starts."
+    )
     processes: int = Field(default=1, ge=1, le=64, description="Training processes on one machine (data parallel).")
 
     eval_steps: int | None = Field(

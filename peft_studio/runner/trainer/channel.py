@@ -14,13 +14,21 @@ from typing import IO
 from peft_studio.core.runs.events import Event
 
 
+def claim_stdout() -> IO[str]:
+    """A stream to the real standard output, while descriptor 1 leads to standard error from now on."""
+    sys.stdout.flush()
+    ours = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    return ours
+
+
 class Channel:
     """Sends events and hears commands. ``stop_requested`` is set by a stop command; ``orphaned`` when the agent is gone."""
 
     def __init__(self, *, speaks: bool = True) -> None:
-        self._out: IO[str] | None = os.fdopen(os.dup(1), "w", encoding="utf-8") if speaks else None
-        os.dup2(2, 1)
+        out = claim_stdout()
         sys.stdout = sys.stderr
+        self._out: IO[str] | None = out if speaks else None
         self._lock = threading.Lock()
         self.stop_requested = threading.Event()
         self.orphaned = threading.Event()

@@ -9,12 +9,12 @@ from typing import Any
 import torch
 
 from peft_studio.runner.trainer.loop import StudioTrainer
-from peft_studio.runner.trainer.rows import IGNORED, TokenRows
+from peft_studio.runner.trainer.rows import IGNORED, Row, TokenRows
 
 SAMPLE_TOKENS = 64
 
 
-def measure_loss(trainer: StudioTrainer, rows: TokenRows, *, batch_size: int) -> float:
+def measure_loss(trainer: StudioTrainer, rows: TokenRows | list[Row], *, batch_size: int) -> float:
     """Mean cross-entropy over all learnt tokens of the rows; each token weighs the same."""
     total, count = 0.0, 0
     with _at_rest(trainer) as model:

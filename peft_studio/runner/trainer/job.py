@@ -25,8 +25,10 @@ from peft_studio.runner.trainer.load import load_base, load_tokenizer
 from peft_studio.runner.trainer.loop import StopWhenAsked, StudioTrainer, build_arguments
 from peft_studio.runner.trainer.methods import attach_adapter
 from peft_studio.runner.trainer.monitor import Monitor
+from peft_studio.runner.trainer.order import Layout
 from peft_studio.runner.trainer.paths import LoopChoice, choose_loop
 from peft_studio.runner.trainer.prepare import prepare_model
+from peft_studio.runner.trainer.probe import WORTH_FROM, probe
 from peft_studio.runner.trainer.rows import Collator, PackedRows, PadJoin, TokenRows, load_rows
 
 
@@ -39,6 +41,7 @@ class Job:
         self._monitor = monitor
         self._from_step = from_step
         self._scratch = folder.path / "scratch"
+        self._longest: list[int] = []  # items of the training set
         self._device = spec.basis.device if spec.basis.device != "cuda" or torch.cuda.is_available() else "cpu"
 
     def run(self) -> ev.Finished:
@@ -56,7 +59,6 @@ class Job:
         trainer = self._build_trainer(model, train, choice, pad_id=tokenizer.pad_token_id or 0)
         trainer.add_callback(_BetweenSteps(self, trainer, tokenizer, evaluation))
         watch = self._announce(model, trainer, train, evaluation, choice)
-        self._enter("training")
         self._train(trainer, watch)
         if self._monitor.orphaned:
             return ev.Finished(state="stopped")  # nobody listens; the checkpoint is what counts
@@ -77,6 +79,17 @@ class Job:
             )
             self._monitor.send(saved)
         return ev.Finished(state="stopped" if stopped else "completed")
+
+    def begin(self, trainer: StudioTrainer, evaluation: TokenRows) -> None:
+        """Model and optimizer are ready and no step was taken: probe, where the spec asks for it and the run is long enough."""
+        spec = self._spec
+        long_enough = "probe" in spec.chosen or trainer.state.max_steps * spec.gradient_accumulation_steps >= WORTH_FROM
+        if spec.probe and long_enough and not self._from_step:
+            items = [trainer.train_dataset[number] for number in self._longest]
+            rows = [evaluation[number] for number in Layout(evaluation.lengths()).find_neediest(spec.batch_size)]
+            accumulates = spec.gradient_accumulation_steps > 1
+            self._monitor.send(probe(trainer, items, rows, accumulates=accumulates))
+        self._enter("training")
 
     def evaluate(self, trainer: StudioTrainer, rows: TokenRows) -> None:
         """Measure the loss on the held-out rows and report it; without such rows do nothing."""
@@ -129,6 +142,10 @@ class Job:
 
     def _build_trainer(self, model: Any, train: TokenRows, choice: LoopChoice, *, pad_id: int) -> StudioTrainer:
         self._folder.checkpoints.mkdir(exist_ok=True)
+        # Without packing both loops go by the padded size, so that they visit rows in the same order.
+        flat = choice.fast is not None and choice.bins is not None
+        layout = Layout(train.lengths(), flat=flat, bins=choice.bins)
+        self._longest = layout.find_neediest(self._spec.batch_size)
         return StudioTrainer(
             model=model,
             args=build_arguments(self._spec, scratch=self._scratch, device=self._device),
@@ -138,6 +155,7 @@ class Job:
             checkpoints=self._folder.checkpoints,
             monitor=self._monitor,
             keep_checkpoints=self._spec.keep_checkpoints,
+            need=layout.need,
         )
 
     def _announce(
@@ -166,10 +184,14 @@ class Job:
 
 
 class _BetweenSteps(TrainerCallback):
-    """Evaluation and samples, where the spec asks for them in the middle of training."""
+    """What is done before the first step, and evaluation and samples where the spec asks for them in the middle of training."""
 
     def __init__(self, job: Job, trainer: StudioTrainer, tokenizer: Any, evaluation: TokenRows) -> None:
         self._job, self._trainer, self._tokenizer, self._evaluation = job, trainer, tokenizer, evaluation
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Trainer calls this when everything is ready."""
+        self._job.begin(self._trainer, self._evaluation)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Trainer calls this after each optimizer step."""

@@ -1,7 +1,7 @@
 """Counts the bytes of all tensors that are alive at once, operation by operation, on real tensors or on fake ones.
 
 This is what a training step needs before any allocator rounds it up. A tensor counts from the operation that makes it until
-its storage is freed; views share a storage and count once.
+its storage is freed; views share a storage and count once. What an operation allocates inside itself is seen for bitsandbytes alone.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
+
+from peft_studio.runner.trainer.insides import find_insides
 
 
 class LiveBytes(TorchDispatchMode):
@@ -27,11 +29,23 @@ class LiveBytes(TorchDispatchMode):
         self.now = 0
         self.peak = 0
         self.peak_at = ""
+        self.section = ""
+        self.peaks: dict[str, tuple[int, str]] = {}  # section → most bytes in it, and the operation
         self._known: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
         for tensor in existing:
             self._count(tensor, "before the first step")
 
+    def enter(self, section: str) -> None:
+        """What follows belongs to this section of the work, until the next is entered."""
+        self.section = section
+        self.peaks.setdefault(section, (self.now, ""))
+
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if (inside := find_insides().get(func)) is not None:
+            with self:
+                out = inside(*args, **(kwargs or {}))
+            if out is not NotImplemented:
+                return out
         out = func(*args, **(kwargs or {}))
         for leaf in tree_leaves(out):
             if isinstance(leaf, torch.Tensor):
@@ -48,6 +62,8 @@ class LiveBytes(TorchDispatchMode):
         self.now += size
         if self.now > self.peak:
             self.peak, self.peak_at = self.now, operation
+        if self.now > self.peaks.get(self.section, (0, ""))[0]:
+            self.peaks[self.section] = self.now, operation
 
     def _freed(self, size: int) -> None:
         self.now -= size

@@ -19,29 +19,39 @@ from peft_studio.core.runs import events as ev
 from peft_studio.core.runs.checkpoints import checkpoint_path, prune, publish
 from peft_studio.core.spec import RunSpec
 from peft_studio.runner.trainer.monitor import Monitor
+from peft_studio.runner.trainer.order import LongestFirst, Need
 
 
 class StudioTrainer(Trainer):
     """Trainer that reports to a :class:`Monitor` and whose checkpoints appear whole or not at all."""
 
-    def __init__(self, *, checkpoints: Path, monitor: Monitor, keep_checkpoints: int, **kwargs: Any) -> None:
+    def __init__(
+        self, *, checkpoints: Path, monitor: Monitor, keep_checkpoints: int, need: Need, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self._checkpoints = checkpoints
-        self._monitor = monitor
+        self.monitor = monitor
         self._keep = keep_checkpoints
+        self._need = need
 
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
         """The batch's loss; its real tokens are counted on the way."""
-        self._monitor.count_tokens(inputs)
+        self.monitor.count_tokens(inputs)
         return super().compute_loss(model, inputs, return_outputs=return_outputs, num_items_in_batch=num_items_in_batch)
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> LongestFirst:
+        rows, args = train_dataset or self.train_dataset, self.args
+        return LongestFirst(
+            len(rows), batch_size=args.per_device_train_batch_size, seed=args.data_seed, need=self._need
+        )
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Numbers of a step go to the metrics file. Trainer's own history is not kept: it would grow in every checkpoint."""
         if "loss" in logs:
             step = self.state.global_step
-            self._monitor.log_step(step, logs, last=step >= self.state.max_steps)
+            self.monitor.log_step(step, logs, last=step >= self.state.max_steps)
 
     def _get_output_dir(self, trial: Any) -> str:
         return str(self._checkpoints / ".aside")
@@ -64,13 +74,13 @@ class StudioTrainer(Trainer):
 
     def _publish(self, aside: Path, *, began: float) -> None:
         step = self.state.global_step
-        self._monitor.save_progress(aside)
+        self.monitor.save_progress(aside)
         final = checkpoint_path(self._checkpoints, step)
         digest, size = publish(aside, final)
         prune(self._checkpoints, keep=self._keep)
         path = final.relative_to(self._checkpoints.parent).as_posix()
         took = time.monotonic() - began
-        self._monitor.send(ev.CheckpointSaved(step=step, path=path, size_bytes=size, sha256=digest, duration_s=took))
+        self.monitor.send(ev.CheckpointSaved(step=step, path=path, size_bytes=size, sha256=digest, duration_s=took))
 
 
 class StopWhenAsked(TrainerCallback):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -109,6 +110,16 @@ class Monitor:
     def pause(self, seconds: float) -> None:
         """Leave time out of the training time: evaluation, samples, checkpoints of a person's choosing."""
         self._step_began += seconds
+
+    @contextlib.contextmanager
+    def unheard(self) -> Iterator[None]:
+        """What is computed meanwhile belongs to no step: its tokens and its time are left out."""
+        tokens, began = self._tokens, time.perf_counter()
+        try:
+            yield
+        finally:
+            self._tokens = tokens
+            self.pause(time.perf_counter() - began)
 
     @property
     def stopped(self) -> bool:

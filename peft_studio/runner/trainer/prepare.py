@@ -11,11 +11,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from peft_studio.core.models import ModelFailure, find_embedded, find_prepared, parse_remote_code
 from peft_studio.core.models.prepared import (
@@ -29,6 +27,7 @@ from peft_studio.core.models.prepared import (
 )
 from peft_studio.core.models.trust import PinnedCode
 from peft_studio.core.system import locked, write_private
+from peft_studio.runner.trainer.channel import claim_stdout
 from peft_studio.runner.trainer.convert import convert_embedded, convert_tokenizer
 from peft_studio.runner.trainer.hub import fetch_dataset_folder, fetch_model
 
@@ -148,7 +147,7 @@ def _parse(command: str, argv: list[str]) -> argparse.Namespace:
 
 def _report(work: Callable[[Say], Path]) -> int:
     """Run ``work`` with standard output kept for our lines: whatever libraries print goes to standard error."""
-    with _claimed_stdout() as out:
+    with claim_stdout() as out:
 
         def tell(**line: Any) -> None:
             print(json.dumps(line), file=out, flush=True)
@@ -160,11 +159,3 @@ def _report(work: Callable[[Say], Path]) -> int:
             return 1
         tell(folder=str(folder))
         return 0
-
-
-def _claimed_stdout() -> TextIO:
-    """A stream to the real standard output, while file descriptor 1 leads to standard error from now on."""
-    sys.stdout.flush()
-    ours = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
-    return ours

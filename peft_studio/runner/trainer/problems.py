@@ -42,6 +42,12 @@ def explain_failure(error: BaseException, spec: RunSpec | None, *, step: int | N
     return build_failure(code, message, spec=spec, trace=trace, step=step, hint=hint)
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out: every allocator says it in its own words."""
+    lowered = str(error).lower()
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or any(words in lowered for words in _NO_MEMORY)
+
+
 def _classify(error: BaseException) -> tuple[str, str]:
     text = str(error)
     lowered = text.lower()
@@ -50,7 +56,7 @@ def _classify(error: BaseException) -> tuple[str, str]:
         return error.code, text
     if isinstance(error, StudioError):
         return _studio_code(error), error.message
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or any(words in lowered for words in _NO_MEMORY):
+    if is_out_of_memory(error):
         return "out_of_memory", f"There was not enough memory for this step. {where}"
     no_disk = isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}
     if no_disk or any(words in lowered for words in _NO_DISK):
