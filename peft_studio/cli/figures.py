@@ -9,20 +9,12 @@ import math
 
 from peft_studio.core.runs.events import Failure
 from peft_studio.core.runs.state import RunState, Standing
+from peft_studio.core.words import duration, gib
+
+__all__ = ["UNKNOWN", "duration", "file_size", "gib", "loss", "rate", "remaining", "state_role", "state_word"]
 
 UNKNOWN = "—"
 DOING = {"loading": "loading the model", "reading": "reading the data"}
-_UNITS = ((86_400, "d", 3600, "h"), (3600, "h", 60, "m"), (60, "m", 1, "s"))
-
-
-def duration(seconds: float) -> str:
-    """The two largest units: ``48 s``, ``14 m 32 s``, ``2 h 41 m``, ``3 d 4 h``."""
-    whole = max(0, round(seconds))
-    for size, unit, smaller_size, smaller in _UNITS:
-        if whole >= size:
-            rest = whole % size // smaller_size
-            return f"{whole // size} {unit} {rest} {smaller}" if rest else f"{whole // size} {unit}"
-    return f"{whole} s"
 
 
 def remaining(value_s: float, low_s: float, high_s: float) -> str:
@@ -52,11 +44,6 @@ def rate(value: float | None) -> str:
     if value >= 10_000:
         return f"{round(value, -2):,.0f}"
     return f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
-
-
-def gib(size_bytes: float) -> str:
-    """Memory: ``1.7 GiB``."""
-    return f"{size_bytes / 2**30:,.1f} GiB"
 
 
 def file_size(size_bytes: float) -> str:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from html import escape
 from typing import Any
 
+from peft_studio.core.words import duration
 from peft_studio.widgets._curve import Bucket, Curve
 
 _WIDTH, _HEIGHT = 560, 120  # pixels
@@ -44,16 +45,6 @@ def state_words(head: dict[str, Any]) -> str:
     if head["stale"] and head["live"]:
         return f"Last heard {duration(head['heard_s'])} ago"
     return str(head["state"]).capitalize()
-
-
-def duration(seconds: float) -> str:
-    """The two largest units: ``48 s``, ``14 m 32 s``, ``2 h 41 m``, ``3 d 4 h``."""
-    whole = round(seconds)
-    for size, unit, smaller_size, smaller in ((86_400, "d", 3600, "h"), (3600, "h", 60, "m"), (60, "m", 1, "s")):
-        if whole >= size:
-            rest = whole % size // smaller_size
-            return f"{whole // size} {unit} {rest} {smaller}" if rest else f"{whole // size} {unit}"
-    return f"{whole} s"
 
 
 def _facts(facts: dict[str, Any]) -> Iterable[str]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from peft_studio.core.services.quote_view import usd_words
-from peft_studio.widgets._snapshot import duration
+from peft_studio.core.words import duration, usd
 from peft_studio.widgets._text import plain
 
 if TYPE_CHECKING:
@@ -63,7 +62,7 @@ def cost_words(quote: Quote) -> str:
         return "cost not known"
     if not cost.high:
         return "no charge on this machine"
-    value, low, high = map(usd_words, (cost.value, cost.low, cost.high))
+    value, low, high = map(usd, (cost.value, cost.low, cost.high))
     return f"about {value}" if low == high else f"about {value} ({low}–{high.removeprefix('$')})"
 
 
@@ -76,5 +75,5 @@ def snapshot_rows(quote: Quote | None) -> Iterator[tuple[str, str]]:
     if quote.duration is not None:
         yield (
             "Time",
-            f"{duration(float(quote.duration.value))} ({duration(float(quote.duration.low))}–{duration(float(quote.duration.high))}), {cost_words(quote)}",
+            f"{duration(quote.duration.value)} ({duration(quote.duration.low)}–{duration(quote.duration.high)}), {cost_words(quote)}",
         )

@@ -10,25 +10,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from math import ceil
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
 from peft_studio.core.defaults.specs import ExplainedSpec
+from peft_studio.core.estimators import Estimate, Fit, find_fit
+from peft_studio.core.words import gib
 
-if TYPE_CHECKING:
-    from peft_studio.core.estimators import Estimate
-
-Verdict = Literal["fits", "tight", "wont-fit"]
-Needs = Callable[[ExplainedSpec], "Estimate"]
+Needs = Callable[[ExplainedSpec], Estimate]
 ShareLonger = Callable[[int], float]
 Step = tuple[str, dict[str, Any], str]  # title, changes, what it costs
 SHORTEST = 128
 GPU_GIB = (8, 12, 16, 20, 24, 32, 40, 48, 64, 80, 96, 141, 180)
 GPU_SHARE = 0.95  # of what is printed on the card; the driver keeps the rest
-
-
-def judge(needs: Estimate, free_bytes: int) -> Verdict:
-    """``fits`` when even the high end does, ``tight`` when only the most likely amount does."""
-    return "fits" if needs.high <= free_bytes else "tight" if needs.value <= free_bytes else "wont-fit"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +40,7 @@ class Rung:
     changes: Mapping[str, Any]
     spec: ExplainedSpec
     needs: Estimate
-    verdict: Verdict
+    fit: Fit
     costs: str
     chosen: tuple[str, ...] = ()
 
@@ -67,12 +60,12 @@ class Ladder:
     @property
     def first(self) -> Rung | None:
         """The first that fits; None where only a bigger GPU helps, or every rung is tight."""
-        return next((rung for rung in self.rungs if rung.verdict == "fits"), None)
+        return next((rung for rung in self.rungs if rung.fit == "ok"), None)
 
     @property
     def tightest(self) -> Rung | None:
         """The last that at least may fit: what to try where nothing is sure to."""
-        return next((rung for rung in reversed(self.rungs) if rung.verdict == "tight"), None)
+        return next((rung for rung in reversed(self.rungs) if rung.fit == "tight"), None)
 
     @property
     def gpu_gib(self) -> int | None:
@@ -81,11 +74,11 @@ class Ladder:
 
     def __repr__(self) -> str:
         lines = [
-            f"{rung.verdict:8}  {float(rung.needs.value) / 1e9:6.1f} GB (to {float(rung.needs.high) / 1e9:.1f})  {rung.title}"
+            f"{rung.fit:8}  {gib(rung.needs.value):>9} (to {gib(rung.needs.high)})  {rung.title}"
             + (f" (changes your {', '.join(rung.chosen)})" if rung.chosen else "")
             for rung in self.rungs
         ]
-        return "\n".join([f"{self.free_bytes / 1e9:.1f} GB is free", *lines])
+        return "\n".join([f"{gib(self.free_bytes)} is free", *lines])
 
 
 def climb(spec: ExplainedSpec, *, free_bytes: int, needs: Needs, share_longer: ShareLonger | None = None) -> Ladder:
@@ -96,7 +89,7 @@ def climb(spec: ExplainedSpec, *, free_bytes: int, needs: Needs, share_longer: S
         needs: The estimate of a spec, in bytes.
         share_longer: Share of the rows that have more than so many tokens; without it rows are not cut below their 95th percentile.
     """
-    asked = Rung("As asked", {}, spec, found := needs(spec), judge(found, free_bytes), "")
+    asked = Rung("As asked", {}, spec, found := needs(spec), find_fit(found, free_bytes), "")
     walk = _Walk(free_bytes, needs, share_longer, asked)
     own = list(walk.down(touch_chosen=False))
     offered = [rung for rung in walk.down(touch_chosen=True) if rung.chosen]
@@ -135,7 +128,7 @@ class _Walk:
             return None
         every = {**at.changes, **changes, **pinned}
         chosen = tuple(sorted(set(every) & self.asked.spec.chosen))
-        return Rung(title, every, spec, found, judge(found, self.free_bytes), costs, chosen)
+        return Rung(title, every, spec, found, find_fit(found, self.free_bytes), costs, chosen)
 
     def _to_p95(self, spec: ExplainedSpec) -> Step | None:
         p95 = spec.basis.p95_tokens

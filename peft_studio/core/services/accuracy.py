@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING
 from peft_studio.core.estimators import Correction, learn_corrections
 from peft_studio.core.markup import block, table
 from peft_studio.core.services.outcomes import FILE, Record, list_records, read_since
-from peft_studio.core.services.quote_view import UNKNOWN, gib_words, seconds_words
+from peft_studio.core.services.quote_view import UNKNOWN
 from peft_studio.core.system import write_private
+from peft_studio.core.words import duration, gib
 
 if TYPE_CHECKING:
     import pandas
@@ -130,11 +131,11 @@ def _cells(record: Record) -> tuple[str, ...]:
         UNKNOWN if ratio is None else f"{ratio:.2f}" for ratio in (_ratio(record, "memory"), _ratio(record, "time"))
     ]
     memory = [
-        UNKNOWN if size is None else gib_words(size)
+        UNKNOWN if size is None else gib(size)
         for size in (None if expected.memory is None else expected.memory.value, actual.memory_bytes)
     ]
     spent = [
-        UNKNOWN if expected.duration is None else seconds_words(expected.duration.value),
-        seconds_words(actual.total_s),
+        UNKNOWN if expected.duration is None else duration(expected.duration.value),
+        duration(actual.total_s),
     ]
     return (record.run_id, expected.method, expected.family, *memory, ratios[0], *spent, ratios[1])

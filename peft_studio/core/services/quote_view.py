@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from peft_studio.core.compute.billing import to_cents
 from peft_studio.core.estimators import Estimate
 from peft_studio.core.estimators.estimate import Number
 from peft_studio.core.markup import block, facts
+from peft_studio.core.words import duration, gib, usd
 
 if TYPE_CHECKING:
     from peft_studio.core.services.quote import Quote
 
 UNKNOWN = "—"
 BADGES = {"ok": "OK", "tight": "Tight", "wont-fit": "Won't fit", "unknown": "Unknown"}
-_UNITS = ((86_400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s"))
 
 
 def quote_text(quote: Quote) -> str:
@@ -27,8 +25,8 @@ def quote_text(quote: Quote) -> str:
 def quote_line(quote: Quote) -> str:
     """``OK: needs 1.2 (1.0–2.1) of 22.9 GiB; about 4 min 10 s (3 min–6 min); $0``."""
     shown = [f"{BADGES[quote.fit]}: {quote.sentence}"]
-    shown += [_short(quote.duration, seconds_words) if quote.duration else f"time {UNKNOWN}"]
-    return "; ".join([*shown, _short(quote.cost, usd_words) if quote.cost else f"cost {UNKNOWN}"])
+    shown += [_short(quote.duration, duration) if quote.duration else f"time {UNKNOWN}"]
+    return "; ".join([*shown, _short(quote.cost, usd) if quote.cost else f"cost {UNKNOWN}"])
 
 
 def quote_html(quote: Quote) -> str:
@@ -36,37 +34,12 @@ def quote_html(quote: Quote) -> str:
     return block([facts(_lines(quote))])
 
 
-def seconds_words(seconds: Number) -> str:
-    """The two largest units: ``48 s``, ``14 min 32 s``, ``2 h 41 min``."""
-    whole = max(0, round(float(seconds)))
-    for size, unit, smaller_size, smaller in _UNITS:
-        if whole >= size:
-            rest = whole % size // smaller_size
-            return f"{whole // size} {unit} {rest} {smaller}" if rest else f"{whole // size} {unit}"
-    return f"{whole} s"
-
-
-def usd_words(usd: Number) -> str:
-    """``$0.36``; below one cent ``<$0.01``; above $100 whole dollars; nothing is ``$0``."""
-    exact = Decimal(str(usd)) if not isinstance(usd, Decimal) else usd
-    if not exact:
-        return "$0"
-    if exact < Decimal("0.01"):
-        return "<$0.01"
-    return f"${exact:,.0f}" if exact >= 100 else f"${to_cents(exact):,.2f}"
-
-
-def gib_words(size: Number) -> str:
-    """``1.7 GiB``."""
-    return f"{float(size) / 2**30:,.1f} GiB"
-
-
 def _lines(quote: Quote) -> list[tuple[str, str]]:
     rows = [("fit", f"{BADGES[quote.fit]}: {quote.sentence}"), ("on", quote.device)]
     rows += [
-        ("memory", _line(quote.memory, gib_words)),
-        ("time", _line(quote.duration, seconds_words)),
-        ("cost", _line(quote.cost, usd_words)),
+        ("memory", _line(quote.memory, gib)),
+        ("time", _line(quote.duration, duration)),
+        ("cost", _line(quote.cost, usd)),
     ]
     for name, estimate in (("memory", quote.memory), ("time", quote.duration), ("cost", quote.cost)):
         if estimate is not None:

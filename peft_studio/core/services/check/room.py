@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from peft_studio.core.defaults.fit_ladder import Ladder, Rung
 from peft_studio.core.services.check.ground import Ground
 from peft_studio.core.services.check.problem import Problem
+from peft_studio.core.words import gib
 
 CHECKPOINT_BYTES_PER_PARAMETER = 12  # fp32 weight and Adam's two moments
 TRAINED_SHARE = (
@@ -32,15 +33,15 @@ def check_disk(ground: Ground) -> Iterator[Problem]:
 def check_memory(ground: Ground) -> Iterator[Problem]:
     """Whether a step fits, by the closed form. What cannot fit blocks; what may not is a warning."""
     ladder = ground.ladder
-    if ladder is None or ladder.asked.verdict == "fits":
+    if ladder is None or ladder.asked.fit == "ok":
         return
     needs, free = ladder.asked.needs, ladder.free_bytes
-    words = f"about {_gb(needs.value)} ({_gb(needs.low)} to {_gb(needs.high)}); {_gb(free)} is free"
+    words = f"about {gib(needs.value)} ({gib(needs.low)} to {gib(needs.high)}); {gib(free)} is free"
     way = ladder.first or ladder.tightest
     way = None if way is ladder.asked else way
     changes = dict(way.changes) if way else {}
     field = next(iter(changes), "batch_size")
-    if ladder.asked.verdict == "tight":
+    if ladder.asked.fit == "tight":
         yield Problem(
             "memory_tight", "warning", f"A step needs {words}: it may not fit.", _fix(ladder, way), field, changes
         )
@@ -52,11 +53,7 @@ def _fix(ladder: Ladder, way: Rung | None) -> str:
     if way:
         cut = next((rung.costs for rung in ladder.rungs if rung.spec.max_length == way.spec.max_length), "")
         cut = f" {cut}" if "max_length" in way.changes and cut != way.costs else ""
-        return f"{way.title}, together with what comes before it, needs {_gb(way.needs.value)}. {way.costs}{cut}"
+        return f"{way.title}, together with what comes before it, needs {gib(way.needs.value)}. {way.costs}{cut}"
     if ladder.gpu_gib:
         return f"A GPU with {ladder.gpu_gib} GB would do, or close what else uses memory here."
     return "Choose a smaller base model: one usual GPU is not enough for this one."
-
-
-def _gb(size: object) -> str:
-    return f"{float(str(size)) / 1e9:.1f} GB"
