@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from peft_studio import Studio
+from tests.speed import write_speed
 from tests.tiny import write_model, write_rows
 
 BROWSER = "browser"
@@ -52,7 +53,7 @@ def tiny_rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def studio(tmp_path: Path) -> Iterator[Studio]:
     """A studio in a home of its own, with a space in its name. Agents and trainers of that home are ended after the test."""
-    home = tmp_path / "my home"
+    home = write_speed(tmp_path / "my home")
     yield Studio(home=home)
     end_processes_of(home)
 

@@ -80,7 +80,7 @@ def see_data(panel: Locator) -> None:
 
 
 def see_train(panel: Locator) -> None:
-    expect(panel.locator(".ps-badge")).to_have_text("Ready", timeout=MODEL_MS)
+    expect(panel.locator(".ps-before .ps-badge")).to_have_text("Ready", timeout=MODEL_MS)
 
 
 def see_runs(panel: Locator) -> None:
@@ -116,7 +116,7 @@ def see_logs(panel: Locator) -> None:
 
 
 def see_studio(panel: Locator) -> None:
-    expect(panel.locator("section.ps .ps-badge")).to_have_text("Ready", timeout=MODEL_MS)
+    expect(panel.locator("section.ps .ps-before .ps-badge")).to_have_text("Ready", timeout=MODEL_MS)
 
 
 PANELS: dict[str, tuple[str, Callable[[Locator], None]]] = {

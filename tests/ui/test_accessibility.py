@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Locator, expect
 
+from tests.speed import write_speed
 from tests.tiny import build_rows
 from tests.ui.axe import scan_themes, words
 from tests.ui.lab import Lab, Notebook
@@ -84,8 +85,10 @@ def train_states(notebook: Notebook) -> Iterator[str]:
     for group in ("Machine", "Saving", "Evaluation and samples", "Run"):
         train.get_by_role("button", name=f"{group}, ").click()
     train.get_by_role("button", name="Export…").click()
+    train.get_by_role("button", name="Memory, what it is made of").click()
+    train.get_by_role("button", name="Time and cost, what they are made of").click()
     expect(train.get_by_role("alert")).to_be_visible()
-    expect(train.locator(".ps-badge").first).to_contain_text("Not ready", timeout=30_000)
+    expect(train.locator(".ps-before .ps-badge").first).to_contain_text("Not ready", timeout=30_000)
     yield "Train, advanced, not ready"
 
 
@@ -122,7 +125,7 @@ def test_empty_panels(open_studio: Callable[..., Notebook], tmp_path: Path) -> N
 
 def test_full_panels(open_studio: Callable[..., Notebook], tmp_path: Path, tiny_model: Path) -> None:
     """Data with findings, a draft that is not ready, a comparison, a dialog, ended runs of three kinds, their log."""
-    home = write_home(tmp_path / "home", now=time.time())
+    home = write_speed(write_home(tmp_path / "home", now=time.time()))
     notebook = open_studio(SHOW.format(str(home), str(tiny_model)), DRAFT.format(model=str(tiny_model)))
     found: dict[str, str] = {}
     for state in chain(data_states(notebook, tmp_path), train_states(notebook), run_states(notebook)):

@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import Locator, expect
 
 from tests.conftest import end_processes_of
+from tests.speed import write_speed
 from tests.ui.lab import Lab, Notebook
 
 pytestmark = pytest.mark.slow
@@ -30,14 +31,14 @@ def open_studio(
 ) -> Iterator[Callable[..., Notebook]]:
     """The studio on the Train step with model and data chosen by its first cell; other cells stand below. Ends what it started."""
     opened: list[Notebook] = []
-    home = tmp_path / "my home"
+    home = write_speed(tmp_path / "my home")
 
     def open_(*cells: str, **page: object) -> Notebook:
         name = f"{request.node.name.replace('[', '-').replace(']', '')}.ipynb"
         start = START.format(home=str(home), model=str(tiny_model), data=str(tiny_rows))
         opened.append(lab.open([start, *cells], name=name, **page))
         opened[-1].run(0)
-        expect(train_of(opened[-1]).locator(".ps-badge")).to_have_text("Ready", timeout=60_000)
+        expect(train_of(opened[-1]).locator(".ps-before .ps-badge")).to_have_text("Ready", timeout=60_000)
         return opened[-1]
 
     yield open_
@@ -142,11 +143,11 @@ def test_not_ready_has_its_fix(open_studio: Callable[..., Notebook]) -> None:
     panel = train_of(open_studio())
     panel.get_by_role("radiogroup", name="Method").get_by_text("PiSSA").click()
     panel.get_by_role("radiogroup", name="Quantization").get_by_text("nf4").click()
-    expect(panel.locator(".ps-badge")).to_have_text("Not ready, 1 problem")
+    expect(panel.locator(".ps-before .ps-badge")).to_have_text("Not ready, 1 problem")
     expect(panel.get_by_text("the base cannot be quantised")).to_be_visible()
     expect(panel.get_by_role("button", name="Train on this machine")).to_have_attribute("aria-disabled", "true")
     panel.get_by_role("button", name="Set quantization to None").click()
-    expect(panel.locator(".ps-badge")).to_have_text("Ready")
+    expect(panel.locator(".ps-before .ps-badge")).to_have_text("Ready")
 
 
 def test_a_file_is_written_asked_about_and_read(open_studio: Callable[..., Notebook], tmp_path: Path) -> None:

@@ -128,7 +128,7 @@ def draft_and_launch(views: Views) -> None:
     model = views.side.get_by_label("Base model", exact=True)
     model.fill("smollm2-135m")
     model.press("Enter")
-    views.each(lambda view: expect(view.locator(".ps-badge")).to_have_text("Ready", timeout=READY_MS))
+    views.each(lambda view: expect(view.locator(".ps-before .ps-badge")).to_have_text("Ready", timeout=READY_MS))
     for field, value in {"Max steps": str(STEPS)}.items():
         views.side.get_by_label(field, exact=True).fill(value)
         views.side.get_by_label(field, exact=True).press("Enter")
@@ -145,7 +145,9 @@ def draft_and_launch(views: Views) -> None:
     }
     for field, value in fields.items():
         views.cell.get_by_label(field, exact=True).fill(value)
-    expect(views.cell.locator(".ps-badge")).to_have_text("Ready")  # the last field is set by leaving it for the button
+    expect(views.cell.locator(".ps-before .ps-badge")).to_have_text(
+        "Ready"
+    )  # the last field is set by leaving it for the button
     views.cell.get_by_role("button", name="Train on this machine").click()
     views.see_step("Run")
 
@@ -360,7 +362,7 @@ def launch_by_keyboard(cell: Locator, hands: Hands, model: Path) -> None:
     hands.reach("Base model")
     hands.type(str(model))
     hands.press("Enter")
-    expect(cell.locator(".ps-badge")).to_have_text("Ready", timeout=READY_MS)
+    expect(cell.locator(".ps-before .ps-badge")).to_have_text("Ready", timeout=READY_MS)
     hands.reach("Max steps")
     hands.type("20000")
     hands.press("Enter")
@@ -376,7 +378,7 @@ def launch_by_keyboard(cell: Locator, hands: Hands, model: Path) -> None:
     hands.reach("LoRA", key="Shift+Tab")
     hands.press("ArrowLeft")  # from the first to the last
     expect(cell.get_by_role("radio", name="rsLoRA")).to_be_checked()
-    expect(cell.locator(".ps-badge")).to_have_text("Ready")
+    expect(cell.locator(".ps-before .ps-badge")).to_have_text("Ready")
     hands.reach("Train on this machine", most=90)
     hands.press("Enter")
     expect(cell.get_by_role("tab", name="Run", exact=True)).to_have_attribute("aria-selected", "true")

@@ -7,9 +7,8 @@ from creation on and also while an instance is stopped, and traffic by the gigab
 from __future__ import annotations
 
 from dataclasses import dataclass
-from decimal import ROUND_CEILING, ROUND_HALF_UP, Decimal
+from decimal import ROUND_CEILING, Decimal
 
-CENT = Decimal("0.01")
 HOUR_S = 3600
 MONTH_HOURS = 730  # a year's hours through twelve, as providers count
 GB = 1_000_000_000
@@ -71,11 +70,6 @@ class Electricity:
 
 
 LOCAL = BillingRules()
-
-
-def to_cents(usd: Decimal) -> Decimal:
-    """As it is shown: halves up."""
-    return usd.quantize(CENT, rounding=ROUND_HALF_UP)
 
 
 def _gb(size_bytes: float) -> Decimal:

@@ -11,7 +11,15 @@ from peft_studio.core import words
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0, "0 s"), (48.4, "48 s"), (60, "1 m"), (872, "14 m 32 s"), (9660, "2 h 41 m"), (273_600, "3 d 4 h"), (-1, "0 s")],
+    [
+        (0, "0 s"),
+        (48.4, "48 s"),
+        (60, "1 m"),
+        (872, "14 m 32 s"),
+        (9660, "2 h 41 m"),
+        (273_600, "3 d 4 h"),
+        (-1, "0 s"),
+    ],
 )
 def test_a_time_is_its_two_largest_units(seconds: float, text: str) -> None:
     """No third unit, and no unit that is zero."""

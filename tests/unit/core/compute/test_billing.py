@@ -7,7 +7,6 @@ from decimal import Decimal
 import pytest
 
 from peft_studio.core.compute import LOCAL, BillingRules, Electricity
-from peft_studio.core.compute.billing import to_cents
 
 
 @pytest.mark.parametrize(
@@ -46,11 +45,6 @@ def test_a_machine_of_ones_own_costs_nothing_but_power() -> None:
     """300 W for ten hours at 40 cents a kilowatt-hour."""
     assert LOCAL.compute_usd(1e6) == 0
     assert Electricity(300, Decimal("0.40")).usd(36_000) == Decimal("1.2")
-
-
-def test_cents_are_rounded_halves_up() -> None:
-    """As invoices are."""
-    assert to_cents(Decimal("0.125")) == Decimal("0.13")
 
 
 def test_rules_without_sense_are_refused() -> None:

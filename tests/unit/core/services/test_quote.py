@@ -21,29 +21,14 @@ from peft_studio.core.runs.metrics import MetricsWriter
 from peft_studio.core.runs.prediction import find_prediction, save_prediction
 from peft_studio.core.services import device_speed
 from peft_studio.core.services.outcomes import find_record
+from tests.speed import MEASURED, write_speed
 from tests.tiny import write_rows, write_tokenizer
-
-LOOPS = [
-    {"precision": "fp32", "loop": loop, "fixed_s": 1e-3, "layer_s": 4e-3, "weight_s": 1e-10, "s_per_flop": 1e-11, "s_per_byte": 1e-10, "attention_s": 5e-11, "logit_s": 1e-8, "dropout_s": 1e-9}
-    for loop in ("fast", "reference")
-]  # fmt: skip
-MEASURED = {
-    "loops": LOOPS,
-    "matmul": {"fp32": [1e11, 1e11]},
-    "memory_bytes_per_s": 2e10,
-    "unpack_s": {},
-    "imports_s": 5.0,
-    "disk_bytes_per_s": 5e8,
-}
 
 
 @pytest.fixture
 def light(tmp_path: Path) -> Studio:
     """A studio in whose home this machine has been measured."""
-    studio = Studio(home=tmp_path / "home")
-    record = {"version": 1, "machine": device_speed.machine_identity(), "at": 1.8e9, "busy": 0.0, **MEASURED}
-    (studio.home / device_speed.FILE).write_text(json.dumps(record))
-    return studio
+    return Studio(home=write_speed(tmp_path / "home"))
 
 
 @pytest.fixture
@@ -244,7 +229,7 @@ def test_stopped_and_resumed_runs_teach_nothing(light: Studio, spec_of: Callable
 
 
 def test_a_busy_machine_is_measured_again(light: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A measurement that others disturbed serves once, says so, and is not kept."""
+    """A measurement that others disturbed serves this process, says so, and is not kept."""
     device_speed.forget_speed(light.home)
     monkeypatch.setattr(device_speed, "run_worker", lambda arguments, progress: {"speed": {**MEASURED, "cpu_s": -1e6}})
 
@@ -252,6 +237,9 @@ def test_a_busy_machine_is_measured_again(light: Studio, monkeypatch: pytest.Mon
 
     assert speed is not None
     assert "measured again next time" in speed.basis
+    assert device_speed.find_speed(light.home) == speed
     assert not (light.home / device_speed.FILE).exists()
+    device_speed.forget_speed(light.home)  # as in the next process
+    assert device_speed.find_speed(light.home) is None
     monkeypatch.setattr(device_speed, "run_worker", lambda arguments, progress: {"speed": {**MEASURED, "cpu_s": 1e6}})
     assert device_speed.ensure_speed(light.home) == device_speed.find_speed(light.home)

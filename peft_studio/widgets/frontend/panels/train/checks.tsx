@@ -11,7 +11,7 @@ export function Checks({ view, commands }: { view: TrainView; commands: ReturnTy
   const { preflight } = view;
   const again = { label: "Check again", onPress: () => void commands.run("try_again") };
   return (
-    <div class="ps-sec" aria-busy={preflight.busy}>
+    <div class="ps-sec ps-before" aria-busy={preflight.busy}>
       <header>
         <h3>Before you start</h3>
         <Verdict view={view} />
