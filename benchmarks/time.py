@@ -44,7 +44,7 @@ CASES: tuple[dict[str, Any], ...] = (
     {"model": "qwen2-20m", "mean": 90, "batch_size": 2, "max_length": 256, "precision": "bf16", "gradient_accumulation_steps": 2},
     {"model": "qwen2-20m", "mean": 60, "batch_size": 4, "max_length": 128, "gradient_checkpointing": True, "precision": "bf16"},
     {"model": "qwen2-20m", "mean": 50, "batch_size": 2, "max_length": 128, "loop": "reference", "rank": 64},
-    {"model": "qwen2-20m", "mean": 50, "batch_size": 2, "max_length": 128, "method": "qlora", "quantization": "nf4"},
+    {"model": "qwen2-20m", "mean": 50, "batch_size": 2, "max_length": 128, "method": "qlora", "quantization": "nf4", "precision": "bf16"},
     {"model": "qwen2-20m", "mean": 60, "batch_size": 2, "max_length": 128, "packing": True, "split": 0.1, "steps": 80},
     {"model": "gpt2-40m", "mean": 40, "batch_size": 2, "max_length": 96},
     {"model": "gpt2-40m", "mean": 40, "batch_size": 2, "max_length": 96, "method": "rslora", "precision": "bf16", "rank": 8},
@@ -123,6 +123,7 @@ def compare(studio: Any, run: Any) -> dict[str, float]:
     """Predicted ÷ actual of a finished run, without what later runs taught."""
     from peft_studio.core.runs.events import Created
     from peft_studio.core.runs.log import read_events
+    from peft_studio.core.runs.prediction import save_prediction
     from peft_studio.core.services.device_speed import find_speed
     from peft_studio.core.services.outcomes import measure
     from peft_studio.core.services.quote import build_quote, find_place
@@ -130,7 +131,9 @@ def compare(studio: Any, run: Any) -> dict[str, float]:
     events = read_events(run.folder.events)
     assert isinstance(events[0], Created)
     actual = measure(events, run.folder)
-    duration = build_quote(run.spec, studio.home, find_place("local", speed=find_speed(studio.home))).duration
+    quote = build_quote(run.spec, studio.home, find_place("local", speed=find_speed(studio.home)))
+    save_prediction(run.folder, quote.prediction)  # kept runs are predicted anew
+    duration = quote.duration
     assert duration is not None
     left = {"value": float("nan"), **left_after(run, events)}
     return {
