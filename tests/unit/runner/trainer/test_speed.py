@@ -17,6 +17,10 @@ def test_all_that_an_estimate_needs_is_measured(monkeypatch: pytest.MonkeyPatch)
     """Every precision this CPU multiplies, in both loops; nothing negative, products no faster than a thousand cores."""
     monkeypatch.setattr(speed, "LEAST", 1)
     monkeypatch.setattr(speed, "LONGEST_S", 0.0)
+    monkeypatch.setattr(speed, "SIZES", ((1, 64, 64), (2, 64, 64), (1, 64, 128), (1, 128, 64), (1, 128, 128)))
+    monkeypatch.setattr(speed, "DROPPED", (1, 64, 64))
+    monkeypatch.setattr(speed, "HEAD", (16, 64, 256))
+    monkeypatch.setattr(speed, "LARGE_LAYER", speed.SMALL_LAYER)
 
     found = parse_speed(
         {**speed.measure_speed(), "imports_s": 1.0, "disk_bytes_per_s": 1e9}, name="here", basis="a test"
@@ -29,7 +33,7 @@ def test_all_that_an_estimate_needs_is_measured(monkeypatch: pytest.MonkeyPatch)
             assert one.loop == loop
             assert 1e8 < 1 / one.s_per_flop < 1e14
             assert min(one.fixed_s, one.layer_s, one.weight_s, one.s_per_byte, one.logit_s, one.dropout_s) >= 0
-            assert one.layer_s + one.s_per_byte + one.weight_s > 0
+            assert one.fixed_s + one.layer_s + one.s_per_byte + one.weight_s > 0
     assert 1e8 < found.memory_bytes_per_s < 1e13
 
 
