@@ -74,7 +74,7 @@ def find_speed(home: Path) -> DeviceSpeed | None:
 
 
 def ensure_speed(home: Path) -> DeviceSpeed | None:
-    """The speed of this machine, measured now (about ten seconds, in a process of its own) if it is not known; None where it cannot be.
+    """The speed of this machine, measured now (about twenty seconds, in a process of its own) if it is not known; None where it cannot be.
 
     A measurement that others disturbed is used, and made again by the next process that asks. A second call at the same time waits for
     the first.

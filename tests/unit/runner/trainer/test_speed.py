@@ -13,6 +13,7 @@ from peft_studio.core.system import cpu_has_bf16
 from peft_studio.runner.trainer import speed
 
 
+@pytest.mark.slow
 def test_all_that_an_estimate_needs_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every precision this CPU multiplies, in both loops; nothing negative, products no faster than a thousand cores."""
     monkeypatch.setattr(speed, "LEAST", 1)
