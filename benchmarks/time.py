@@ -27,7 +27,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from random_models import write_model, write_rows
 
 AFTER = 20  # steps
-COMMON = {"gradient_accumulation_steps": 1, "max_steps": 40, "precision": "fp32", "dropout": 0.0, "save_steps": 20}
+COMMON = {
+    "gradient_accumulation_steps": 1,
+    "steps": 40,
+    "epochs": 1,
+    "precision": "fp32",
+    "dropout": 0.0,
+    "save_steps": 20,
+}
 CASES: tuple[dict[str, Any], ...] = (
     {"model": "llama-3m", "mean": 100, "batch_size": 4, "max_length": 256},
     {"model": "llama-3m", "mean": 160, "batch_size": 2, "max_length": 256, "precision": "bf16"},
@@ -37,14 +44,14 @@ CASES: tuple[dict[str, Any], ...] = (
     {"model": "qwen2-20m", "mean": 90, "batch_size": 2, "max_length": 256, "precision": "bf16", "gradient_accumulation_steps": 2},
     {"model": "qwen2-20m", "mean": 60, "batch_size": 4, "max_length": 128, "gradient_checkpointing": True, "precision": "bf16"},
     {"model": "qwen2-20m", "mean": 50, "batch_size": 2, "max_length": 128, "loop": "reference", "rank": 64},
-    {"model": "qwen2-20m", "mean": 50, "batch_size": 2, "max_length": 128, "method": "qlora", "quantization": "nf4"},
-    {"model": "qwen2-20m", "mean": 60, "batch_size": 4, "max_length": 128, "packing": True, "split": 0.1},
+    {"model": "qwen2-20m", "mean": 50, "batch_size": 2, "max_length": 128, "method": "qlora", "quantization": "nf4", "precision": "bf16"},
+    {"model": "qwen2-20m", "mean": 60, "batch_size": 2, "max_length": 128, "packing": True, "split": 0.1, "steps": 80},
     {"model": "gpt2-40m", "mean": 40, "batch_size": 2, "max_length": 96},
     {"model": "gpt2-40m", "mean": 40, "batch_size": 2, "max_length": 96, "method": "rslora", "precision": "bf16", "rank": 8},
-    {"model": "llama-70m", "mean": 40, "batch_size": 2, "max_length": 96, "precision": "bf16", "max_steps": 30},
-    {"model": "llama-70m", "mean": 30, "batch_size": 2, "max_length": 96, "max_steps": 30},
-    {"model": "smollm2-135m", "mean": 24, "batch_size": 2, "max_length": 64, "precision": "bf16", "max_steps": 30},
-    {"model": "smollm2-135m", "mean": 40, "batch_size": 1, "max_length": 96, "precision": "bf16", "max_steps": 30, "split": 0.02},
+    {"model": "llama-70m", "mean": 40, "batch_size": 2, "max_length": 96, "precision": "bf16", "steps": 30},
+    {"model": "llama-70m", "mean": 30, "batch_size": 2, "max_length": 96, "steps": 30},
+    {"model": "smollm2-135m", "mean": 24, "batch_size": 2, "max_length": 64, "precision": "bf16", "steps": 30},
+    {"model": "smollm2-135m", "mean": 40, "batch_size": 1, "max_length": 96, "precision": "bf16", "steps": 30, "split": 0.02},
 )  # fmt: skip
 
 
@@ -90,10 +97,11 @@ def parse() -> argparse.Namespace:
 def spec_of(studio: Any, root: Path, case: dict[str, Any]) -> Any:
     """The spec of a configuration; model and rows are written on first use."""
     fields = {**COMMON, **case}
-    name, mean, split = fields.pop("model"), fields.pop("mean"), fields.pop("split", 0.0)
+    name, mean, split, steps = fields.pop("model"), fields.pop("mean"), fields.pop("split", 0.0), fields.pop("steps")
     model = write_model(name, root / "models" / name)
-    path = root / f"rows-{mean}.jsonl"
-    data = studio.data(str(path if path.exists() else write_rows(path, 400, mean_tokens=mean)), split=split)
+    count = round(steps * fields["batch_size"] * fields["gradient_accumulation_steps"] / (1 - split))
+    path = root / f"rows-{mean}-{count}.jsonl"
+    data = studio.data(str(path if path.exists() else write_rows(path, count, mean_tokens=mean)), split=split)
     return studio.spec(model=str(model), data=data, name=name_of(case), **fields)
 
 
@@ -115,6 +123,7 @@ def compare(studio: Any, run: Any) -> dict[str, float]:
     """Predicted ÷ actual of a finished run, without what later runs taught."""
     from peft_studio.core.runs.events import Created
     from peft_studio.core.runs.log import read_events
+    from peft_studio.core.runs.prediction import save_prediction
     from peft_studio.core.services.device_speed import find_speed
     from peft_studio.core.services.outcomes import measure
     from peft_studio.core.services.quote import build_quote, find_place
@@ -122,7 +131,9 @@ def compare(studio: Any, run: Any) -> dict[str, float]:
     events = read_events(run.folder.events)
     assert isinstance(events[0], Created)
     actual = measure(events, run.folder)
-    duration = build_quote(run.spec, studio.home, find_place("local", speed=find_speed(studio.home))).duration
+    quote = build_quote(run.spec, studio.home, find_place("local", speed=find_speed(studio.home)))
+    save_prediction(run.folder, quote.prediction)  # kept runs are predicted anew
+    duration = quote.duration
     assert duration is not None
     left = {"value": float("nan"), **left_after(run, events)}
     return {

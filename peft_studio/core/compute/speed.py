@@ -47,6 +47,7 @@ class Products:
 # "Profiling of Memory and Speed"). Best published: NVIDIA's own recipe, 41 % of an H100's (402 TFLOP/s: NeMo AutoModel,
 # docs/performance-summary.md). Ours on a GPU is the Trainer; the low end leaves room for micro-batches too small to fill a card.
 TRAINER_SHARE = Range(0.25, 0.11, 0.42)
+DISTURBED = Range(1.0, 0.35, 1.6)  # of a measurement that others slowed down: likely too slow
 _GPU_TRAFFIC_SHARE = 0.7  # of the published bandwidth that copies reach
 _GPU_LAYER_S = 0.3e-3  # what launching a layer's kernels adds where it is not hidden behind the card's work
 _GPU_IMPORTS_S = 12.0
@@ -64,6 +65,7 @@ class DeviceSpeed:
         memory_bytes_per_s: Copies beyond any cache.
         imports_s: From the start of a process until the libraries are there.
         unpack_s: Seconds a quantised weight takes each time a micro-batch goes through it, by quantization.
+        disturbed: Whether other programs took part of the machine while it was measured.
         spread: How far training may lie from what this says, before anything has been learned.
     """
 
@@ -76,6 +78,7 @@ class DeviceSpeed:
     unpack_s: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
     matmul: Mapping[str, tuple[float, ...]] = field(default_factory=lambda: MappingProxyType({}))
     spread: Range = Range(1.0, 0.75, 1.35)
+    disturbed: bool = False
 
     def find(self, precision: str, loop: str) -> Products | None:
         """The coefficients for a precision and loop; those of fp32 where a CPU has only these."""

@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
 from importlib import metadata
@@ -15,19 +16,17 @@ from typing import Any
 import psutil
 
 from peft_studio.core.compute import DeviceSpeed, find_gpu, gpu_speed
-from peft_studio.core.compute.speed import parse_speed
+from peft_studio.core.compute.speed import DISTURBED, parse_speed
 from peft_studio.core.device import find_device
 from peft_studio.core.services.prepare import missing_train_modules, run_worker
 from peft_studio.core.system import write_private
 
 FILE = "device_speed.json"
 VERSION = 1
-BUSY = 0.25  # of the CPU taken by others while measuring: then it is measured again another time
+BUSY = 0.25  # of the CPU taken by others while measuring: then the next process measures again
 _LOCK = threading.Lock()
+_MEASURED: set[Path] = set()  # homes in which this process has measured
 _KNOWN: dict[Path, tuple[int, DeviceSpeed]] = {}
-_DISTURBED: dict[
-    Path, DeviceSpeed
-] = {}  # measured while others used the machine: good enough for this process, not to be kept
 
 
 @cache
@@ -64,7 +63,7 @@ def find_speed(home: Path) -> DeviceSpeed | None:
     try:
         changed_ns = path.stat().st_mtime_ns
     except OSError:
-        return _DISTURBED.get(path)
+        return None
     known = _KNOWN.get(path)
     if known and known[0] == changed_ns:
         return known[1]
@@ -75,13 +74,15 @@ def find_speed(home: Path) -> DeviceSpeed | None:
 
 
 def ensure_speed(home: Path) -> DeviceSpeed | None:
-    """The speed of this machine, measured now (about ten seconds, in a process of its own) if it is not known; None where it cannot be.
+    """The speed of this machine, measured now (about twenty seconds, in a process of its own) if it is not known; None where it cannot be.
 
-    A second call at the same time waits for the first.
+    A measurement that others disturbed is used, and made again by the next process that asks. A second call at the same time waits for
+    the first.
     """
     with _LOCK:
         found = find_speed(home)
-        if found is not None or find_device().kind == "cuda" or missing_train_modules():
+        known = found is not None and (not found.disturbed or home in _MEASURED)
+        if known or find_device().kind == "cuda" or missing_train_modules():
             return found
         return _measure(home)
 
@@ -89,14 +90,14 @@ def ensure_speed(home: Path) -> DeviceSpeed | None:
 def forget_speed(home: Path) -> None:
     """Measure anew next time."""
     (home / FILE).unlink(missing_ok=True)
-    _DISTURBED.pop(home / FILE, None)
 
 
 def _measure(home: Path) -> DeviceSpeed | None:
     before, began = psutil.cpu_times(), datetime.now(UTC)
     answer = run_worker(["measure-speed", "--home", str(home)], lambda text: None)
     if "speed" not in answer:
-        return None
+        return find_speed(home)
+    _MEASURED.add(home)
     seconds = (datetime.now(UTC) - began).total_seconds()
     used = _used(psutil.cpu_times()) - _used(before) - float(answer["speed"].pop("cpu_s", 0.0))
     busy = used / (seconds * (os.cpu_count() or 1)) if seconds else 0.0
@@ -107,12 +108,8 @@ def _measure(home: Path) -> DeviceSpeed | None:
         "busy": busy,
         **answer["speed"],
     }
-    found = _parse(record)
-    if busy <= BUSY:
-        write_private(home / FILE, json.dumps(record, indent=2) + "\n")
-    else:
-        _DISTURBED[home / FILE] = found
-    return found
+    write_private(home / FILE, json.dumps(record, indent=2) + "\n")
+    return _parse(record)
 
 
 def _read(path: Path) -> DeviceSpeed | None:
@@ -125,11 +122,14 @@ def _read(path: Path) -> DeviceSpeed | None:
 
 
 def _parse(record: dict[str, Any]) -> DeviceSpeed:
-    when = f"{datetime.fromtimestamp(record['at'], UTC):%d %b %Y}"
-    basis = f"measured here on {when}"
-    if record["busy"] > BUSY:
-        basis += f", while others took {record['busy']:.0%} of it, so it is measured again next time".replace("%", " %")
-    return parse_speed(record, name=machine_name(), basis=basis)
+    basis = f"measured here on {datetime.fromtimestamp(record['at'], UTC):%d %b %Y}"
+    speed = parse_speed(record, name=machine_name(), basis=basis)
+    if record["busy"] <= BUSY:
+        return speed
+    share = f"{record['busy']:.0%}".replace("%", " %")
+    return replace(
+        speed, basis=f"{basis} while others took {share} of it, so the range is wide", disturbed=True, spread=DISTURBED
+    )
 
 
 def _used(times: Any) -> float:

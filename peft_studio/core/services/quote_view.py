@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from peft_studio.core.services.quote import Quote
 
 UNKNOWN = "—"
+LEAST_SHARE = 0.02  # of the whole: smaller parts are not named
 BADGES = {"ok": "OK", "tight": "Tight", "wont-fit": "Won't fit", "unknown": "Unknown"}
 
 
@@ -52,7 +53,8 @@ def _line(estimate: Estimate | None, words: Callable[[Number], str]) -> str:
         return UNKNOWN
     text = _short(estimate, words)
     if len(estimate.parts) > 1:
-        ordered = sorted(estimate.parts.items(), key=lambda part: -part[1])
+        worth = [part for part in estimate.parts.items() if float(part[1]) >= LEAST_SHARE * float(estimate.value)]
+        ordered = sorted(worth, key=lambda part: -part[1])
         text += ": " + ", ".join(f"{name} {words(amount)}" for name, amount in ordered)
     return text
 

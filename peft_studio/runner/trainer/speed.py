@@ -41,6 +41,7 @@ from peft_studio.runner.trainer.load import DTYPES
 from peft_studio.runner.trainer.rows import PadJoin
 
 SIZES = ((1, 192, 64), (4, 192, 64), (2, 192, 512), (2, 768, 64), (2, 768, 512))  # layers, hidden, tokens
+DROPPED = SIZES[2]
 ROW, ATTENDED = 64, 96  # tokens of a row
 RANK = 16
 HEAD = (128, 768, 16384)  # positions, hidden, vocabulary
@@ -116,10 +117,9 @@ def _measure_attention(precision: str, loop: str) -> float:
 
 def _measure_dropout(precision: str, loop: str) -> float:
     """Seconds that dropout adds for each number that goes into an adapter."""
-    size = (2, 192, 512)
-    shapes, step = _build_step(precision, loop, size)
-    _, noisy = _build_step(precision, loop, size, dropout=0.05)
-    dropped = size[0] * size[2] * sum(one.inputs for one in shapes.targets("all-linear"))
+    shapes, step = _build_step(precision, loop, DROPPED)
+    _, noisy = _build_step(precision, loop, DROPPED, dropout=0.05)
+    dropped = DROPPED[0] * DROPPED[2] * sum(one.inputs for one in shapes.targets("all-linear"))
     return max(0.0, _least(noisy) - _least(step)) / dropped
 
 
