@@ -17,6 +17,7 @@ New here? This takes about three minutes, no account and no GPU:
 
 A run goes on by itself: closing this terminal does not stop it.
   train SPEC.json            start a run and follow it
+  sweep SPEC.json            try three learning rates in short runs
   runs                       list runs, newest first
   attach [RUN]               follow a run again, from any terminal
   stop [RUN]                 stop a run, keep what it learned (or --no-save)
@@ -76,6 +77,7 @@ def build_parser() -> argparse.ArgumentParser:
         dest="command", prog="peft-studio", metavar="COMMAND", help=argparse.SUPPRESS, parser_class=Parser
     )
     _add_doing(commands)
+    _add_starting(commands)
     _add_runs(commands)
     return parser
 
@@ -131,7 +133,7 @@ def _add_doing(commands: Any) -> None:
     lab.add_argument("options", nargs="*", metavar="OPTION", help="options of JupyterLab, after --")
 
 
-def _add_runs(commands: Any) -> None:
+def _add_starting(commands: Any) -> None:
     train = _command(
         commands,
         "train",
@@ -141,6 +143,18 @@ def _add_runs(commands: Any) -> None:
     )
     train.add_argument("spec", metavar="SPEC.json")
     train.add_argument("--detach", action="store_true", help="print the run's id and return at once")
+    sweep = _command(
+        commands,
+        "sweep",
+        "Try a third, once and three times the learning rate of a spec in three short real runs, one after the other,\n"
+        "and say which to take and how sure that is. Ctrl-C leaves; the runs go on, and the sweep's id finds them again.",
+    )
+    sweep.add_argument("spec", metavar="SPEC.json", help="a spec file, or the id of a sweep")
+    sweep.add_argument("--max-steps", metavar="N", type=_count, help="optimizer steps of each run (default 30)")
+    sweep.add_argument("--detach", action="store_true", help="print the sweep's id and return at once")
+
+
+def _add_runs(commands: Any) -> None:
     listing = _command(commands, "runs", "List runs, newest first.")
     listing.add_argument("--status", metavar="STATE", help="queued, training, completed, failed, lost, …")
     listing.add_argument("--since", metavar="AGE", help="12h, 7d, 4w")

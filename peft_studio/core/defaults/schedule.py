@@ -67,7 +67,9 @@ def _amounts(basis: Basis, chosen: Mapping[str, Any]) -> dict[str, Default]:
     batch = int(chosen.get("batch_size", micro)) * int(chosen.get("processes", 1))
     accumulation = max(1, EFFECTIVE_BATCH // batch)
     if rows:
-        accumulation = max(1, min(accumulation, ceil(rows * epochs / batch / WANTED_STEPS)))
+        accumulation = max(
+            1, min(accumulation, ceil(rows * float(chosen.get("epochs", epochs)) / batch / WANTED_STEPS))
+        )
     effective = (
         f"{accumulation * batch} rows a step: LoRA loses quality above 32, and about {WANTED_STEPS} steps are wanted."
     )

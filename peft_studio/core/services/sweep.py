@@ -5,6 +5,7 @@ It is runs with a common tag and nothing more: any process that opens the home f
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -67,9 +68,9 @@ def find_sweep_runs(store: RunStore, sweep_id: str) -> list[str]:
     since, found = "r" + sweep_id[1:], list[str]()
     later = sorted(path.name for path in store.runs.iterdir() if path.name > since and is_run_id(path.name))
     for run_id in later[:LOOKED_AT]:
-        text = RunFolder(store.runs / run_id).spec.read_text(encoding="utf-8")
-        if f'"{TAG}{sweep_id}"' in text:
-            found.append(run_id)
+        with contextlib.suppress(OSError):  # being made, or being deleted
+            text = RunFolder(store.runs / run_id).spec.read_text(encoding="utf-8")
+            found += [run_id] if f'"{TAG}{sweep_id}"' in text else []
     if not found:
         hint = "A sweep's id stands in the tags of its runs: studio.runs(text='learning rate')."
         raise RunNotFound(f"There is no sweep {sweep_id!r} in {store.home}.", hint=hint)

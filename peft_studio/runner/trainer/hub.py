@@ -16,7 +16,18 @@ from peft_studio.core.models import ModelFailure, RemoteCode, check_trusted, rea
 from peft_studio.core.models.trust import PinnedCode
 
 Say = Callable[[str], None]
-_MODEL_FILES = ["*.safetensors", "*.json", "*.jinja", "*.model", "*.spm", "*.tiktoken", "merges.txt", "vocab.txt"]
+# The README is small and names the licence.
+_MODEL_FILES = [
+    "*.safetensors",
+    "*.json",
+    "*.jinja",
+    "*.model",
+    "*.spm",
+    "*.tiktoken",
+    "merges.txt",
+    "vocab.txt",
+    "README.md",
+]
 _DATA_FILES = ["*.parquet", "*.json", "*.jsonl", "*.csv", "README.md"]
 
 

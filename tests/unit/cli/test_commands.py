@@ -36,7 +36,7 @@ def test_help_fits_a_terminal() -> None:
     said = peft_studio("--help", COLUMNS="80").stdout
 
     assert max(map(len, said.splitlines())) <= 80
-    for name in ("quickstart", "train", "runs", "attach", "stop", "resume", "chat", "doctor", "lab"):
+    for name in ("quickstart", "train", "sweep", "runs", "attach", "stop", "resume", "chat", "doctor", "lab"):
         assert f" {name} " in said
 
 
@@ -51,7 +51,9 @@ def test_help_loads_nothing_heavy() -> None:
     assert not {"pydantic", "psutil", "torch", "pandas", "peft_studio.core.errors", "peft_studio._studio"} & set(loaded)
 
 
-@pytest.mark.parametrize("name", ["quickstart", "train", "runs", "attach", "stop", "resume", "chat", "doctor", "lab"])
+@pytest.mark.parametrize(
+    "name", ["quickstart", "train", "sweep", "runs", "attach", "stop", "resume", "chat", "doctor", "lab"]
+)
 def test_each_command_has_help(name: str) -> None:
     """Every command explains itself and takes --home."""
     done = peft_studio(name, "--help")

@@ -37,11 +37,11 @@ def check_memory(ground: Ground) -> Iterator[Problem]:
         return
     needs, free = ladder.asked.needs, ladder.free_bytes
     words = f"about {gib(needs.value)} ({gib(needs.low)} to {gib(needs.high)}); {gib(free)} is free"
-    way = ladder.first or ladder.tightest
-    way = None if way is ladder.asked else way
+    tight = ladder.asked.fit == "tight"
+    way = ladder.first or (None if tight else ladder.tightest)
     changes = dict(way.changes) if way else {}
     field = next(iter(changes), "batch_size")
-    if ladder.asked.fit == "tight":
+    if tight:
         yield Problem(
             "memory_tight", "warning", f"A step needs {words}: it may not fit.", _fix(ladder, way), field, changes
         )
@@ -51,9 +51,11 @@ def check_memory(ground: Ground) -> Iterator[Problem]:
 
 def _fix(ladder: Ladder, way: Rung | None) -> str:
     if way:
+        values = ", ".join(f"{name}={value!r}" for name, value in way.changes.items())
         cut = next((rung.costs for rung in ladder.rungs if rung.spec.max_length == way.spec.max_length), "")
         cut = f" {cut}" if "max_length" in way.changes and cut != way.costs else ""
-        return f"{way.title}, together with what comes before it, needs {gib(way.needs.value)}. {way.costs}{cut}"
+        sure = "" if way.fit == "ok" else ", which is tight too"
+        return f"{values}: needs about {gib(way.needs.value)}{sure}. {way.costs}{cut}"
     if ladder.gpu_gib:
         return f"A GPU with {ladder.gpu_gib} GB would do, or close what else uses memory here."
     return "Choose a smaller base model: one usual GPU is not enough for this one."

@@ -61,6 +61,12 @@ def test_a_sound_spec_is_ready(light: Studio, spec_of: Callable[..., Any]) -> No
         ({"optimizer": "paged_adamw_8bit"}, "optimizer_needs_cuda"),
         ({"precision": "fp16"}, "fp16_needs_cuda"),
         ({"max_length": 5000}, "beyond_context"),
+        ({"method": "dora", "quantization": "int8"}, "dora_int8"),
+        ({"method": "pissa", "rank": 48}, "pissa_narrow"),
+        ({"target_modules": ("c_attn",)}, "target_missing"),
+        ({"target_modules": "q_proj"}, "target_pattern"),
+        ({"target_modules": "("}, "target_pattern"),
+        ({"loop": "fast", "precision": "bf16", "quantization": "nf4"}, "fast_not_here"),
     ],
 )
 def test_what_cannot_work_is_blocked_and_its_fix_works(
@@ -89,6 +95,145 @@ def test_a_left_over_alpha_is_a_warning(light: Studio, spec_of: Callable[..., An
         (problem,) = [p for p in light.check(spec).problems if p.code == "scale_high"]
         assert problem.severity == "warning"
         assert spec.replace(**problem.changes).scale == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize(
+    ("fields", "code", "severity"),
+    [
+        ({"rank": 64, "alpha": 16.0}, "scale_low", "warning"),
+        ({"rank": 128, "alpha": 32.0}, "scale_low", "info"),
+        ({"learning_rate": 2e-3}, "rate_high", "warning"),
+        ({"method": "pissa", "learning_rate": 2e-4}, "rate_high", "warning"),
+        ({"rank": 256, "learning_rate": 2e-4}, "rate_high", "warning"),
+        ({"target_modules": ("q_proj", "lm_head")}, "end_targeted", "warning"),
+        ({"target_modules": ("q_proj", "c_attn")}, "target_missing", "warning"),
+        ({"loop": "reference", "packing": True}, "packing_padded", "warning"),
+        ({"epochs": 1.0}, "few_steps", "warning"),
+        ({"eval_steps": 5}, "nothing_to_evaluate", "warning"),
+    ],
+)
+def test_what_deserves_a_look_comes_with_its_cure(
+    light: Studio, spec_of: Callable[..., Any], fields: dict[str, Any], code: str, severity: str
+) -> None:
+    """It trains all the same; the change takes the problem away."""
+    spec = spec_of(**fields)
+    check = light.check(spec)
+    assert code in codes(check, severity)
+    assert check.ready
+    (problem,) = [problem for problem in check.problems if problem.code == code]
+    assert problem.changes
+    cured = light.check(spec.replace(**problem.changes))
+    assert code not in [other.code for other in cured.problems]
+
+
+@pytest.mark.parametrize(
+    "fields", [{"rank": 256}, {"rank": 256, "alpha": 32.0}, {"learning_rate": 1e-3}, {"rank": 8, "alpha": 16.0}]
+)
+def test_what_has_a_source_is_not_complained_of(
+    light: Studio, spec_of: Callable[..., Any], fields: dict[str, Any]
+) -> None:
+    """Alpha and rate follow a rank; alpha 32 at any rank; a thousandth for a short run."""
+    assert not {"rate_high", "scale_high"} & set(codes(light.check(spec_of(**fields)), "warning"))
+
+
+@pytest.mark.parametrize(
+    ("fields", "code", "words"),
+    [
+        ({"rank": 16}, "server_rank", None),
+        ({"rank": 20}, "server_rank", "--max-lora-rank 32"),
+        ({"method": "pissa", "rank": 32}, "server_rank", "--max-lora-rank 64"),
+        ({"rank": 600}, "server_rank", "merge"),
+        ({"method": "dora", "rank": 64}, "dora_serving", "Merge"),
+    ],
+)
+def test_what_servers_will_say_is_said_before(
+    light: Studio, spec_of: Callable[..., Any], fields: dict[str, Any], code: str, words: str | None
+) -> None:
+    """vLLM's rank, which PiSSA doubles, and that it has no DoRA; never more than a note."""
+    found = {problem.code: problem for problem in light.check(spec_of(**fields)).problems}
+    assert (code in found) == (words is not None)
+    if words:
+        assert words in found[code].fix
+        assert found[code].severity == "info"
+
+
+def test_memory_that_is_short_blocks_with_what_would_fit(
+    light: Studio, spec_of: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Short, tight, enough: blocked with the first rung that fits, warned, nothing; on the same spec."""
+    spec = spec_of(batch_size=64, max_length=512)
+    verdicts: dict[str, Any] = {}
+    asked = light.check(spec).ladder.asked.needs  # type: ignore[union-attr]
+    for free in (int(asked.value) - 1, int(asked.value) + 1, int(asked.high) + 1):
+        monkeypatch.setattr("peft_studio.core.services.check.ground.find_free_bytes", lambda free=free: free)
+        check = light.check(spec)
+        assert check.ladder is not None
+        assert check.ladder.free_bytes == free
+        verdicts[check.ladder.asked.verdict] = [p for p in check.problems if p.code.startswith("memory_")]
+    assert [p.severity for p in verdicts["wont-fit"]] == ["blocking"]
+    assert [p.severity for p in verdicts["tight"]] == ["warning"]
+    assert verdicts["fits"] == []
+    assert "GB is free" in verdicts["wont-fit"][0].message
+
+
+def test_the_fix_of_short_memory_fits(
+    light: Studio, spec_of: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a rung fits, applying it makes the spec Ready."""
+    spec = spec_of(batch_size=256, gradient_accumulation_steps=1, max_length=512)
+    monkeypatch.setattr("peft_studio.core.services.check.ground.find_free_bytes", lambda: 540_000_000)
+    check = light.check(spec)
+    (problem,) = [p for p in check.problems if p.code == "memory_short"]
+    assert check.ladder is not None
+    assert check.ladder.first is not None
+    mended = light.check(spec.replace(**problem.changes))
+    assert not [p for p in mended.problems if p.code.startswith("memory_")]
+    assert spec.replace(**problem.changes).effective_batch == spec.effective_batch
+
+
+@pytest.mark.parametrize(
+    ("config", "fields", "code"),
+    [
+        ({"quantization_config": {"quant_method": "bitsandbytes"}}, {"method": "qlora"}, "model_quantised"),
+        ({"model_type": "mixtral", "num_local_experts": 4}, {"method": "dora"}, "experts_dora"),
+        ({"model_type": "mixtral", "num_local_experts": 4}, {"method": "pissa"}, "experts_pissa"),
+        ({"model_type": "mixtral", "num_local_experts": 4}, {"dropout": 0.1}, "experts_dropout"),
+        ({"model_type": "mistral", "sliding_window": 64}, {"loop": "fast"}, "fast_not_here"),
+        ({"model_type": "gpt2"}, {"loop": "fast"}, "fast_not_here"),
+    ],
+)
+def test_what_this_architecture_cannot_do(
+    light: Studio, spec_of: Callable[..., Any], model: Path, config: dict[str, Any], fields: dict[str, Any], code: str
+) -> None:
+    """Read from config.json, and curable."""
+    path = model / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **config}))
+    spec = spec_of(**fields)
+    (problem,) = [p for p in light.check(spec).problems if p.severity == "blocking"]
+    assert problem.code == code
+    assert light.check(spec.replace(**problem.changes)).ready
+
+
+def test_a_window_that_rows_may_outgrow_is_told(light: Studio, spec_of: Callable[..., Any], model: Path) -> None:
+    """A note with the length at which the fast loop is tried."""
+    path = model / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "model_type": "mistral", "sliding_window": 64}))
+    assert "sliding_window" in codes(light.check(spec_of()), "info")
+    assert "sliding_window" not in codes(light.check(spec_of(max_length=64)), "info")
+
+
+@pytest.mark.parametrize(
+    ("head", "severity"),
+    [("license: apache-2.0", None), ("license: llama3.2", "info"), ("license: cc-by-nc-4.0", "warning"), ("license: other\nlicense_name: qwen-research", "info"),
+     ("tags: []", None)],
+)  # fmt: skip
+def test_a_licence_with_terms_is_named(
+    light: Studio, spec_of: Callable[..., Any], model: Path, head: str, severity: str | None
+) -> None:
+    """As the model's own README says it; open ones and none are not worth a word."""
+    (model / "README.md").write_text(f"---\n{head}\n---\n# A model\n")
+    found = [problem.severity for problem in light.check(spec_of()).problems if problem.code == "model_licence"]
+    assert found == ([severity] if severity else [])
 
 
 def test_preference_pairs_are_recognised_and_refused(light: Studio, model: Path, tmp_path: Path) -> None:
