@@ -3,9 +3,10 @@
     python benchmarks/open_run.py --make-env DIR       once: a virtual environment with trackio (never the project's own)
     python benchmarks/open_run.py --env DIR            measure
 
-The run has a million numbers: 200,000 steps of five (loss, grad_norm, learning_rate, tokens, time_s). Ours reads and checks the
-whole file, joins it to at most a thousand buckets and makes the bytes that go to the browser. trackio's dashboard asks its
-store for at most a thousand points. Each round takes a fresh process for each, in turn; the files are in the page cache:
+The run has a million numbers: 200,000 steps of five (loss, grad_norm, learning_rate, tokens, time_s). Ours takes the
+summary that the writer keeps beside the file, reads and checks the rows since, joins all to at most a thousand buckets and makes
+the bytes that go to the browser; ``rows`` is the same without a summary, with the whole file read and checked. trackio's dashboard
+asks its store for at most a thousand points. Each round takes a fresh process for each, in turn; the files are in the page cache:
 
     read       the first look at this run by a process that has looked at others before, as a kernel has
     fresh      the first look at this run by a new process, with all that has to be imported for it
@@ -80,6 +81,10 @@ class Reader:
     def write(self, name: str, steps: int) -> None:
         """Make a run of so many steps."""
         self._run(START + WRITE[self.name], name, steps)
+
+    def forget(self, name: str) -> None:
+        """Take our summary of a run away."""
+        (self.folder / f"{name}.summary").unlink()
 
     def look(self, name: str, *, fresh: bool) -> float:
         """Milliseconds of a first look."""
