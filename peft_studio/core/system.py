@@ -72,12 +72,18 @@ def open_private(path: Path, flags: int) -> int:
 
 def write_private(path: Path, text: str) -> None:
     """Replace a file's content at once, readable by this user alone. Readers see the old text or the new, never half."""
+    write_aside(path, text.encode(), sync=True)
+
+
+def write_aside(path: Path, content: bytes, *, sync: bool = False) -> None:
+    """The same with bytes; without ``sync`` a power cut may leave an empty file."""
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     fd = open_private(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-    with os.fdopen(fd, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
+    with os.fdopen(fd, "wb") as file:
+        file.write(content)
+        if sync:
+            file.flush()
+            os.fsync(file.fileno())
     os.replace(aside, path)
 
 

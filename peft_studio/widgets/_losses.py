@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
+from peft_studio.core.runs.curve import Bucket, Curve
+from peft_studio.core.runs.follow import read_new
 from peft_studio.core.runs.metrics import MetricsReader
 from peft_studio.core.runs.pace import PACE_ROWS, Pace
-from peft_studio.widgets._curve import Bucket, Curve
 from peft_studio.widgets._snapshot import smoothed
 
 _CURVES, _SPARKS = 64, 2000  # how many are kept
@@ -33,34 +34,38 @@ class Loss:
     curve: Curve = field(default_factory=Curve)
     pace: Pace = field(default_factory=Pace)
     _reader: MetricsReader = field(init=False)
+    _from_rows: bool = False  # a resume has gone back over what a summary may hold
 
     def __post_init__(self) -> None:
         self._reader = MetricsReader(self.path)
 
     def read(self) -> bool:
         """Take in new rows; True where there were any."""
-        columns = self._reader.read_columns() if self._reader.far_behind else []
-        if self._went_back():
+        if not self._reader.offset and self._reader.far_behind and not self._from_rows:
+            self._from_summary()
+        columns, rows, back = read_new(self._reader)
+        if back is not None and self.curve.last_step > back:
+            self._begin_again()
             return self.read()
         for stretch in columns:
             self.curve.add_columns(stretch)
             self.pace.add(stretch.rows(-PACE_ROWS))
-        rows = self._reader.read()
-        if self._went_back():
-            return self.read()
         self.curve.add(rows)
         self.pace.add(rows)
         return bool(columns or rows)
 
-    def _went_back(self) -> bool:
-        """Whether a resume has gone back over rows that are in the curve. Then all is to be read again, which leaves them out."""
-        back = self._reader.rewound_to
-        if back is None or self.curve.last_step <= back:
-            return False
-        self._reader = MetricsReader(self.path)
+    def _from_summary(self) -> None:
+        """Begin with what the writer has summed up."""
+        from peft_studio.core.runs.summary import read_summary
+
+        if found := read_summary(self.path):
+            self.curve, self._reader = found
+
+    def _begin_again(self) -> None:
+        """A resume has gone back over rows that are in the curve: all is to be read again, which leaves them out."""
+        self._reader, self._from_rows = MetricsReader(self.path), True
         self.curve.clear()
         self.pace.clear()
-        return True
 
     def buckets(self) -> list[Bucket]:
         """Those that have a loss."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from peft_studio.core.errors import RunNotFound, StudioError
-from peft_studio.widgets._curve import coarser
+from peft_studio.core.runs.curve import coarser
 from peft_studio.widgets._host import Host
 from peft_studio.widgets._losses import Losses, columns_of
 from peft_studio.widgets._newest import Newest

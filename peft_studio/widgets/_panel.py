@@ -18,6 +18,7 @@ import anywidget
 from peft_studio.core.errors import StudioError
 from peft_studio.widgets._content import Content
 from peft_studio.widgets._feed import Feed
+from peft_studio.widgets._refresh import REFRESHER
 
 STATIC = Path(__file__).parent / "static"
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
@@ -78,7 +79,12 @@ class Panel(anywidget.AnyWidget):
             self._feeds[name].receive(message)
 
     def _sender(self, panel: str) -> Callable[[dict[str, Any], list[bytes]], None]:
-        return lambda message, blocks: self.send({**message, "panel": panel}, blocks)
+        def send(message: dict[str, Any], blocks: list[bytes]) -> None:
+            self.send({**message, "panel": panel}, blocks)
+            if message["kind"] == "reply":  # the click inside may have gone to another step
+                REFRESHER.watch(self._feeds[""])
+
+        return send
 
     # -- where there is no browser, or no kernel --------------------------------------------------------------
 

@@ -6,13 +6,13 @@ import time
 from collections import deque
 from typing import Any, Protocol
 
+from peft_studio.core.runs.curve import Curve
 from peft_studio.core.runs.events import Logged
 from peft_studio.core.runs.folder import RunFolder
 from peft_studio.core.runs.log import EventLogReader
 from peft_studio.core.runs.metrics import MetricsReader
 from peft_studio.core.runs.state import LIVE, RunState, Standing
 from peft_studio.core.spec import RunSpec
-from peft_studio.widgets._curve import Curve
 from peft_studio.widgets._losses import Loss
 from peft_studio.widgets._view import LOG_LINES, Seen, SystemUse, build_sections, log_line
 

@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 from html import escape
 from typing import Any
 
+from peft_studio.core.runs.curve import Bucket, Curve
 from peft_studio.core.words import duration
-from peft_studio.widgets._curve import Bucket, Curve
 
 _WIDTH, _HEIGHT = 560, 120  # pixels
 _FONT = "font:13px/20px var(--jp-ui-font-family,system-ui,sans-serif)"

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from peft_studio.core.runs import events as ev
+from peft_studio.core.runs.curve import Curve
 from peft_studio.core.runs.folder import RunFolder
 from peft_studio.core.runs.left import find_left
 from peft_studio.core.runs.metrics import Row
 from peft_studio.core.runs.pace import Pace
 from peft_studio.core.runs.state import PhaseTime, RunState, Standing
 from peft_studio.core.spec import RunSpec
-from peft_studio.widgets._curve import Curve
 from peft_studio.widgets._text import plain
 from peft_studio.widgets._ways import build_failure_view, build_warning
 

@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from peft_studio.core.errors import RunStateError
+from peft_studio.core.runs.curve import COLUMNS, Curve
 from peft_studio.widgets._code import show_code
 from peft_studio.widgets._content import Content, command
-from peft_studio.widgets._curve import COLUMNS, Curve
 from peft_studio.widgets._host import Host
 from peft_studio.widgets._overlay import Overlay
 from peft_studio.widgets._panel import Panel

@@ -28,6 +28,7 @@ class StudioContent(Content):
     """Which steps there are, which one is shown, and what is chosen."""
 
     module = "studio"
+    interval_s = 0.4  # for what code chooses; what is clicked is shown at once
 
     def __init__(self, studio: Host) -> None:
         self._studio = studio

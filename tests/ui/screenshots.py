@@ -56,6 +56,12 @@ data = studio.data(str(quickstart.data_path()), split=0.05)
 studio.spec(model="smollm2-135m", data=data, name="orders", rank=32, learning_rate=1e-3, epochs=1)
 show("train")
 """
+SIDEBAR = [
+    "from peft_studio import studio\n\nstudio.runs()",
+    f"""run = next(run for run in studio.runs() if run.read()[0].name == {FIRST!r})
+studio.session.choose(run_id=run.id)
+run.metrics()[["loss"]].tail(8)""",
+]
 STUDIO = TRAIN.replace('show("train")', "studio.session.choose(panel='train')\nshow()")
 
 
@@ -141,7 +147,7 @@ def open_notebook(home: Path) -> Iterator[Notebook]:
     """A notebook with a cell for each panel. None has run but the first, which makes the studio."""
     with tempfile.TemporaryDirectory() as folder, open_lab(Path(folder)) as lab:
         start = messy_file() + START.format(home=str(home), width=WIDTH)
-        cells = [start, *(code for code, _ in PANELS.values()), "studio.session.choose(panel='runs')"]
+        cells = [start, *(code for code, _ in PANELS.values())]
         notebook = lab.open(cells, name="orders.ipynb", viewport={"width": 1320, "height": 1600})
         notebook.run(0)
         yield notebook
@@ -189,6 +195,10 @@ def main(home: Path, out: Path, only: list[str]) -> None:
     out.mkdir(parents=True, exist_ok=True)
     hatch_build.build_frontend(ROOT)
     train_runs(home)
+    if not only or "sidebar" in only:
+        take_sidebar(home.resolve(), out)
+    if only == ["sidebar"]:
+        return
     with open_notebook(home) as notebook:
         for at, (name, (_, see)) in enumerate(PANELS.items()):
             if only and name not in only:
@@ -199,20 +209,23 @@ def main(home: Path, out: Path, only: list[str]) -> None:
             see(panel)
             panel.hover(position={"x": 2, "y": 2})  # no button under the pointer
             take(notebook, panel, out, name=name)
-        if not only or "sidebar" in only:
-            take_sidebar(notebook, out)
 
 
-def take_sidebar(notebook: Notebook, out: Path) -> None:
-    """The page as a person sees it: a notebook, and the studio's second view beside it."""
-    page = notebook.page
-    notebook.run(len(PANELS))
-    notebook.run(len(PANELS) + 1)
-    notebook.command("peft-studio:open")
-    side = page.locator("#peft-studio-sidebar")
-    expect(side.locator(".ps-grid tbody tr").first).to_be_visible(timeout=60_000)
-    page.set_viewport_size({"width": 1180, "height": 680})
-    take(notebook, page, out, name="sidebar")
+def take_sidebar(home: Path, out: Path) -> None:
+    """The page as a person sees it: a notebook, and its studio beside it with a run that has completed."""
+    with tempfile.TemporaryDirectory() as folder, open_lab(Path(folder)) as lab:
+        (Path(folder) / ".home").symlink_to(home)  # the kernel's own, so that no cell need name it
+        notebook = lab.open(SIDEBAR, name="orders.ipynb", viewport={"width": 1180, "height": 720})
+        page = notebook.page
+        notebook.run(0)
+        notebook.run(1)
+        notebook.command("peft-studio:open")
+        side = page.locator("#peft-studio-sidebar")
+        side.get_by_role("button", name="Start here").click()
+        side.get_by_role("tab", name="Run", exact=True).click()
+        expect(side.locator("canvas").first).to_be_visible(timeout=60_000)
+        page.mouse.move(800, 700)  # no tab under the pointer
+        take(notebook, page, out, name="sidebar")
 
 
 if __name__ == "__main__":

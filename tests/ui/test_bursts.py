@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
+from peft_studio.core.runs.curve import COLUMNS, Curve
 from peft_studio.core.runs.metrics import read_metrics
-from peft_studio.widgets._curve import COLUMNS, Curve
 from tests.conftest import wait_for
 from tests.ui.lab import Lab, Notebook, show_code
 

@@ -141,7 +141,8 @@ def test_reload_and_restart(open_notebook: Callable[..., Notebook]) -> None:
 
     notebook.run(1)  # the next tab kills the kernel in the middle of its command
     side.get_by_role("tab", name="Third").click()
-    expect(cell_of(notebook).get_by_text("The kernel that this panel belongs to has ended.")).to_be_visible()
+    ended = notebook.page.locator(".jp-Notebook").get_by_text("The kernel that this panel belongs to has ended.")
+    expect(ended).to_be_visible(timeout=30_000)  # the server looks every three seconds
     notebook.page.get_by_role("dialog").get_by_role("button", name="Ok").click()  # JupyterLab's own word on it
     side.get_by_role("button", name="Start here").click()
     expect(side.get_by_role("tab", name="Run", exact=True)).to_be_visible()

@@ -17,13 +17,16 @@ import json
 import mmap
 import os
 import struct
+import sys
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 from zlib import crc32
 
 from peft_studio.core.runs.append import append_whole
+from peft_studio.core.runs.summing import Summing
 from peft_studio.core.system import open_private
 
 if TYPE_CHECKING:
@@ -35,6 +38,7 @@ _COLUMNS = struct.Struct("<BBH")
 _REWIND = struct.Struct("<BBI")
 _END = 8 * 1024  # bytes, more than a record
 _MANY = 256 * 1024  # bytes, some thousand rows: from here on columns are quicker, the import of numpy included
+_SOME = 16 * 1024  # the same where numpy has been imported
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,7 @@ class MetricsWriter:
 
     def __init__(self, path: Path) -> None:
         whole = 0
+        self._summing = Summing(path)
         if path.exists():
             reader = MetricsReader(path)
             reader.read()
@@ -70,10 +75,13 @@ class MetricsWriter:
         layout, number = known
         record = layout.pack(2, number, step, time.time(), *values.values())
         append_whole(self._fd, record + _CRC.pack(crc32(record)))
+        if "loss" in values:
+            self._summing.logged(self._fd)
 
     def rewind(self, step: int) -> None:
         """Say that training goes on from this step: rows of later steps are superseded."""
         self._append(_REWIND.pack(3, 0, step))
+        self._summing.forget()
 
     def close(self) -> None:
         """Close the file."""
@@ -93,10 +101,13 @@ class MetricsWriter:
 
 
 class MetricsReader:
-    """Follows a metrics file. ``read()`` returns rows that are new since the last call, after a rewind the repeated ones too."""
+    """Follows a metrics file. ``read()`` returns rows that are new since the last call, after a rewind the repeated ones too.
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    ``until`` is where the file ends for this reader, in bytes.
+    """
+
+    def __init__(self, path: Path, *, until: int | None = None) -> None:
+        self._path, self._until = path, until
         self.offset = 0
         self.rewound_to: int | None = (
             None  # set by read() when it passed a rewind: drop later steps before adding its rows
@@ -104,10 +115,20 @@ class MetricsReader:
         self._columns: dict[int, tuple[tuple[str, ...], struct.Struct]] = {}
 
     @property
+    def kinds(self) -> dict[int, tuple[str, ...]]:
+        """Names of the values by the kind of row, as declared so far."""
+        return {number: names for number, (names, _) in self._columns.items()}
+
+    def go_to(self, offset: int, kinds: Mapping[int, Sequence[str]]) -> None:
+        """Go on from where another reader was, with the kinds that it knew."""
+        self.offset = offset
+        self._columns = {number: (tuple(names), _row_layout(len(names))) for number, names in kinds.items()}
+
+    @property
     def far_behind(self) -> bool:
         """Whether so much is new that ``read_columns`` is the way to read it."""
         try:
-            return self._path.stat().st_size - self.offset > _MANY
+            return self._path.stat().st_size - self.offset > (_SOME if "numpy" in sys.modules else _MANY)
         except FileNotFoundError:
             return False
 
@@ -152,6 +173,8 @@ class MetricsReader:
                 data = _map(file, self.offset) if mapped else _read(file, self.offset)
         except FileNotFoundError:
             return memoryview(b""), 0
+        if self._until is not None:
+            data = data[: max(0, self._until - self.offset)]
         if self.offset:
             return data, 0
         return (data, len(HEADER)) if data[: len(HEADER)] == HEADER else (memoryview(b""), 0)

@@ -12,7 +12,7 @@ import pytest
 
 from peft_studio import Studio
 from peft_studio.core.errors import StudioError
-from peft_studio.widgets._curve import Bucket, coarser
+from peft_studio.core.runs.curve import Bucket, coarser
 from peft_studio.widgets._overlay import MOST, Overlay
 from tests.ui.write_home import write_home
 from tests.ui.write_run import RunWriter

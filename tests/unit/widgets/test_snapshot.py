@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from peft_studio.widgets._curve import Bucket, Curve
+from peft_studio.core.runs.curve import Bucket, Curve
 from peft_studio.widgets._snapshot import duration, run_snapshot, smoothed, state_words
 from tests.ui.write_run import RunWriter, build_spec
 from tests.unit.widgets.test_view import view

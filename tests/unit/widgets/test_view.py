@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from peft_studio.core.runs import events as ev
+from peft_studio.core.runs.curve import Curve
 from peft_studio.core.runs.failures import build_failure
 from peft_studio.core.runs.metrics import Row, read_metrics
 from peft_studio.core.runs.pace import Pace
 from peft_studio.core.runs.state import Standing, fold
 from peft_studio.core.runs.watch import current_standing
-from peft_studio.widgets._curve import Curve
 from peft_studio.widgets._view import Seen, SystemUse, build_sections, log_line
 from tests.ui.write_run import RunWriter, build_spec, clock_at
 

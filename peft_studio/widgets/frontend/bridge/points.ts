@@ -1,4 +1,4 @@
-// A curve as it comes in blocks: float64 columns, one after the other (widgets/_curve.py).
+// A curve as it comes in blocks: float64 columns, one after the other (core/runs/curve.py).
 
 export interface Chunk {
   start: number; // index of the first point of the block; what was there from it on is replaced

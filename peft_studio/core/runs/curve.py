@@ -64,7 +64,10 @@ class Bucket:
         self.grad_norm = _highest(self.grad_norm, later.grad_norm)
 
 
-assert tuple(f.name for f in fields(Bucket))[: len(COLUMNS)] == COLUMNS
+_FIELDS = tuple(field.name for field in fields(Bucket))
+_fields_of = attrgetter(*_FIELDS)
+_HEAD = 4  # numbers before the buckets of a packed curve
+assert _FIELDS[: len(COLUMNS)] == COLUMNS
 
 
 class Curve:
@@ -90,7 +93,7 @@ class Curve:
 
     def add_columns(self, columns: Columns) -> None:
         """Take in many rows at once. The buckets are those that ``add`` would make."""
-        from peft_studio.widgets._buckets import build_buckets, rises
+        from peft_studio.core.runs.buckets import build_buckets, rises
 
         if "loss" not in columns.names:
             return None
@@ -147,11 +150,32 @@ class Curve:
 
     def encode(self, start: int = 0) -> bytes:
         """The buckets from ``start`` on, as a chunk (see the module's docstring)."""
-        chosen = self.buckets[start:]
-        block = array("d", chain.from_iterable(zip(*map(_columns_of, chosen), strict=True)))
+        return _block(zip(*map(_columns_of, self.buckets[start:]), strict=True))
+
+    def pack(self) -> bytes:
+        """All of it, to go on with later."""
+        head = (self.first_loss, self.first_at, self.last_step, self._rows_a_bucket)
+        return _block([head, *zip(*map(_fields_of, self.buckets), strict=True)])
+
+    @classmethod
+    def unpack(cls, packed: bytes) -> Curve:
+        """What :meth:`pack` gave."""
+        values = array("d", packed)
         if sys.byteorder == "big":
-            block.byteswap()
-        return block.tobytes()
+            values.byteswap()
+        curve, size = cls(), (len(values) - _HEAD) // len(_FIELDS)
+        curve.first_loss, curve.first_at = values[:2]
+        curve.last_step, curve._rows_a_bucket = map(int, values[2:_HEAD])
+        columns = (values[at : at + size] for at in range(_HEAD, len(values), size or 1))
+        curve.buckets = list(map(Bucket, *columns)) if size else []
+        return curve
+
+
+def _block(columns: Iterable[Iterable[float]]) -> bytes:
+    block = array("d", chain.from_iterable(columns))
+    if sys.byteorder == "big":
+        block.byteswap()
+    return block.tobytes()
 
 
 def coarser(buckets: Sequence[Bucket], most: int) -> list[Bucket]:

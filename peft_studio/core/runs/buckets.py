@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from peft_studio.core.runs.columns import Columns
-from peft_studio.widgets._curve import Bucket
+from peft_studio.core.runs.curve import Bucket
 
 Numbers = NDArray[np.float64]
 _ROWS = 8192  # joined at a time: columns of so many stay in a cache, and their memory is used again

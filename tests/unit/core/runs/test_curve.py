@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from peft_studio.core.runs.columns import Columns, take_columns
+from peft_studio.core.runs.curve import COLUMNS, MAX_BUCKETS, Curve
 from peft_studio.core.runs.metrics import MetricsWriter, Row
-from peft_studio.widgets._curve import COLUMNS, MAX_BUCKETS, Curve
 
 
 def rows(count: int, start: int = 1) -> list[Row]:
