@@ -91,16 +91,17 @@ def test_a_loss_that_explodes_is_stopped_and_its_cure_works(studio: Studio, make
 
 
 def test_out_of_memory(studio: Studio, make_spec: MakeSpec, tmp_path: Path) -> None:
-    """A trainer whose first step needs more memory than it may have: named as such, with less at once as the way on."""
+    """A trainer whose longest micro-batch needs more memory than it may have: the probe says so, with less at once as the way on."""
     rows = write_rows(tmp_path / "many.jsonl", 4096)
     run = studio.launch(
-        make_spec(data=str(rows), batch_size=2048, max_length=256)
+        make_spec(data=str(rows), batch_size=2048, max_length=256, probe=True)
     )  # a step takes seconds, and over a GB
-    wait_for(lambda: run.read()[0].plan is not None, "the plan, which comes just before the first step")
+    wait_for(lambda: run.read()[0].plan is not None, "the plan, which comes just before the probe")
     (trainer,) = processes(run, "train")
     most = trainer.memory_info().vms + 400 * 2**20  # room for threads, not for the step
     trainer.rlimit(psutil.RLIMIT_AS, (most, resource.RLIM_INFINITY))
-    fails(run, "out_of_memory", "memory")
+    fails(run, "out_of_memory", "The probe before the run went out of memory")
+    assert last_step(run) == 0
     changes = ways_on(studio, run)
     assert changes[0] == {"batch_size": 1024, "gradient_accumulation_steps": 4}
     assert {"gradient_checkpointing": True} in changes

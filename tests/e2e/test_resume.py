@@ -51,13 +51,16 @@ def wait_random(seconds: float) -> None:
 
 @pytest.fixture(scope="module")
 def left_alone(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Any], Run]:
-    """The run of a spec that nobody touches. How often it saves does not change what it learns, so such specs share one."""
+    """The run of a spec that nobody touches. How often it saves does not change what it learns, so such specs share one.
+
+    It goes without a probe, so that whoever is compared with it shows that a probe leaves no trace either.
+    """
     studio, known = Studio(home=tmp_path_factory.mktemp("alone")), dict[str, Run]()
 
     def _run(spec: Any) -> Run:
         key = spec.replace(save_steps=50, keep_checkpoints=1).to_json()
         if key not in known:
-            known[key] = studio.launch(spec).wait(300)
+            known[key] = studio.launch(spec.replace(probe=False)).wait(300)
         return known[key]
 
     return _run
@@ -114,6 +117,8 @@ def test_killed_and_resumed_is_left_alone(
     assert numbers_of(killed) == numbers_of(alone)
     assert weights_of(killed) == weights_of(alone)
     state = killed.read()[0]
+    assert state.probe is not None
+    assert alone.read()[0].probe is None
     assert [e.step for e in state.evaluations] == [e.step for e in alone.read()[0].evaluations]
     assert [(s.step, s.text) for s in state.samples] == [(s.step, s.text) for s in alone.read()[0].samples]
 

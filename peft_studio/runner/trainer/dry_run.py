@@ -67,7 +67,8 @@ def dry_run(spec: RunSpec, model_folder: Path, *, row_tokens: int | None = None,
 
     if whole or layers <= WHOLE_UP_TO or not _all_alike(config):
         return _summarise(count_step(config, spec, make_batch), layers, counted=0)
-    fewer, more = (count_step(_with_layers(config, number), spec, make_batch) for number in FEW_LAYERS)
+    fewer = count_step(_with_layers(config, FEW_LAYERS[0]), spec, make_batch, evaluate=False)
+    more = count_step(_with_layers(config, FEW_LAYERS[1]), spec, make_batch)
     return _summarise(_extrapolate(fewer, more, layers), layers, counted=FEW_LAYERS[1])
 
 
@@ -89,7 +90,8 @@ def _with_layers(config: Any, number: int) -> Any:
 def _extrapolate(fewer: Count, more: Count, layers: int) -> Count:
     """The sections of a model with ``layers`` layers, from those of two with three and four.
 
-    First and last layers have sections of their own; those between lie between.
+    First and last layers have sections of their own; those between lie between. An evaluation keeps nothing of a layer, so only what is there
+    before it grows.
     """
     short, long = FEW_LAYERS
 
@@ -97,9 +99,17 @@ def _extrapolate(fewer: Count, more: Count, layers: int) -> Count:
         return {name: b[name] + (b[name] - a[name]) * (layers - long) for name in b}
 
     sections = {}
+    before = (*more.static, "optimizer")
     for name, section in more.sections.items():
         kind, _, number = name.rpartition(" ")
-        if not number.isdigit():
+        if name.startswith("evaluation"):
+            grown = section.parts | {
+                part: size
+                for part, size in line(fewer.sections["optimizer"].parts, more.sections["optimizer"].parts).items()
+                if part in before
+            }
+            sections[name] = Section(grown, section.operation)
+        elif not number.isdigit():
             sections[name] = Section(line(fewer.sections[name].parts, section.parts), section.operation)
         elif int(number) in (0, 1, long - 2, long - 1):
             from_end = int(number) >= long - 2

@@ -53,7 +53,7 @@ class Count:
     fast: bool
 
 
-def count_step(config: Any, spec: RunSpec, make_batch: MakeBatch) -> Count:
+def count_step(config: Any, spec: RunSpec, make_batch: MakeBatch, *, evaluate: bool = True) -> Count:
     """Count a step of the model that ``config`` describes; ``make_batch(vocabulary=…, flat=…)`` gives its micro-batch."""
     model = build_meta_model(config, spec)
     fakes = FakeTensorMode(allow_non_fake_inputs=True)
@@ -64,7 +64,7 @@ def count_step(config: Any, spec: RunSpec, make_batch: MakeBatch) -> Count:
     with fakes:
         if flat:
             fast.install(model)
-        return _Step(model, spec).run(batch, flat=flat)
+        return _Step(model, spec).run(batch, flat=flat, evaluate=evaluate)
 
 
 class _Step:
@@ -82,7 +82,7 @@ class _Step:
         self._entered: dict[str, tuple[int, int]] = {}  # section → bytes alive when it began, and those of gradients
         self._going = ""  # forward, backward or evaluation
 
-    def run(self, batch: Batch, *, flat: bool) -> Count:
+    def run(self, batch: Batch, *, flat: bool, evaluate: bool) -> Count:
         model, spec = self._model, self._spec
         model.train()
         if spec.gradient_checkpointing:
@@ -93,7 +93,8 @@ class _Step:
         with self._count:
             step = self._build_optimizer()
             self._train(batch, step)
-            self._evaluate(batch)
+            if evaluate:
+                self._evaluate(batch)
         for hook in hooks:
             hook.remove()
         return Count(
