@@ -73,8 +73,8 @@ GPUS: tuple[Gpu, ...] = (
     _row("V100 SXM2", 16, None, 125, None, gbps=900, year=2017, source=_VOLTA),
     _row("V100", 16, None, 112, None, gbps=900, year=2017, source=_VOLTA),
     # workstation
-    _row("RTX PRO 6000", 96, 503.8, 503.8, None, gbps=1792, year=2025, source=_RTX_BLACKWELL),
-    _row("RTX 6000 Ada", 48, 182.1, 182.1, None, gbps=960, year=2022, source="NVIDIA RTX 6000 Ada data sheet: 728.5 fp8 TFLOPS dense, a quarter"),
+    _row("RTX PRO 6000", 96, 500, 500, None, gbps=1792, year=2025, source="NVIDIA RTX PRO 6000 Blackwell data sheet: 4,000 fp4 TOPS with sparsity, an eighth"),
+    _row("RTX 6000 Ada", 48, 364.2, 364.2, None, gbps=960, year=2022, source="NVIDIA RTX 6000 Ada data sheet: 1,457 fp8 TFLOPS with sparsity, a quarter"),
     _row("RTX A6000", 48, 154.8, 154.8, 309.7, gbps=768, year=2020, source=_GA102),
     _row("RTX A5000", 24, 111.1, 111.1, 222.2, gbps=768, year=2021, source=_SHEET.format("RTX A5000") + ", halved to dense"),
     _row("RTX A4000", 16, 76.7, 76.7, None, gbps=448, year=2021, source=_SHEET.format("RTX A4000") + ", halved to dense"),

@@ -25,7 +25,6 @@ from peft_studio.core.models.shapes import ModelShapes
 from peft_studio.core.spec import RunSpec
 
 PARTS = ("set-up", "download", "training", "evaluation", "samples", "saving")
-COLD = 1.18  # real steps over the quickest of a few repeated ones: caches are cold. Set on the developed half of benchmarks/time
 STEP_S = 4e-3  # Trainer's own work between steps: callbacks, the loader, our log
 TENSOR_S = 25e-6  # clipping and AdamW, for each adapter tensor
 ADAPTER_PASSES = 10 * 4  # bytes an adapter weight moves in a step: gradient, weight and two moments, read and written
@@ -94,7 +93,7 @@ def micro_batch_s(
 
     Attention's time goes with row length squared and half with the size of a head; its speed was measured with heads of 64.
     """
-    return COLD * (
+    return (
         count * (products.fixed_s + shapes.layers * products.layer_s + active_parameters(shapes) * products.weight_s)
         + sum(amount for name, amount in flops.items() if name != "attention") * products.s_per_flop
         + flops["attention"] * products.attention_s * (64 + shapes.head_dim) / (2 * shapes.head_dim)

@@ -108,15 +108,34 @@ def _measure(home: Path) -> DeviceSpeed | None:
         "busy": busy,
         **answer["speed"],
     }
+    before_it = _load(home / FILE)
+    # Whatever disturbs makes times longer, so of two disturbed measurements the quicker is nearer to the truth.
+    if before_it and busy > BUSY and _reference_s(before_it) < _reference_s(record):
+        return _parse(before_it)
     write_private(home / FILE, json.dumps(record, indent=2) + "\n")
     return _parse(record)
 
 
+def _reference_s(record: dict[str, Any]) -> float:
+    """Seconds of starting, and of a hundred passes through a layer of ten million operations and a megabyte, by every loop."""
+    passes = sum(one["layer_s"] + 1e7 * one["s_per_flop"] + 1e6 * one["s_per_byte"] for one in record["loops"])
+    return float(record["imports_s"] + 100 * passes)
+
+
 def _read(path: Path) -> DeviceSpeed | None:
+    record = _load(path)
+    return _parse(record) if record else None
+
+
+def _load(path: Path) -> dict[str, Any] | None:
+    """A measurement of this machine that this version can use; None where there is none."""
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        same = record["version"] == VERSION and record["machine"] == machine_identity()
-        return _parse(record) if same else None
+        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if record["version"] != VERSION or record["machine"] != machine_identity():
+            return None
+        _parse(record)
+        _reference_s(record)
+        return record
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

@@ -19,7 +19,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,7 @@ from peft_studio.runner.trainer.fast import FlatCollator
 from peft_studio.runner.trainer.fast.loss import LinearCrossEntropy
 from peft_studio.runner.trainer.load import DTYPES
 from peft_studio.runner.trainer.rows import PadJoin
+from peft_studio.runner.trainer.timing import fit_seconds, time_least
 
 SIZES = ((1, 192, 64), (4, 192, 64), (2, 192, 512), (2, 768, 64), (2, 768, 512))  # layers, hidden, tokens
 DROPPED = SIZES[2]
@@ -47,7 +48,6 @@ RANK = 16
 HEAD = (128, 768, 16384)  # positions, hidden, vocabulary
 SMALL_LAYER, LARGE_LAYER = (256, 576, 1536), (512, 2048, 8192)  # tokens, inputs, outputs
 WRITTEN = 16 << 20  # bytes
-LEAST, LONGEST_S = 5, 0.2  # repetitions, and seconds after which no more are made
 
 
 def measure_speed_main(argv: list[str]) -> int:
@@ -87,14 +87,14 @@ def _measure_loop(precision: str, loop: str, per_flop: float) -> dict[str, float
     rows, times = [], []
     for layers, hidden, tokens in SIZES:
         shapes, step = _build_step(precision, loop, (layers, hidden, tokens))
-        seconds = _least(step)
+        seconds = time_least(step)
         counted = count_flops(shapes, Tokens(tokens, ROW, tokens, loop == "fast"), rank=RANK, targets="all-linear")
         apart = counted.pop("attention") * attention_s + sum(counted.values()) * per_flop
         traffic = layers * tokens * layer_traffic(shapes, rank=RANK, targets="all-linear", precision=precision)
         rows.append((1.0, layers, active_parameters(shapes), traffic))
         # Products are measured apart: with all four free, noise would move seconds from one to another.
         times.append(max(0.1 * seconds, seconds - apart))
-    fixed, layer, per_weight, per_byte = _fit(numpy.array(rows), numpy.array(times))
+    fixed, layer, per_weight, per_byte = fit_seconds(numpy.array(rows), numpy.array(times))
     return {
         "fixed_s": fixed, "layer_s": layer, "weight_s": per_weight, "s_per_flop": per_flop, "s_per_byte": per_byte, "attention_s": attention_s,
         "logit_s": _measure_head(precision, loop, per_flop), "dropout_s": _measure_dropout(precision, loop),
@@ -112,7 +112,7 @@ def _measure_attention(precision: str, loop: str) -> float:
         nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal).backward(gradient)
 
     forward = (2.0 if causal else 4.0) * ATTENDED * ATTENDED * 6 * 64
-    return _least(attend) / ((1 + BACKWARD_OF_ATTENTION) * forward)
+    return time_least(attend) / ((1 + BACKWARD_OF_ATTENTION) * forward)
 
 
 def _measure_dropout(precision: str, loop: str) -> float:
@@ -120,7 +120,7 @@ def _measure_dropout(precision: str, loop: str) -> float:
     shapes, step = _build_step(precision, loop, DROPPED)
     _, noisy = _build_step(precision, loop, DROPPED, dropout=0.05)
     dropped = DROPPED[0] * DROPPED[2] * sum(one.inputs for one in shapes.targets("all-linear"))
-    return max(0.0, _least(noisy) - _least(step)) / dropped
+    return max(0.0, time_least(noisy) - time_least(step)) / dropped
 
 
 def _build_step(
@@ -171,21 +171,21 @@ def _measure_head(precision: str, loop: str, per_flop: float) -> float:
         logits = nn.functional.linear(states, weight).float()
         nn.functional.cross_entropy(logits, targets, reduction="sum").backward()
 
-    seconds = _least(quick if loop == "fast" else plain)
+    seconds = time_least(quick if loop == "fast" else plain)
     return max(0.0, seconds - 4.0 * positions * hidden * vocabulary * per_flop) / (positions * vocabulary)
 
 
 def _matmul(precision: str, tokens: int, inputs: int, outputs: int) -> float:
     """Operations a second of one product."""
     x, weight = (torch.randn(*size).to(DTYPES[precision]) for size in ((tokens, inputs), (outputs, inputs)))
-    return 2.0 * tokens * inputs * outputs / _least(lambda: torch.mm(x, weight.t()))
+    return 2.0 * tokens * inputs * outputs / time_least(lambda: torch.mm(x, weight.t()))
 
 
 def _copy_rate() -> float:
     """Bytes a second, read and written, beyond any cache."""
     source = torch.ones(32 << 20)
     target = torch.empty_like(source)
-    return 2 * source.nbytes / _least(lambda: target.copy_(source))
+    return 2 * source.nbytes / time_least(lambda: target.copy_(source))
 
 
 def _write_rate(home: Path) -> float:
@@ -211,7 +211,7 @@ def _unpacking() -> dict[str, float]:
         "int8": lambda: bnb.nn.Linear8bitLt(size, size, bias=False, has_fp16_weights=False),
     }
     x = torch.randn(tokens, size, requires_grad=True)
-    usual = _least(lambda: plain(x).sum().backward())
+    usual = time_least(lambda: plain(x).sum().backward())
     found = {}
     for name, make in makes.items():
         layer = make()
@@ -219,36 +219,5 @@ def _unpacking() -> dict[str, float]:
         layer.requires_grad_(False)
         layer = layer.to("cpu")
         # forward and backward are two passes
-        found[name] = max(0.0, _least(lambda layer=layer: layer(x).sum().backward()) - usual) / 2 / size**2  # type: ignore[misc]
+        found[name] = max(0.0, time_least(lambda layer=layer: layer(x).sum().backward()) - usual) / 2 / size**2  # type: ignore[misc]
     return found
-
-
-def _least(action: Callable[[], Any]) -> float:
-    """Seconds of the quickest of several."""
-    return min(_timed(action))
-
-
-def _timed(action: Callable[[], Any]) -> Iterator[float]:
-    action()
-    began, count = time.perf_counter(), 0
-    while count < LEAST or time.perf_counter() - began < LONGEST_S:
-        start = time.perf_counter()
-        action()
-        yield time.perf_counter() - start
-        count += 1
-        if count >= LEAST and time.perf_counter() - began > LONGEST_S:
-            return
-
-
-def _fit(rows: numpy.ndarray, times: numpy.ndarray) -> list[float]:
-    """Coefficients, none negative, with the least relative error: all, then without those that would be negative."""
-    weighted, ones = rows / times[:, None], numpy.ones(len(times))
-    use = list(range(rows.shape[1]))
-    while use:
-        # columns differ by fifteen orders of magnitude
-        scale = weighted[:, use].max(axis=0)
-        solved = numpy.linalg.lstsq(weighted[:, use] / scale, ones, rcond=None)[0] / scale
-        if (solved >= 0).all():
-            return [float(solved[use.index(at)]) if at in use else 0.0 for at in range(rows.shape[1])]
-        use.pop(int(numpy.argmin(solved * scale)))
-    return [0.0] * rows.shape[1]

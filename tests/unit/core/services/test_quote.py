@@ -246,3 +246,16 @@ def test_a_disturbed_measurement_is_made_again_by_the_next_process(
     assert quiet is not None
     assert not quiet.disturbed
     assert quiet.spread.high < busy.spread.high
+
+
+def test_of_two_disturbed_measurements_the_quicker_stays(light: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Disturbance makes times longer, never shorter."""
+    device_speed.forget_speed(light.home)
+
+    def measured(imports_s: float) -> Any:
+        monkeypatch.setattr(device_speed, "_MEASURED", set())
+        answer = {"speed": {**MEASURED, "imports_s": imports_s, "cpu_s": -1e6}}
+        monkeypatch.setattr(device_speed, "run_worker", lambda arguments, progress: answer)
+        return device_speed.ensure_speed(light.home)
+
+    assert [measured(seconds).imports_s for seconds in (9.0, 20.0, 6.0)] == [9.0, 9.0, 6.0]

@@ -10,14 +10,14 @@ import numpy
 
 from peft_studio.core.compute.speed import parse_speed
 from peft_studio.core.system import cpu_has_bf16
-from peft_studio.runner.trainer import speed
+from peft_studio.runner.trainer import speed, timing
 
 
 @pytest.mark.slow
 def test_all_that_an_estimate_needs_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every precision this CPU multiplies, in both loops; nothing negative, products no faster than a thousand cores."""
-    monkeypatch.setattr(speed, "LEAST", 1)
-    monkeypatch.setattr(speed, "LONGEST_S", 0.0)
+    monkeypatch.setattr(timing, "LEAST", 1)
+    monkeypatch.setattr(timing, "LONGEST_S", 0.0)
     monkeypatch.setattr(speed, "SIZES", ((1, 64, 64), (2, 64, 64), (1, 64, 128), (1, 128, 64), (1, 128, 128)))
     monkeypatch.setattr(speed, "DROPPED", (1, 64, 64))
     monkeypatch.setattr(speed, "HEAD", (16, 64, 256))
@@ -43,5 +43,5 @@ def test_the_fit_finds_coefficients_that_made_the_times() -> None:
     rows = numpy.array([[1, 1, 2e5, 1e6], [1, 4, 8e5, 4e6], [1, 2, 4e5, 2e7], [1, 2, 6e6, 8e6], [1, 2, 6e6, 6e7]])
     made = numpy.array([1e-3, 4e-3, 5e-10, 1e-10])
 
-    assert speed._fit(rows, rows @ made) == pytest.approx(made)
-    assert min(speed._fit(rows, rows @ numpy.array([-5e-3, 4e-3, 5e-10, 1e-10]))) == 0
+    assert timing.fit_seconds(rows, rows @ made) == pytest.approx(made)
+    assert min(timing.fit_seconds(rows, rows @ numpy.array([-5e-3, 4e-3, 5e-10, 1e-10]))) == 0
