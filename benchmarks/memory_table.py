@@ -19,6 +19,7 @@ from peft_studio.core.spec import DataRef, RunSpec
 
 PEFT_RUNS = Path(__file__).with_name("memory_peft_runs.json")
 NO_DATA = DataRef(path="", origin="", format="text", rows=1, sha256="")
+HALVES = {True: "held out", False: "tuned", None: "published"}
 Row = Mapping[str, Any]
 
 
@@ -50,20 +51,25 @@ def print_tables(truth: dict[str, Any]) -> None:
     print_peft_runs()
 
 
-def print_line(name: str, held_out: bool, pairs: Sequence[tuple[float, float]]) -> None:
+def print_line(name: str, held_out: bool | None, pairs: Sequence[tuple[float, float]]) -> None:
     """Mean, 95th percentile and worst error of an estimator."""
     if not pairs:
         return
     errors = sorted((value / real - 1 for value, real in pairs), key=abs)
     sizes = [abs(error) for error in errors]
     p95 = sizes[min(len(sizes) - 1, round(0.95 * len(sizes)))]
-    print(f"  {name:15} {'held out' if held_out else 'tuned':9} of {len(sizes):3}: "
+    print(f"  {name:15} {HALVES[held_out]:9} of {len(sizes):3}: "
           f"mean {statistics.mean(sizes):6.1%}, p95 {p95:6.1%}, worst {errors[-1]:+7.1%}")  # fmt: skip
 
 
 def print_fits(measured: Sequence[tuple[Case, Row]]) -> None:
     """A run fits where the upper end of its range does: how often would a machine just so large have been too small?"""
     default = [(case, row) for case, row in measured if row.get("resident_default")]
+    if not default:
+        print(
+            "\n'fits' that would not have fitted: not measured, no resident memory under glibc's default settings is recorded"
+        )
+        return
     wrong = [name_of(case) for case, row in default if estimate(case).high < row["resident_default"]]
     print(f"\n'fits' that would not have fitted, glibc's default settings: {len(wrong)} of {len(default)} {wrong}")
 
@@ -82,7 +88,7 @@ def print_peft_runs() -> None:
         print(
             f"  {run['file']:46} {run['gpu']} {run['max_reserved_bytes'] / 2**30:6.2f} GiB  closed {pairs[-1][0] / pairs[-1][1] - 1:+6.1%}"
         )
-    print_line("closed form", True, pairs)
+    print_line("closed form", None, pairs)
 
 
 def without_autocast(shapes: ModelShapes, run: Row) -> float:
