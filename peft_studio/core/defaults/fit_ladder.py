@@ -113,7 +113,8 @@ class _Walk:
     def down(self, *, touch_chosen: bool) -> Iterator[Rung]:
         """Rungs that each need less than the one before."""
         at = self.asked
-        for kind in (_quantise, self._to_p95, _smaller_batches, _checkpoint, self._below_p95):
+        # Quantising is tried twice: without checkpointing it can cost more activations than it saves weights.
+        for kind in (_quantise, self._to_p95, _smaller_batches, _checkpoint, _quantise, self._below_p95):
             while (step := kind(at.spec)) is not None:
                 rung = self._stand_on(at, step)
                 if rung is None or (rung.chosen and not touch_chosen):
