@@ -106,7 +106,7 @@ class _Walk:
     def down(self, *, touch_chosen: bool) -> Iterator[Rung]:
         """Rungs that each need less than the one before."""
         at = self.asked
-        # Without checkpointing a quantised base keeps more for the backward pass (its norms work in fp32) and may need more at first.
+        # Quantising is tried twice: without checkpointing it can cost more activations than it saves weights.
         for kind in (_quantise, self._to_p95, _smaller_batches, _checkpoint, _quantise, self._below_p95):
             while (step := kind(at.spec)) is not None:
                 rung = self._stand_on(at, step)
