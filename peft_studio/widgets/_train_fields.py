@@ -54,7 +54,7 @@ GROUPS = (
     )),
     Group("Machine", (
         FormField("precision", "Precision"), FormField("gradient_checkpointing", "Checkpointing"),
-        FormField("loop", "Loop"), FormField("processes", "Processes"),
+        FormField("loop", "Loop"), FormField("processes", "Processes"), FormField("probe", "Probe"),
     ), folded=True),
     Group("Saving", (
         FormField("save_steps", "Save every", "steps"), FormField("keep_checkpoints", "Checkpoints kept"),

@@ -7,7 +7,8 @@ A model of many equal layers is counted with three of them and with four: what e
 layers, and the peak is the largest section's (tests hold that against the whole model). Of layers that differ, as Gemma's, all are counted.
 
 Tensors count at their own size: no allocator, no CUDA context, no cuBLAS workspace. They are on the CPU also for a run on a GPU; there
-the reference loop is counted. In PiSSA the decomposition before the first step is left out.
+the reference loop is counted. In PiSSA the decomposition before the first step is left out. Experts
+(Mixtral, Qwen-MoE) in fp32 cannot be gone through: torch's grouped product has no content-free form there.
 
     python -m peft_studio.runner dry-run MODEL_FOLDER < spec.json
 

@@ -27,7 +27,7 @@ def test_json_round_trip() -> None:
         name="α 'quoted' \"run\"\n", method="qlora", quantization="nf4", rank=7, alpha=3.5, dropout=0.25, target_modules=("q", "v"),
         learning_rate=1e-7, lr_scheduler="linear", warmup_ratio=0.3, weight_decay=0.0, max_grad_norm=0.3, optimizer="adamw_8bit",
         batch_size=3, gradient_accumulation_steps=5, epochs=0.1, max_steps=9, max_length=64, packing=True, assistant_only_loss=False,
-        gradient_checkpointing=True, precision="bf16", loop="fast", processes=2, eval_steps=2, save_steps=3, keep_checkpoints=1,
+        gradient_checkpointing=True, precision="bf16", loop="fast", processes=2, probe=False, eval_steps=2, save_steps=3, keep_checkpoints=1,
         logging_steps=4, sample_prompts=("a", "b"), sample_steps=2, seed=11, parent_run="r-1", tags=("x",),
         remote_code={"repo": "org/base", "commit": "a" * 40}, chosen=frozenset({"rank", "alpha"}), basis=Basis(parameters=5, bf16=True),
     )  # fmt: skip
