@@ -17,7 +17,7 @@ from torch._subclasses.fake_tensor import FakeTensor
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from peft_studio.core.spec import RunSpec
-from peft_studio.runner.trainer.load import DTYPES, build_quantization
+from peft_studio.runner.trainer.load import DTYPES, build_quantization, keep_as_stored
 from peft_studio.runner.trainer.methods import attach_adapter
 
 _BLOCK = 64  # weights that share a constant
@@ -65,6 +65,7 @@ def _quantise(model: Any, spec: RunSpec) -> None:
     model.is_loaded_in_8bit, model.is_loaded_in_4bit = spec.quantization == "int8", spec.quantization != "int8"
     for module in _quantised_layers(model):
         _pack(module, DTYPES[spec.precision])
+    keep_as_stored(model)
 
 
 def _quantised_layers(model: nn.Module) -> Iterator[Any]:

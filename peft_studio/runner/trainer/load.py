@@ -61,7 +61,7 @@ def load_base(
         vars(model).pop("hf_device_map", None)
         if quantization is not None:
             _let_go_of_file(model)
-            _keep_as_stored(model)
+            keep_as_stored(model)
     return model
 
 
@@ -72,7 +72,7 @@ def _let_go_of_file(model: Any) -> None:
             parameter.data = parameter.data.clone()
 
 
-def _keep_as_stored(model: Any) -> None:
+def keep_as_stored(model: Any) -> None:
     """Have bitsandbytes 0.50 leave 4-bit weights as they are stored.
 
     On CPUs with AVX-512 BF16 it lays them out anew for the first evaluation, and back when a state is saved, but not to the bit: nf4's

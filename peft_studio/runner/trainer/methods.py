@@ -24,22 +24,11 @@ def attach_adapter(model: Any, spec: RunSpec, *, scratch: Path) -> PeftModel:
     """
     if spec.quantization:
         model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
-        _keep_trainable(model)
     torch.manual_seed(spec.seed)
     peft_model = get_peft_model(model, build_config(spec))
     if spec.method == "pissa":
         _save_start(peft_model, scratch)
     return peft_model
-
-
-def _keep_trainable(model: Any) -> None:
-    """Forbid 4-bit layers to repack their weights at the first evaluation, as they do on CPUs with AVX512-BF16.
-
-    The repacked form is for inference: no gradient passes it, so training would go on after an evaluation and learn nothing below.
-    """
-    for module in model.modules():
-        if hasattr(module, "support_avx512bf16_for_cpu"):
-            module.support_avx512bf16_for_cpu = False
 
 
 def build_config(spec: RunSpec) -> LoraConfig:
