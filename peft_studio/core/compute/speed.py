@@ -12,7 +12,8 @@ from typing import Any
 
 from peft_studio.core.compute.gpus import Gpu
 
-# Real steps over the quickest of a few repeated ones, whose caches are warm. Set on the developed half of benchmarks/time.
+# Real steps over the quickest of a few repeated ones, whose caches are warm. Set on eight pilot runs in
+# one process, by CPU time; not on the developed half of benchmarks/time.
 COLD = 1.18
 _WARM = ("fixed_s", "layer_s", "weight_s", "s_per_flop", "s_per_byte", "attention_s")
 
