@@ -150,7 +150,7 @@ def catch_up_after_cells(panel: Panel) -> None:
     A cell that waits for a run ends when the run does, a moment before our own thread has noticed. A front end takes
     a new picture at any time; what runs a notebook without one (nbconvert, papermill, nbval) only during a cell.
     """
-    from IPython.core.getipython import get_ipython
+    from IPython import get_ipython
 
     shell = get_ipython()
     if shell is not None:

@@ -16,7 +16,7 @@ from peft_studio.widgets._panel import take_clicks_during_cells
 PACKAGE = Path(__file__).parents[3] / "peft_studio"
 # What of Jupyter is used, and where. All of it is public.
 JUPYTER = {
-    "widgets/_panel.py": {"anywidget", "IPython.display"},
+    "widgets/_panel.py": {"anywidget", "IPython", "IPython.display"},
     "widgets/_server.py": {"jupyter_server.auth.decorator", "jupyter_server.base.handlers", "jupyter_server.utils", "tornado"},
     "widgets/_sidebar.py": {"comm"},
 }  # fmt: skip
