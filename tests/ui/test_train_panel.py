@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -83,6 +84,18 @@ def test_page_and_cells_change_one_draft(open_studio: Callable[..., Notebook]) -
     panel.get_by_role("button", name="Reset all").click()
     expect(rank).to_have_value("16")
     expect(panel.get_by_text("0 changed")).to_be_visible()
+
+    fit = panel.locator(".ps-est .ps-badge")
+    expect(fit).to_have_text("OK")
+    batch = panel.get_by_label("Batch", exact=True)
+    batch.fill("100000")
+    batch.press("Enter")
+    expect(fit).to_have_text("Won't fit")
+    expect(panel.get_by_text(re.compile(r"^Needs [\d,.]+ \("))).to_contain_text("GiB")
+    panel.get_by_role("button", name="Memory, what it is made of").click()
+    expect(panel.get_by_role("img", name=re.compile("^activations|^weights"))).to_be_visible()
+    expect(panel.locator(".ps-before .ps-badge")).to_contain_text("Not ready")
+    expect(panel.get_by_role("button", name="Try 3 rates…")).to_have_attribute("title", "Not ready, 1 problem")
 
 
 def test_why_opens_and_closes_by_keyboard(open_studio: Callable[..., Notebook]) -> None:

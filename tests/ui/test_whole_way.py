@@ -14,6 +14,7 @@ pytest.importorskip("torch")
 
 from peft_studio import quickstart
 from tests.conftest import end_processes_of, wait_for
+from tests.speed import write_speed
 from tests.ui.axe import scan, scan_themes, words
 from tests.ui.lab import Lab, Notebook
 
@@ -92,7 +93,7 @@ def test_from_a_file_to_an_answer(open_notebook: Callable[..., Notebook], lab: L
     """The embedded model: data, draft, launch, a tab closed and opened again, stop, resume, chat. Half in the cell, half in the sidebar."""
     rows = quickstart.data_path().read_text(encoding="utf-8").splitlines(keepends=True)[:24]
     (lab.folder / "way.jsonl").write_text("".join(rows), encoding="utf-8")
-    home = lab.folder / ".home"
+    home = write_speed(lab.folder / ".home")
     try:
         notebook = open_notebook(SHOW)
         notebook.run(0)
@@ -231,7 +232,7 @@ def test_a_restart_a_busy_cell_and_a_second_notebook(
     open_notebook: Callable[..., Notebook], lab: Lab, tmp_path: Path, tiny_model: Path, tiny_rows: Path
 ) -> None:
     """A run goes on while its kernel is restarted; another notebook of the same home shows it and stops it from under a busy cell."""
-    home, gate = tmp_path / "my home", tmp_path / "gate"
+    home, gate = write_speed(tmp_path / "my home"), tmp_path / "gate"
     show = OPEN.format(home=str(home), model=str(tiny_model))
     try:
         notebook = open_notebook(show, LAUNCH.format(model=str(tiny_model), data=str(tiny_rows)))

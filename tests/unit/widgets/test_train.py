@@ -315,3 +315,41 @@ def test_hostile_names_are_only_text(train: Browser, make_spec: Callable[..., An
     train.wait(lambda: field(train, "name")["text"] == "red<img src=x>")
     assert field(train, "sample_prompts")["text"] == "abc"
     assert "\u202e" not in json.dumps(train.sections, ensure_ascii=False)
+
+
+def test_what_it_will_need_follows_the_draft(train: Browser, studio: Studio) -> None:
+    """Memory with parts that add up, time, nothing to pay; more rows at once need more; what cannot fit is Not ready, and its fix works."""
+    train.wait(lambda: train.sections["quote"]["state"] == "ready" and train.sections["quote"]["duration"])
+    before = train.sections["quote"]
+    assert before["fit"] == "ok"
+    assert sum(amount for _, amount in before["memory"]["parts"]) == pytest.approx(before["memory"]["value"])
+    assert before["cost"] == "no charge on this machine"
+
+    train.command("apply", changes={"batch_size": 100_000, "gradient_accumulation_steps": 1})
+    train.wait(lambda: train.sections["quote"]["fit"] == "wont-fit")
+    assert train.sections["quote"]["memory"]["value"] > before["memory"]["value"]
+    wait_for_state(train, "not_ready")
+    (problem,) = [one for one in train.sections["preflight"]["problems"] if one["code"] == "memory_short"]
+    train.command("apply", changes=problem["changes"])
+    train.wait(lambda: train.sections["quote"]["fit"] == "ok")
+    wait_for_state(train, "ready")
+    assert draft_of(studio).effective_batch == 100_000
+
+
+@pytest.mark.slow
+def test_three_rates_are_tried(train: Browser, studio: Studio) -> None:
+    """Three real runs from one click; when they have ended there is a verdict, and putting it away leaves the runs."""
+    train.deadline_s = 240.0
+    assert train.sections["sweep"]["plan"] == {"rates": ["1e-3", "3e-3", "9e-3"], "steps": 6}
+    train.command("try_rates")
+    train.wait(lambda: train.sections["sweep"]["shown"] and len(train.sections["sweep"]["shown"]["rows"]) == 3)
+    train.wait(lambda: train.sections["sweep"]["shown"]["ended"])
+    shown = train.sections["sweep"]["shown"]
+    assert [row["state"] for row in shown["rows"]] == ["completed"] * 3
+    assert shown["verdict"]
+    if shown["changes"]:
+        train.command("apply", changes=shown["changes"])
+        assert draft_of(studio).learning_rate == shown["changes"]["learning_rate"]
+    train.command("dismiss_rates")
+    assert train.sections["sweep"]["shown"] is None
+    assert len(studio.runs()) == 3
