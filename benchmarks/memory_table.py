@@ -13,7 +13,7 @@ from memory_cases import MODELS, Case, build_cases, is_held_out, name_of
 from memory_rivals import ask_accelerate
 
 from peft_studio.core.estimators import Estimate, StepShape, count_training_bytes, estimate_training_memory
-from peft_studio.core.estimators.memory import KEPT_BY_MALLOC
+from peft_studio.core.estimators.memory import BF16_KERNELS_BYTES, KEPT_BY_MALLOC
 from peft_studio.core.models.shapes import ModelShapes, build_model_shapes
 from peft_studio.core.spec import DataRef, RunSpec
 
@@ -128,5 +128,6 @@ def closed_form(case: Case, row: Row) -> float:
 
 
 def resident(case: Case) -> float:
-    """All of it."""
-    return float(estimate(case).value)
+    """All of it, but for the kernels of other lengths: here all micro-batches are alike."""
+    found = estimate(case)
+    return float(found.value) - (BF16_KERNELS_BYTES if case["precision"] == "bf16" else 0.0)

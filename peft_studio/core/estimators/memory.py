@@ -20,6 +20,12 @@ from peft_studio.core.spec import RunSpec
 Sharding = Literal["ddp", "fsdp"]
 
 LIBRARIES_BYTES = 506e6  # torch 2.13, transformers 5.23, peft 0.21 and bitsandbytes 0.50 imported on Linux, measured
+FIRST_USED_BYTES = (
+    30e6  # code, stacks and buffers that a first step brings in: 15 to 50 MB in the runs of benchmarks/memory
+)
+# oneDNN compiles a bf16 kernel for every shape of product it meets and keeps up to 1,024: 0.45 to 1 GB in runs whose rows differ in
+# length (AVX512-BF16, seven runs), next to nothing where all micro-batches are alike.
+BF16_KERNELS_BYTES, BF16_KERNELS_AT_MOST = 700e6, 1.1e9
 CUDA_CONTEXT_BYTES = (
     500e6  # not measured here: 0.14 GiB is published for a T4, about 0.5 GB is usual on an A100 or H100
 )
@@ -65,16 +71,18 @@ def estimate_training_memory(
     parts = count_training_bytes(shapes, step)
     if gpus > 1:
         parts = _shard(parts, shapes, step, gpus) if sharding == "fsdp" else _replicate(parts, shapes, step)
+    kernels = device == "cpu" and spec.precision == "bf16"
     if spec.packing and not step.fast:
         batch = parts.get("activations", 0.0) + parts.get("logits", 0.0)
         return _answer(
             parts,
             shapes,
             device,
+            kernels=kernels,
             more=batch,
             doubt="a packed batch is padded to its longest row and can be twice as large",
         )
-    return _answer(parts, shapes, device)
+    return _answer(parts, shapes, device, kernels=kernels)
 
 
 def estimate_inference_memory(
@@ -119,9 +127,15 @@ def _shard(parts: Mapping[str, float], shapes: ModelShapes, step: StepShape, gpu
 
 
 def _answer(
-    parts: Mapping[str, float], shapes: ModelShapes, device: str, *, more: float = 0.0, doubt: str = ""
+    parts: Mapping[str, float],
+    shapes: ModelShapes,
+    device: str,
+    *,
+    kernels: bool = False,
+    more: float = 0.0,
+    doubt: str = "",
 ) -> Estimate:
-    """The parts with what is not a tensor. ``more``: bytes that may come on top, for the reason in ``doubt``."""
+    """The parts with what is not a tensor. ``kernels``: bf16 ones are compiled. ``more``: bytes that may come on top, for the reason in ``doubt``."""
     found, live = dict(parts), sum(parts.values())
     spread = CLOSED_SHARE if shapes.known else UNKNOWN_SHARE
     most = live * (1 + spread) + more
@@ -131,10 +145,14 @@ def _answer(
             f"{shapes.family or 'this architecture'} is not known, so Llama's layers stand in and the range is wide"
         )
     if device == "cpu":
-        found["context"] = LIBRARIES_BYTES
+        found["context"] = LIBRARIES_BYTES + FIRST_USED_BYTES
         found["workspace"] = found.get("workspace", 0.0) + live * KEPT_BY_MALLOC
-        high = most * (1 + KEPT_AT_MOST) + LIBRARIES_BYTES
+        high = most * (1 + KEPT_AT_MOST) + LIBRARIES_BYTES + 2 * FIRST_USED_BYTES
         notes.append("the range covers glibc's allocator, which keeps 3 to 90 % beyond what is alive")
+        if kernels:
+            found["context"] += BF16_KERNELS_BYTES
+            high += BF16_KERNELS_AT_MOST
+            notes.append("oneDNN keeps a bf16 kernel for every length of a batch")
     else:
         found["context"] = CUDA_CONTEXT_BYTES
         found["workspace"] = found.get("workspace", 0.0) + CUBLAS_BYTES
@@ -143,4 +161,5 @@ def _answer(
     notes += [doubt] if doubt else []
     shown = MappingProxyType({name: size for name, size in found.items() if size})
     value = sum(shown.values())
-    return Estimate(value, value - live * spread, max(value, high), "bytes", "; ".join(notes), shown)
+    low = value - live * spread - (BF16_KERNELS_BYTES if kernels else 0.0)
+    return Estimate(value, low, max(value, high), "bytes", "; ".join(notes), shown)
