@@ -21,6 +21,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from memory_cases import MODELS
+from random_models import write_model
+
 STEPS = 2  # the optimizer's state is there from the second on
 
 
@@ -47,7 +50,7 @@ def measure(what: str, case: dict[str, Any], models: Path) -> dict[str, Any]:
     """One of ``live``, ``resident`` and ``dry``."""
     model = models / case["model"]
     if not model.exists():
-        write_model(case["model"], model)
+        write_model(case["model"], model, families=MODELS)
     with tempfile.TemporaryDirectory() as scratch:
         home = Path(scratch)
         spec = build_spec(case, model, home)
@@ -169,28 +172,6 @@ def read_status(field: str) -> int:
 def forget_peak() -> None:
     """Let VmHWM begin again at what is resident now."""
     Path("/proc/self/clear_refs").write_text("5")
-
-
-def write_model(name: str, folder: Path) -> None:
-    """A model with random weights, and a tokenizer of bytes."""
-    import torch
-    from memory_cases import MODELS
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-    from transformers import AutoConfig, AutoModelForCausalLM
-
-    torch.manual_seed(0)
-    family, fields = MODELS[name]
-    AutoModelForCausalLM.from_config(AutoConfig.for_model(family, **fields)).save_pretrained(folder)
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    vocabulary = {"<s>": 0, "</s>": 1, **{one: at + 2 for at, one in enumerate(alphabet)}}
-    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.save(str(folder / "tokenizer.json"))
-    special = {"bos_token": "<s>", "eos_token": "</s>", "pad_token": "</s>"}
-    (folder / "tokenizer_config.json").write_text(
-        json.dumps({"tokenizer_class": "PreTrainedTokenizerFast", **special}) + "\n"
-    )
 
 
 if __name__ == "__main__":

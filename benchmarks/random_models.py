@@ -29,7 +29,7 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
 }  # fmt: skip
 
 
-def write_model(name: str, folder: Path) -> Path:
+def write_model(name: str, folder: Path, *, families: dict[str, tuple[str, dict[str, Any]]] = FAMILIES) -> Path:
     """A model of these shapes, seeded, with the tokenizer of bytes; written once."""
     if (folder / "tokenizer_config.json").exists():
         return folder
@@ -38,7 +38,7 @@ def write_model(name: str, folder: Path) -> Path:
     from transformers import AutoConfig, AutoModelForCausalLM
 
     torch.manual_seed(0)
-    family, fields = FAMILIES[name]
+    family, fields = families[name]
     AutoModelForCausalLM.from_config(AutoConfig.for_model(family, **fields)).save_pretrained(folder)
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     vocabulary = {"<s>": 0, "</s>": 1, **{one: at + 2 for at, one in enumerate(alphabet)}}
