@@ -43,6 +43,13 @@ def fails(run: Run, code: str, said: str) -> Run:
     return run
 
 
+def launch_unchecked(studio: Studio, spec: Any) -> Run:
+    """Start a run that preflight would not let through."""
+    run = studio._run(studio._store().create(spec).id)
+    studio._compute().submit_job(run.folder)
+    return run
+
+
 def ways_on(studio: Studio, run: Run) -> list[dict[str, object]]:
     """The suggestions' changes, after seeing that each is a spec that is ready."""
     assert run.failure is not None
@@ -76,7 +83,8 @@ def test_a_loss_that_explodes_is_stopped_and_its_cure_works(studio: Studio, make
         max_grad_norm=1e6,
         max_steps=200,
         save_steps=50,
-        alpha=4096,
+        alpha=64,
+        target_modules=("lm_head", "q_proj"),  # behind the last norm nothing holds the logits back
         lr_scheduler="constant",
         warmup_ratio=0.0,
     )
@@ -124,7 +132,7 @@ def small_studio(tmp_path: Path) -> Iterator[Studio]:
 def test_a_full_disk(small_studio: Studio, make_spec: MakeSpec, at: str) -> None:
     """Room runs out while a checkpoint or a row of numbers is written: said so, the last whole checkpoint kept, resumed once there is room."""
     fields = {"keep_checkpoints": 50} if at == "checkpoint" else {"save_steps": 400}
-    run = small_studio.launch(make_spec(**{"max_steps": 400, "save_steps": 2, "rank": 8, **fields}))
+    run = launch_unchecked(small_studio, make_spec(**{"max_steps": 400, "save_steps": 2, "rank": 8, **fields}))
     wait_for(lambda: last_step(run) >= 3 or run.state == "failed", "the third step")
     filler = small_studio.home / "filler"
     if at == "metrics":
@@ -136,7 +144,9 @@ def test_a_full_disk(small_studio: Studio, make_spec: MakeSpec, at: str) -> None
                 pass
     fails(run, "disk_full", "disk is full")
     assert run.folder.events.read_bytes().endswith(b"\n")
-    assert ways_on(small_studio, run) == [{"keep_checkpoints": 1}]
+    assert run.failure is not None
+    assert [one.changes for one in run.failure.suggestions] == [{"keep_checkpoints": 1}]
+    assert not small_studio.check(run.spec).ready  # preflight would have said so
     assert small_studio.runs(status="failed")[0].id == run.id
     if at == "checkpoint":
         kept = run.checkpoints
@@ -157,9 +167,7 @@ def test_the_model_goes_after_the_launch(studio: Studio, make_spec: MakeSpec, tm
     shutil.rmtree(gone)
     weights = torn / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:5000])
-    runs = [studio._run(studio._store().create(spec).id) for spec in specs]
-    for run in runs:
-        studio._compute().submit_job(run.folder)
+    runs = [launch_unchecked(studio, spec) for spec in specs]
     fails(runs[0], "model_missing", "gone")
     fails(runs[1], "model_missing", "torn|cannot be loaded|incomplete")
 

@@ -149,6 +149,8 @@ def test_reload_and_restart(open_notebook: Callable[..., Notebook]) -> None:
     notebook.run(0)
     side.get_by_role("tab", name="Third").click()
     expect_tab(cell_of(notebook), "Third")
+    # The Jupyter server may pass on the torn last message of a killed kernel, on which JupyterLab trips.
+    notebook.errors[:] = [error for error in notebook.errors if "Kernel message validation error" not in error]
 
 
 def test_code_becomes_a_cell(open_notebook: Callable[..., Notebook]) -> None:
