@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_serializer, field_validator, model_validator
 
 from peft_studio.core.errors import SpecError, nearest
 from peft_studio.core.spec.codec import SPEC_VERSION, read_spec_fields
@@ -119,6 +119,10 @@ class RunSpec(BaseModel):
         default=frozenset(), description="Fields set by a person; the others may be derived again."
     )
     basis: Basis = Basis()
+
+    @field_serializer("chosen", when_used="json")
+    def _in_order(self, chosen: frozenset[str]) -> list[str]:
+        return sorted(chosen)  # a set has another order in every process, and a file should not
 
     @field_validator("remote_code", mode="before")
     @classmethod

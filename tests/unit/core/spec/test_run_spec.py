@@ -37,6 +37,7 @@ def test_json_round_trip() -> None:
     assert untouched == set()
     assert RunSpec.from_json(spec.to_json()) == spec
     assert RunSpec.from_json(spec.to_json()).to_json() == spec.to_json()
+    assert json.loads(spec.to_json())["chosen"] == ["alpha", "rank"]
 
 
 def test_random_numbers_keep_every_bit() -> None:

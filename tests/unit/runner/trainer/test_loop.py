@@ -112,8 +112,11 @@ def test_loss_on_all_tokens_or_on_the_answers(studio: Studio, make_spec: MakeSpe
 
 
 def test_a_fast_loop_that_cannot_be_had_is_refused_in_words(studio: Studio, make_spec: MakeSpec) -> None:
-    """Asked for by name where it does not apply, the run fails with the reason and not silently in the other loop."""
-    run = studio.launch(make_spec(loop="fast", target_modules=("q_proj", "lm_head")))
+    """Asked for by name where it does not apply: preflight says so, and a run that starts all the same fails with the reason."""
+    spec = make_spec(loop="fast", target_modules=("q_proj", "lm_head"))
+    assert not studio.check(spec).ready
+    run = studio._run(studio._store().create(spec).id)
+    studio._compute().submit_job(run.folder)
     with pytest.raises(RunFailed, match="fast loop cannot be used"):
         run.wait(300)
 
