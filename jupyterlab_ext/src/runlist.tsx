@@ -24,7 +24,7 @@ export function RunList({ title, runs, onShow }: RunListProps) {
       <ul>
         {runs.map((run) => (
           <li key={run.id}>
-            <button type="button" class="ps-acc-run" title={`Show ${run.name}\n${run.model}\n${run.id}`} onClick={() => onShow(run)}>
+            <button type="button" class="ps-acc-run" data-tip={`Show ${run.name}\n${run.model}\n${run.id}`} onClick={() => onShow(run)}>
               <span class="ps-row">
                 <b class="ps-cut">
                   <bdi>{run.name}</bdi>

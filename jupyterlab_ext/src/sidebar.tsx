@@ -3,6 +3,7 @@
 import type { Problem } from "@kit/bridge/bridge";
 import { Button, IconButton } from "@kit/ui/button";
 import { focusKeeper } from "@kit/ui/focus";
+import { showTips } from "@kit/ui/tip";
 import "@kit/ui/icons-more";
 import { Notice } from "@kit/ui/notice";
 import { Skeleton } from "@kit/ui/skeleton";
@@ -39,6 +40,7 @@ export class Sidebar extends Panel {
     this.addClass("ps-side");
     this.addWidget(this.head);
     focusKeeper()(this.head.node);
+    showTips(this.head.node);
     follower.changed.connect(() => this.update());
     this.home.changed.connect(() => this.update());
   }

@@ -78,6 +78,25 @@ def wait_for_row(panel: Locator, number: int) -> Locator:
     return region
 
 
+def expect_tip_by_pointer_and_keyboard(notebook: Notebook, button: Locator) -> None:
+    """Why a button cannot be pressed is shown to whoever points at it or comes to it, can be read at leisure, and goes with Escape."""
+    tip = notebook.page.locator(".jp-Notebook .ps-tip:popover-open")
+    reason = button.get_attribute("aria-description")
+    assert reason
+    button.hover()
+    expect(tip).to_have_text(reason)
+    tip.hover()
+    expect(tip).to_have_text(reason)
+    notebook.page.mouse.move(0, 0)
+    expect(tip).to_have_count(0)
+    button.press("Shift+Tab")
+    notebook.page.keyboard.press("Tab")
+    expect(button).to_be_focused()
+    expect(tip).to_have_text(reason)
+    notebook.page.keyboard.press("Escape")
+    expect(tip).to_have_count(0)
+
+
 def test_from_a_path_to_data_that_is_used(open_panel: Callable[..., Notebook], tmp_path: Path) -> None:
     """Type a path, read the verdict, follow a finding to its row, settle it, split, and use the data."""
     rows: list[Any] = [*build_rows(30), {"prompt": "only a prompt"}, *build_rows(1)]
@@ -91,6 +110,7 @@ def test_from_a_path_to_data_that_is_used(open_panel: Callable[..., Notebook], t
     expect(panel.get_by_role("img", name="Lengths of 31 rows")).to_be_visible()
     use = panel.get_by_role("button", name="Use this data")
     expect(use).to_have_attribute("aria-disabled", "true")
+    expect_tip_by_pointer_and_keyboard(notebook, use)
 
     panel.get_by_role("button", name="Show row 30").first.click()
     expect(panel.get_by_label("Row, counted from 0")).to_have_value("30")

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Locator, expect
 
+from peft_studio.core.runs.metrics import read_metrics
 from tests.conftest import end_processes_of, wait_for
 from tests.ui.folder_run import FolderRun
 from tests.ui.lab import Lab, Notebook, show_code
@@ -54,6 +55,51 @@ def test_the_curve_is_drawn_and_grows(open_notebook: Callable[..., Notebook], st
     wait_for_step(panel, 150)
 
     assert 0 < first < notebook.count_pixels(panel.locator(".ps-chart canvas").first, (47, 102, 221))
+
+
+# Counts the messages of widgets that come to the notebook's page.
+COUNT = """() => { window.came = 0;
+  window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.iopubMessage.connect(
+    (_, message) => (window.came += message.header.msg_type === 'comm_msg')); }"""
+TALL = "from IPython.display import HTML\nHTML('<div style=\"height: 4000px\"></div><p id=\"end\">the end</p>')"
+
+
+def test_out_of_sight_few_messages_come_and_in_sight_it_is_there(
+    open_notebook: Callable[..., Notebook], start_run: Callable[..., Path]
+) -> None:
+    """While the run goes on as fast as before. What was missed is drawn when the panel is scrolled to."""
+    run = start_run()
+    notebook = open_notebook(show_code(run), TALL)
+    notebook.run(0)
+    notebook.run(1)
+    panel, end = notebook.panel(), notebook.page.locator("#end")
+    panel.scroll_into_view_if_needed()
+    wait_for_step(panel, 10)
+    notebook.page.evaluate(COUNT)
+    seen = messages_during(notebook, run, steps=60)
+    end.scroll_into_view_if_needed()
+    expect(panel).not_to_be_in_viewport()
+    messages_during(notebook, run, steps=20)  # until the page has said so
+    unseen = messages_during(notebook, run, steps=120)
+    last = last_step(run)
+    panel.scroll_into_view_if_needed()
+    wait_for_step(panel, last)
+
+    assert seen >= 10
+    assert unseen <= seen / 2  # in twice the time
+
+
+def last_step(run: Path) -> int:
+    """The step that was logged last."""
+    return read_metrics(run / "metrics")[-1].step
+
+
+def messages_during(notebook: Notebook, run: Path, *, steps: int) -> int:
+    """How many messages come to the page while so many steps are logged."""
+    until = last_step(run) + steps
+    before = notebook.page.evaluate("() => window.came")
+    wait_for(lambda: last_step(run) >= until, f"step {until} of the run", timeout_s=60)
+    return int(notebook.page.evaluate("() => window.came")) - int(before)
 
 
 HOSTILE = [

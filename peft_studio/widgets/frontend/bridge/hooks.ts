@@ -56,6 +56,19 @@ export function useLocal<T>(name: string, first: T): [T, (value: T) => void] {
   ];
 }
 
+/** A value that a click changes at once, until the kernel tells of another. What was picked is dropped while that other value is
+ * drawn: an effect would run after the paint and take back a click made in between. */
+export function usePicked<T>(value: T, onPick: (next: T) => void): [T, (next: T) => void] {
+  const [picked, setPicked] = useState({ over: value, next: value });
+  const now = picked.over === value ? picked : { over: value, next: value };
+  if (now !== picked) setPicked(now);
+  const pick = (next: T): void => {
+    setPicked({ over: value, next });
+    onPick(next);
+  };
+  return [now.next, pick];
+}
+
 /** An id that no other panel of the page has: each panel is a module and a tree of its own, so counting would give them the same ones. */
 export function useUnique(): string {
   return useState(() => `ps-${Math.random().toString(36).slice(2)}`)[0];

@@ -3,6 +3,7 @@ import { type ComponentType, render } from "preact";
 import { Button } from "../ui/button";
 import { focusKeeper } from "../ui/focus";
 import { Notice } from "../ui/notice";
+import { showTips } from "../ui/tip";
 import { Bridge, GONE, type Model } from "./bridge";
 import { BridgeContext, useBridge, useNow } from "./hooks";
 import { Sight } from "./sight";
@@ -72,7 +73,7 @@ export function definePanel<State>(start: (bridge: Bridge) => State, View: Compo
           </BridgeContext.Provider>,
           el,
         );
-        const ends = [keepFocus(el), sight.watch(el)];
+        const ends = [keepFocus(el), sight.watch(el), showTips(el)];
         return () => {
           for (const end of ends) end();
           render(null, el);

@@ -100,7 +100,7 @@ function Settings({ view, formId, commands }: { view: TrainView; formId: string;
     <div class="ps-sec">
       <header>
         <Segmented value={detail} label="Detail" options={[{ value: "simple", title: "Simple" }, { value: "advanced", title: "Advanced" }]} onChange={setDetail} />
-        <span class="ps-count" title={view.changed.map((name) => view.fields[name]?.title).join(", ")}>
+        <span class="ps-count" data-tip={view.changed.map((name) => view.fields[name]?.title).join(", ")}>
           <i class={`ps-dot${changed ? "" : " ps-dot-default"}`} />
           {changed} changed
         </span>

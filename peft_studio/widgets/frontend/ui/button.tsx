@@ -32,7 +32,8 @@ export function Button({ icon, kind, small, reason, expanded, autofocus, label, 
       aria-disabled={reason !== undefined ? "true" : undefined}
       aria-expanded={expanded}
       aria-label={label}
-      title={reason ?? label}
+      aria-description={reason}
+      data-tip={reason ?? label}
       autofocus={autofocus}
       onClick={press}
     >
@@ -51,7 +52,8 @@ export function IconButton({ icon, label, expanded, reason, onPress }: { icon: I
       aria-label={label}
       aria-expanded={expanded}
       aria-disabled={reason !== undefined ? "true" : undefined}
-      title={reason ?? label}
+      aria-description={reason}
+      data-tip={reason ?? label}
       onClick={() => reason === undefined && onPress()}
     >
       <Icon name={icon} />

@@ -1,7 +1,7 @@
 // Small controls: text, number, choice. They report when a person has finished (change), not on every key, unless `live`.
 import type { ComponentChildren } from "preact";
-import { useEffect, useState } from "preact/hooks";
-import { useUnique } from "../bridge/hooks";
+import { useState } from "preact/hooks";
+import { usePicked, useUnique } from "../bridge/hooks";
 import { Icon, type IconName } from "./icon";
 
 interface InputProps {
@@ -95,17 +95,12 @@ export function Select({ value, options, label, describedBy, id, onChange }: { v
 export function Segmented({ value, options, label, onChange }: { value: string; options: Option[]; label: string; onChange: (value: string) => void }) {
   const group = useUnique(); // radios of one name are one stop of Tab, and arrows move among them
   // The click counts at once; what the kernel makes of it counts when it is told.
-  const [picked, setPicked] = useState<string | null>(null);
-  useEffect(() => setPicked(null), [value]);
-  const pick = (next: string): void => {
-    setPicked(next);
-    onChange(next);
-  };
+  const [picked, pick] = usePicked(value, onChange);
   return (
     <span class="ps-seg" role="radiogroup" aria-label={label}>
       {options.map((one) => (
         <label key={one.value}>
-          <input type="radio" name={group} checked={one.value === (picked ?? value)} onChange={() => pick(one.value)} />
+          <input type="radio" name={group} checked={one.value === picked} onChange={() => pick(one.value)} />
           {one.title}
         </label>
       ))}

@@ -35,10 +35,10 @@ export function FormField({ id, label, changed, back, why, note, hint, error, gr
   return (
     <div class="ps-field" onKeyDown={escape}>
       <span class="ps-label">
-        {changed !== undefined && <i class={`ps-dot${changed ? "" : " ps-dot-default"}`} role="img" aria-label={changed ? "changed" : "default"} title={changed ? "changed" : "default"} />}
+        {changed !== undefined && <i class={`ps-dot${changed ? "" : " ps-dot-default"}`} role="img" aria-label={changed ? "changed" : "default"} data-tip={changed ? "changed" : "default"} />}
         {group ? <span>{label}</span> : <label for={id}>{label}</label>}
         {why && (
-          <button ref={button} type="button" class="ps-why" aria-label={`Why, ${label}`} title="Why?" aria-expanded={why.open} aria-controls={`${id}-why`} onClick={why.onToggle}>
+          <button ref={button} type="button" class="ps-why" aria-label={`Why, ${label}`} data-tip="Why?" aria-expanded={why.open} aria-controls={`${id}-why`} onClick={why.onToggle}>
             <Icon name="info" />
           </button>
         )}

@@ -67,7 +67,7 @@ export function Composer({ view }: { view: ChatView }) {
         <div class="ps-foot-row">
           <div class="ps-slots" role="group" aria-label="Who answers">
             {view.setup.slots.map((slot) => (
-              <label key={slot.number} class="ps-check" title={slot.from || "Without an adapter"}>
+              <label key={slot.number} class="ps-check" data-tip={slot.from || "Without an adapter"}>
                 <input type="checkbox" checked={slot.on} onChange={(event) => void commands.run("ask_slot", { number: slot.number, on: (event.target as HTMLInputElement).checked })} />
                 <Swatch color={color(slot.number)} />
                 <bdi class="ps-cut">{slot.title}</bdi>

@@ -1,8 +1,7 @@
 // One row as it is trained: its tokens, coloured by what becomes of them. Never by colour alone.
 import { type ComponentChildren, Fragment } from "preact";
 import type { RefObject } from "preact";
-import { useEffect, useState } from "preact/hooks";
-import { useLocal } from "../../bridge/hooks";
+import { useLocal, usePicked } from "../../bridge/hooks";
 import { IconButton } from "../../ui/button";
 import { Input, Segmented } from "../../ui/field";
 import * as format from "../../ui/format";
@@ -24,14 +23,8 @@ interface RowProps {
 export function RowSection({ view: { row, at, facts }, box, onRow }: RowProps) {
   const [shown, setShown] = useLocal<View>("rowView", "text");
   // What was clicked counts at once, so that quick clicks count on from each other.
-  const [clicked, setClicked] = useState<number | null>(null);
-  useEffect(() => setClicked(null), [at]);
-  const number = clicked ?? at;
-  const go = (to: number): void => {
-    const next = Math.max(0, Math.min(facts.rows - 1, to));
-    setClicked(next);
-    onRow(next);
-  };
+  const [number, pick] = usePicked(at, onRow);
+  const go = (to: number): void => pick(Math.max(0, Math.min(facts.rows - 1, to)));
   const take = (text: string): void => {
     const wanted = Number(text.replace(/[,\s]/g, ""));
     if (text.trim() && Number.isInteger(wanted)) go(wanted);

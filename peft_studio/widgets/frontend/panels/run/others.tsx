@@ -93,7 +93,7 @@ export function Offered({ most, chosen, run, onChoose }: { most: number; chosen:
       {offered.map((one) => {
         const on = chosen.includes(one.id);
         return (
-          <label key={one.id} class="ps-check" title={!on && full ? `At most ${most} at a time` : undefined}>
+          <label key={one.id} class="ps-check" data-tip={!on && full ? `At most ${most} at a time` : undefined}>
             <input type="checkbox" checked={on} disabled={!on && full} onChange={() => onChoose(on ? chosen.filter((id) => id !== one.id) : [...chosen, one.id])} />
             <bdi class="ps-cut">{nameOf(one)}</bdi>
             <span class="ps-muted ps-cut">{noteOf(one)}</span>
