@@ -20,6 +20,7 @@ LARGEST_BYTES = 300_000  # a page that opens at once, also on a code host
 NAMES = [
     "00-quickstart",
     "01-data-doctor",
+    "02-methods-compared",
     "03-resume-after-a-crash",
     "04-chat-and-hot-swap",
     "05-studio-in-one-cell",
