@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +24,12 @@ from peft_studio.runner.trainer.load import load_base
 from peft_studio.runner.trainer.methods import save_adapter
 from peft_studio.runner.trainer.problems import TrainingStopped
 
-PROBE_TOKENS = 16
+PROBE_TOKENS = 64
 # Largest difference of a logit, relative to the largest logit, between the model in memory and its reloaded adapter.
 TOLERANCE = {"fp32": 1e-4, "fp16": 2e-2, "bf16": 5e-2}
+# PiSSA's base in memory is the rest of W - BA, rounded; W = that rest + BA no longer holds to the last bit. Measured on SmolLM2-135M
+# in bf16, before any training: 5.8 %, where the base itself is 2.8 % from its own fp32.
+REST_ROUNDED = 3.0
 
 
 def export_adapter(
@@ -36,9 +40,12 @@ def export_adapter(
     model_folder: Path,
     scratch: Path,
     step: int,
+    ids: Sequence[int],
     fast: Any | None,
 ) -> ev.AdapterSaved:
     """Write the adapter aside, load it with plain peft, compare its logits with the model in memory, then move it into place.
+
+    ``ids`` are tokens of real text to compare on: on tokens put together at random a sound model's own bf16 is 25 % from its fp32.
 
     Raises:
         StudioError: The written adapter does not load, or answers differently. The checkpoints are kept.
@@ -47,7 +54,7 @@ def export_adapter(
         fast.uninstall()
     aside = folder.path / ".adapter"
     shutil.rmtree(aside, ignore_errors=True)
-    probe = torch.arange(5, 5 + PROBE_TOKENS).unsqueeze(0) % model.config.vocab_size
+    probe = torch.tensor([list(ids[:PROBE_TOKENS])])
     expected = _logits(model, probe)
     # Weights that overflow inside the model can come out as NaN, or as zero behind a norm.
     if not torch.isfinite(expected).all() or not expected.any():
@@ -90,7 +97,8 @@ def _check_loads(
     difference = float((found - expected).abs().max() / expected.abs().max())
     if difference != difference:  # NaN: weights so large that the same sums overflow or do not
         raise TrainingStopped("loss_not_finite", "After the last step the model no longer gives finite numbers.")
-    if not difference <= TOLERANCE[spec.precision]:
+    rounded = spec.method == "pissa" and spec.precision != "fp32"
+    if not difference <= TOLERANCE[spec.precision] * (REST_ROUNDED if rounded else 1.0):
         error = StudioError(
             f"The saved adapter answers differently from the model in memory (logits differ by {difference:.2%})."
         )

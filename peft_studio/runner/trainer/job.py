@@ -75,6 +75,7 @@ class Job:
                 model_folder=model_folder,
                 scratch=self._scratch,
                 step=trainer.state.global_step,
+                ids=train[0]["input_ids"],
                 fast=choice.fast,
             )
             self._monitor.send(saved)

@@ -44,7 +44,14 @@ def trained(folder: RunFolder, spec: RunSpec, model_folder: Path) -> Any:
 
 def save(model: Any, folder: RunFolder, spec: RunSpec, model_folder: Path) -> Any:
     return export.export_adapter(
-        model, folder, spec, model_folder=model_folder, scratch=folder.path / "scratch", step=7, fast=None
+        model,
+        folder,
+        spec,
+        model_folder=model_folder,
+        scratch=folder.path / "scratch",
+        step=7,
+        ids=range(3, 40),
+        fast=None,
     )
 
 
