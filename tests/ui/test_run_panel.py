@@ -61,7 +61,7 @@ def test_the_curve_is_drawn_and_grows(open_notebook: Callable[..., Notebook], st
 COUNT = """() => { window.came = 0;
   window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.iopubMessage.connect(
     (_, message) => (window.came += message.header.msg_type === 'comm_msg')); }"""
-TALL = "from IPython.display import HTML\nHTML('<div style=\"height: 4000px\"></div><p id=\"end\">the end</p>')"
+TALL = 'from IPython.display import HTML\nHTML(\'<div style="height: 4000px"></div><p id="end">the end</p>\')'
 
 
 def test_out_of_sight_few_messages_come_and_in_sight_it_is_there(
