@@ -20,7 +20,7 @@ from peft_studio.core.estimators.flops import (
     count_forward_flops,
 )
 from peft_studio.core.estimators.rows import RowMix
-from peft_studio.core.estimators.work import WIDTH, Work, count_work, layer_traffic
+from peft_studio.core.estimators.work import PROBE_STEPS, WIDTH, Work, count_work, is_probed, layer_traffic
 from peft_studio.core.models.shapes import ModelShapes
 from peft_studio.core.spec import RunSpec
 
@@ -68,10 +68,11 @@ def estimate_duration(
         raise ValueError(f"nothing is known of {spec.precision} on {speed.name}")
     work = count_work(spec, mix, fast=fast, train_rows=train_rows, eval_rows=eval_rows)
     adapter = shapes.adapter_parameters(spec.rank, spec.target_modules)
+    training_s = _training_s(spec, shapes, products, work, speed=speed)
     parts: dict[str, float] = {
-        "set-up": _setup_s(spec, shapes, speed, work),
+        "set-up": _setup_s(spec, shapes, speed, work) + _probe_s(spec, mix, work, training_s=training_s),
         "download": download_bytes / DOWNLOAD.value,
-        "training": _training_s(spec, shapes, products, work, speed=speed),
+        "training": training_s,
         "evaluation": _evaluation_s(spec, shapes, products, work, speed=speed),
         "samples": _samples_s(spec, shapes, products, work, speed=speed),
         "saving": work.checkpoints * (CHECKPOINT_S + 12.0 * adapter / speed.disk_bytes_per_s)
@@ -160,6 +161,13 @@ def _setup_s(spec: RunSpec, shapes: ModelShapes, speed: DeviceSpeed, work: Work)
     loaded = shapes.parameters * WIDTH[spec.precision] / speed.disk_bytes_per_s
     quantising = shapes.parameters * 20e-9 if spec.quantization else 0.0
     return AGENT_S + speed.imports_s + LOAD_S + loaded + quantising + work.read_rows * ROW_S
+
+
+def _probe_s(spec: RunSpec, mix: RowMix, work: Work, *, training_s: float) -> float:
+    """Real steps on the neediest micro-batch before the first one; its evaluation batch is too little to count."""
+    if not is_probed(spec, work.micro_batches):
+        return 0.0
+    return PROBE_STEPS * training_s / work.micro_batches * mix.longest / mix.mean
 
 
 def _spreads(shapes: ModelShapes, mix: RowMix, speed: DeviceSpeed) -> dict[str, Range]:

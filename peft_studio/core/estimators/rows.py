@@ -16,6 +16,7 @@ class RowMix:
         mean: Tokens of a row.
         weighted: Σ len² / Σ len: the length of the row that a token stands in.
         widest: Expected longest row of a micro-batch, so what a padding loop computes for each.
+        longest: Of all.
         learnt: Share of the tokens that the loss is on.
         shared: Tokens that all rows begin with.
         known: Whether lengths were counted; else they are a guess from their 95th percentile.
@@ -24,6 +25,7 @@ class RowMix:
     mean: float
     weighted: float
     widest: float
+    longest: float
     learnt: float
     shared: int = 0
     known: bool = True
@@ -47,10 +49,10 @@ def build_row_mix(
     if not cut:
         typical = min(max_length, (p95 or max_length) * 0.6)
         widest = typical if batch_size == 1 else min(max_length, (p95 or max_length) * 0.8)
-        return RowMix(typical, typical * 1.15, widest, learnt, min(shared, int(typical) - 1), known=False)
+        return RowMix(typical, typical * 1.15, widest, widest, learnt, min(shared, int(typical) - 1), known=False)
     count, total = len(cut), sum(cut)
     # E[longest of n] = Σ length · P(it is the longest), for n draws from equally likely groups
     shares = [((at + 1) / count) ** batch_size - (at / count) ** batch_size for at in range(count)]
     widest = sum(length * share for length, share in zip(cut, shares, strict=True))
     weighted = sum(length * length for length in cut) / total
-    return RowMix(total / count, weighted, widest, learnt, min(shared, int(total / count)))
+    return RowMix(total / count, weighted, widest, cut[-1], learnt, min(shared, int(total / count)))

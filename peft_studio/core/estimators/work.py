@@ -16,6 +16,8 @@ from peft_studio.core.spec import RunSpec
 WIDTH = {"fp32": 4, "bf16": 2, "fp16": 2}
 SAMPLE_TOKENS = 64
 FILL = 0.95  # of a packed micro-batch
+PROBE_STEPS = 2  # the optimizer's state is there in the second
+PROBE_FROM = 40  # micro-batches of a run; a shorter one meets its longest at once anyway, and the probe would take above 5 % of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,11 @@ def count_work(spec: RunSpec, mix: RowMix, *, fast: bool, train_rows: int, eval_
         evaluations=evaluations, eval_micro_batches=evaluations * ceil(eval_rows / spec.batch_size),
         checkpoints=ceil(steps / spec.save_steps), sampled_tokens=sampled, read_rows=train_rows + eval_rows,
     )  # fmt: skip
+
+
+def is_probed(spec: RunSpec, micro_batches: int) -> bool:
+    """Whether real steps on the neediest micro-batch come before the run."""
+    return spec.probe and ("probe" in spec.chosen or micro_batches >= PROBE_FROM)
 
 
 def layer_traffic(

@@ -12,6 +12,7 @@ import numpy
 import torch
 from transformers import TrainerCallback
 
+from peft_studio.core.estimators.work import is_probed
 from peft_studio.core.runs import events as ev
 from peft_studio.core.runs.anomalies import AnomalyWatch
 from peft_studio.core.runs.checkpoints import checkpoint_path
@@ -28,7 +29,7 @@ from peft_studio.runner.trainer.monitor import Monitor
 from peft_studio.runner.trainer.order import Layout
 from peft_studio.runner.trainer.paths import LoopChoice, choose_loop
 from peft_studio.runner.trainer.prepare import prepare_model
-from peft_studio.runner.trainer.probe import WORTH_FROM, probe
+from peft_studio.runner.trainer.probe import probe
 from peft_studio.runner.trainer.rows import Collator, PackedRows, PadJoin, TokenRows, load_rows
 
 
@@ -84,8 +85,8 @@ class Job:
     def begin(self, trainer: StudioTrainer, evaluation: TokenRows) -> None:
         """Model and optimizer are ready and no step was taken: probe, where the spec asks for it and the run is long enough."""
         spec = self._spec
-        long_enough = "probe" in spec.chosen or trainer.state.max_steps * spec.gradient_accumulation_steps >= WORTH_FROM
-        if spec.probe and long_enough and not self._from_step:
+        micro_batches = trainer.state.max_steps * spec.gradient_accumulation_steps
+        if is_probed(spec, micro_batches) and not self._from_step:
             items = [trainer.train_dataset[number] for number in self._longest]
             rows = [evaluation[number] for number in Layout(evaluation.lengths()).find_neediest(spec.batch_size)]
             accumulates = spec.gradient_accumulation_steps > 1

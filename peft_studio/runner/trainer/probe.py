@@ -14,15 +14,13 @@ from typing import Any
 import numpy
 import torch
 
+from peft_studio.core.estimators.work import PROBE_STEPS
 from peft_studio.core.runs.events import Probed
 from peft_studio.core.system import forget_peak_memory, peak_memory_bytes
 from peft_studio.runner.trainer.evaluate import measure_loss
 from peft_studio.runner.trainer.loop import StudioTrainer
 from peft_studio.runner.trainer.problems import TrainingStopped, is_out_of_memory
 from peft_studio.runner.trainer.rows import Row
-
-STEPS = 2  # the optimizer's state is there in the second
-WORTH_FROM = 40  # micro-batches of a run; a shorter one meets its longest at once anyway, and the probe would take above 5 % of it
 
 
 def probe(trainer: StudioTrainer, items: list[Any], evaluation: list[Row], *, accumulates: bool) -> Probed:
@@ -39,7 +37,7 @@ def probe(trainer: StudioTrainer, items: list[Any], evaluation: list[Row], *, ac
         with _unnoticed(trainer):
             inputs = trainer.data_collator(items)
             tokens = _tokens_of(inputs)
-            took = [_step(trainer, inputs, keep_gradients=accumulates and number == 0) for number in range(STEPS)]
+            took = [_step(trainer, inputs, keep_gradients=accumulates and number == 0) for number in range(PROBE_STEPS)]
             evaluated_s = _evaluate(trainer, evaluation)
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
@@ -53,7 +51,7 @@ def probe(trainer: StudioTrainer, items: list[Any], evaluation: list[Row], *, ac
             torch.cuda.empty_cache()
     allocated = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None
     return Probed(
-        steps=STEPS, step_s=took[-1], evaluation_s=evaluated_s, tokens=tokens,
+        steps=PROBE_STEPS, step_s=took[-1], evaluation_s=evaluated_s, tokens=tokens,
         allocated_bytes=allocated, resident_bytes=peak_memory_bytes(),
     )  # fmt: skip
 

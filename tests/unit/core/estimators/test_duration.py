@@ -209,3 +209,14 @@ def test_each_is_what_the_whole_is_made_of() -> None:
     assert each["evaluation"] * 4 == pytest.approx(float(found.parts["evaluation"]))
     assert each["checkpoint"] * 3 + each["export"] == pytest.approx(float(found.parts["saving"]))
     assert not isinstance(found.value, Decimal)
+
+
+def test_the_probe_is_part_of_the_set_up() -> None:
+    """Two micro-batches of the longest rows; none for a run so short that it meets them at once."""
+    with_it, without = quote(probe=True), quote(probe=False)
+    assert with_it.parts["training"] == without.parts["training"]
+    more = with_it.parts["set-up"] - without.parts["set-up"]
+    micro_batch = with_it.parts["training"] / (2 * 400 / 4)
+    assert 2 * micro_batch < more < 2 * micro_batch * max(LENGTHS) / min(LENGTHS)
+    short = {"max_steps": 5}
+    assert quote(**short).parts["set-up"] == quote(**short, probe=False).parts["set-up"]
