@@ -87,6 +87,8 @@ def see_data(panel: Locator) -> None:
 
 def see_train(panel: Locator) -> None:
     expect(panel.locator(".ps-before .ps-badge")).to_have_text("Ready", timeout=MODEL_MS)
+    expect(panel.get_by_role("button", name="Time and cost, what they are made of")).to_be_visible(timeout=MODEL_MS)
+    panel.get_by_role("button", name="Memory, what it is made of").click()
 
 
 def see_runs(panel: Locator) -> None:

@@ -79,3 +79,5 @@ def _quieten() -> None:
     warnings.filterwarnings("ignore", category=DeprecationWarning)
     os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
     os.environ["TQDM_DISABLE"] = "1"
+    # bitsandbytes asks for a kernel to be installed that we do without: see load.keep_as_stored.
+    logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
