@@ -6,6 +6,7 @@ import argparse
 import importlib.util
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -35,6 +36,7 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
     terminal.say(f"Runs: {home}. Ctrl-C twice ends JupyterLab; runs go on without it.")
     environment = {**os.environ, "PEFT_STUDIO_HOME": str(home)}
     with subprocess.Popen(build_command(notebooks, arguments.options), env=environment) as lab:
+        signal.signal(signal.SIGTERM, lambda *_: lab.terminate())  # a server that nobody sees would go on
         while True:
             try:
                 return lab.wait()
