@@ -96,7 +96,7 @@ class Planning(Home):
     ) -> Quote:
         """Memory, time and dollars that a run would take, each with its range and what it rests on, and whether it fits.
 
-        The first quote on a machine measures how fast it trains, about twenty seconds; after that a quote takes milliseconds.
+        The first quote on a machine measures how fast it trains, about twenty seconds, longer beside other work; after that a quote takes milliseconds.
 
         Args:
             spec: What would be launched.

@@ -9,6 +9,7 @@ from typing import Any
 import numpy
 
 LEAST, LONGEST_S = 5, 0.2  # repetitions, and seconds after which no more are made
+FEWEST, PATIENCE_S = 2, 0.6  # on a machine that others use every repetition takes long, and there are fifty things to time
 
 
 def time_least(action: Callable[[], Any]) -> float:
@@ -18,14 +19,12 @@ def time_least(action: Callable[[], Any]) -> float:
 
 def _timed(action: Callable[[], Any]) -> Iterator[float]:
     action()
-    began, count = time.perf_counter(), 0
-    while count < LEAST or time.perf_counter() - began < LONGEST_S:
+    began, count, spent = time.perf_counter(), 0, 0.0
+    while not (count >= LEAST and spent > LONGEST_S or count >= FEWEST and spent > PATIENCE_S):
         start = time.perf_counter()
         action()
         yield time.perf_counter() - start
-        count += 1
-        if count >= LEAST and time.perf_counter() - began > LONGEST_S:
-            return
+        count, spent = count + 1, time.perf_counter() - began
 
 
 def fit_seconds(rows: numpy.ndarray, times: numpy.ndarray) -> list[float]:

@@ -66,7 +66,7 @@ function Time({ quote }: { quote: QuoteView }) {
       ) : quote.measuring ? (
         <p class="ps-row ps-s ps-muted">
           <Icon name="open" hue="info" turning />
-          Measuring how fast this machine trains, about 20 s, once
+          Measuring how fast this machine trains, once: about 20 s, longer beside other work
         </p>
       ) : (
         <p class="ps-s ps-muted" dir="auto">{quote.notes.join(" ") || "Not known"}</p>
