@@ -10,6 +10,10 @@
     ├── RunStateError        the run is in a state in which that cannot be done
     ├── AdapterMismatch      an adapter does not fit the base model it is asked to join
     ├── ChatError            the chat process could not answer
+    ├── VaultError           keys cannot be kept or read; never quotes one
+    │   ├── VaultLocked      the vault waits for its passphrase or for the system's keystore
+    │   ├── WrongPassphrase  that passphrase does not open it
+    │   └── VaultDamaged     the vault's file is not as it was written
     ├── MissingExtra         an optional part of PEFT Studio is not installed
     └── ConnectorError       a platform could not do what was asked; says which, and whether it may have been done all the same
         ├── NotAuthorised    it does not know the key, or there is none
@@ -88,6 +92,22 @@ class AdapterMismatch(StudioError):
 
 class ChatError(StudioError):
     """The chat process could not answer."""
+
+
+class VaultError(StudioError):
+    """Keys cannot be kept or read. No message of it ever quotes one."""
+
+
+class VaultLocked(VaultError):
+    """The vault waits for its passphrase, or for a keystore that cannot be reached now."""
+
+
+class WrongPassphrase(VaultError):
+    """That passphrase does not open the vault."""
+
+
+class VaultDamaged(VaultError):
+    """The vault's file is not as it was written."""
 
 
 class MissingExtra(StudioError):

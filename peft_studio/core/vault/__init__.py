@@ -1,0 +1,6 @@
+"""Where keys are kept: sealed in a file that the system's keystore or a passphrase opens, or in this process alone."""
+
+from peft_studio.core.redact import Secret
+from peft_studio.core.vault.vault import Vault
+
+__all__ = ["Secret", "Vault"]
