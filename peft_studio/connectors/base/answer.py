@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +23,6 @@ from peft_studio.core.errors import (
     Refused,
     Unavailable,
 )
-from peft_studio.core.markup import visible
 
 SAID_CHARACTERS = 300
 _NEXT = re.compile(r'<([^>]+)>\s*;[^,]*\brel="?next"?')
@@ -96,12 +95,10 @@ def unreadable(platform: Platform, what: str, *, status: int | None = None) -> B
     )
 
 
-def build_error(
-    answer: Answer, *, retry_after_s: float | None, redact: Callable[[str], str], said: str | None = None
-) -> ConnectorError:
-    """The typed error of an answer with a status of 400 or above. ``said``: the platform's own words, where they are known better."""
+def build_error(answer: Answer, *, retry_after_s: float | None = None) -> ConnectorError:
+    """The typed error of an answer with a status of 400 or above, with the platform's own words. The door takes secrets out."""
     platform, status = answer.platform, answer.status
-    words = visible(redact(said or find_words(answer.content)))[:SAID_CHARACTERS]
+    words = find_words(answer.content)[:SAID_CHARACTERS]
     kind, meaning, hint = _meaning(platform, status, retry_after_s)
     message = f"{platform.title} {meaning} ({status})" + (f": {words}" if words else ".")
     return kind(message, hint=hint, platform=platform.name, status=status, retry_after_s=retry_after_s)

@@ -18,7 +18,8 @@ from peft_studio.connectors.base.answer import Answer, Platform, build_error, un
 from peft_studio.connectors.base.courier import Call, Courier, Credentials
 from peft_studio.connectors.base.failures import Miss
 from peft_studio.connectors.base.patience import Limits, backoff_s, pace_for, parse_retry_after
-from peft_studio.core.errors import RateLimited
+from peft_studio.core.errors import ConnectorError, RateLimited
+from peft_studio.core.markup import visible
 
 SAFE_TWICE = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})  # RFC 9110, 9.2.2
 AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
@@ -39,7 +40,7 @@ class Door:
         limits: What a call may take.
         pace: Requests a second to this host, and how many at once; of all doors in this process together.
         redact: Takes secrets out of text that becomes part of an error.
-        find_words: The platform's own sentence in an error answer, where the usual places do not have it.
+        read_error: The platform's own meaning of an error answer, where it says more than the status does; else None.
     """
 
     def __init__(
@@ -51,11 +52,11 @@ class Door:
         limits: Limits | None = None,
         pace: tuple[float, int] = (5.0, 10),
         redact: Callable[[str], str] = str,
-        find_words: Callable[[Answer], str | None] = lambda answer: None,
+        read_error: Callable[[Answer], ConnectorError | None] = lambda answer: None,
     ) -> None:
         self.platform = platform
         self._limits = limits or Limits()
-        self._find_words = find_words
+        self._read_error = read_error
         self._courier = Courier(platform, base_url, credentials=credentials, limits=self._limits, redact=redact)
         self._pace = pace_for(self._courier.base.netloc.decode(), per_s=pace[0], burst=pace[1])
 
@@ -161,11 +162,13 @@ class Door:
             return response
         with closing(response):
             answer = self._answer(call, response)
-        after_s = parse_retry_after(answer.headers.get("retry-after"))
+        own = self._read_error(answer)
+        after_s = parse_retry_after(answer.headers.get("retry-after")) or (own.retry_after_s if own else None)
         if after_s is not None and answer.status in (429, 503):
             self._pace.close_until(time.monotonic() + min(after_s, CLOSED_AT_MOST_S))
-        said = self._find_words(answer)
-        error = build_error(answer, retry_after_s=after_s, redact=self._courier.redact, said=said)
+        error = own or build_error(answer, retry_after_s=after_s)
+        error.message = visible(self._courier.redact(error.message))
+        error.args = (error.message,)
         error.may_have_happened = answer.status >= 500 and not call.twice
         raise Miss(error, again=call.twice and answer.status in AGAIN, wait_s=after_s)
 

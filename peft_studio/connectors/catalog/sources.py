@@ -11,7 +11,9 @@ from importlib import metadata
 GROUP = "peft_studio.connectors"
 
 # The same as in pyproject.toml. A tree that was installed before a connector came to it has no entry point for it.
-BUILT_IN: Mapping[str, str] = {}
+BUILT_IN: Mapping[str, str] = {
+    "huggingface": "peft_studio.connectors.huggingface:INFO",
+}
 
 
 @dataclass(frozen=True, slots=True)

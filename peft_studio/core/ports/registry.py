@@ -15,9 +15,10 @@ Sort = Literal["downloads", "updated", "likes"]
 
 
 class Query(Value):
-    """What is looked for. ``cursor``: the ``next_cursor`` of the page before."""
+    """What is looked for. ``task``: None for models of every kind; ``cursor``: the ``next_cursor`` of the page before."""
 
     text: Annotated[str, StringConstraints(max_length=200)] = ""
+    task: Word | None = "text-generation"
     sort: Sort = "downloads"
     limit: Annotated[int, Field(ge=1, le=PAGE_AT_MOST)] = 20
     cursor: Annotated[str, StringConstraints(max_length=4000)] | None = None
