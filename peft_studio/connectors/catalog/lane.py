@@ -66,16 +66,22 @@ class Pending(Generic[T]):
     def _begin(self) -> None:
         self._thread = threading.get_ident()
 
-    def _settle(self, value: T | None = None, error: ConnectorError | None = None) -> bool:
-        """Record the outcome, if it is the first."""
+    def _settle(self, value: T | None = None, error: ConnectorError | None = None) -> None:
+        """Record the outcome, if it is the first, and how well the connector is."""
         with self._lock:
             if self._over.is_set():
-                return False
+                return
             if error is None:
                 self._value.append(value)  # type: ignore[arg-type]
             self._error = error
+            # A typed error is no fault of the connector's: the platform has trouble, and it says so as it should.
+            self._lane.mark(error.message if isinstance(error, BadConnector) else "")
             self._over.set()
-            return True
+
+    def _refuse(self, error: ConnectorError) -> None:
+        """The outcome of a call that never began; how well the connector is stays as it was."""
+        self._error = error
+        self._over.set()
 
     def _give_up(self) -> None:
         name, title = self._lane.name, self._lane.title
@@ -88,12 +94,12 @@ class Pending(Generic[T]):
             if self._over.is_set():
                 return
             self._error = error
+            self._lane.mark(error.message)
             self._over.set()
             if self._thread is not None:
                 ctypes.pythonapi.PyThreadState_SetAsyncExc(
                     ctypes.c_ulong(self._thread), ctypes.py_object(_GivenUpError)
                 )
-        self._lane.mark(error.message)
 
 
 class Lane:
@@ -109,8 +115,8 @@ class Lane:
         """Begin a call. Never waits: with every place taken by calls that do not come back, the result is an error at once."""
         pending: Pending[T] = Pending(self, deadline_s=deadline_s)
         if not self._places.acquire(blocking=False):
-            pending._settle(
-                error=Unavailable(
+            pending._refuse(
+                Unavailable(
                     f"{PLACES} earlier calls to {self.title} have not come back.",
                     hint=f"studio.disable({self.name!r}) takes it out; a restart of the kernel ends those calls.",
                     platform=self.name,
@@ -121,10 +127,10 @@ class Lane:
         return pending
 
     def mark(self, reason: str) -> None:
-        """Remember that it misbehaved, and say so in the log, once for each reason."""
-        if self.health.reason != reason:
+        """Remember how its last call went, and say it in the log when it is a new fault."""
+        if reason and self.health.reason != reason:
             log.warning("%s is unhealthy: %s", self.name, reason)
-        self.health = Health(ok=False, reason=reason)
+        self.health = Health(ok=not reason, reason=reason)
 
     def _run(self, pending: Pending[T], work: Callable[[], T]) -> None:
         try:
@@ -141,21 +147,13 @@ class Lane:
         except _GivenUpError:
             raise
         except ConnectorError as exc:
-            self._settle(pending, self._cleaned(exc))
+            pending._settle(error=self._cleaned(exc))
         except ValidationError as exc:
-            self._settle(pending, broken_contract(self.name, describe(exc)))
+            pending._settle(error=broken_contract(self.name, describe(exc)))
         except BaseException as exc:  # noqa: BLE001  # a stranger's SystemExit or KeyboardInterrupt ends its call, not the kernel
-            self._settle(pending, self._failed(exc))
+            pending._settle(error=self._failed(exc))
         else:
-            if pending._settle(value):
-                self.health = HEALTHY
-
-    def _settle(self, pending: Pending[T], error: ConnectorError) -> None:
-        if pending._settle(error=error):
-            if isinstance(error, BadConnector):
-                self.mark(error.message)
-            else:
-                self.health = HEALTHY  # the platform may have trouble; the connector says so as it should
+            pending._settle(value)
 
     def _cleaned(self, exc: ConnectorError) -> ConnectorError:
         """Its own error without secrets and of readable length; another where it is not even well made."""

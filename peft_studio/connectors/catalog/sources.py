@@ -12,7 +12,9 @@ GROUP = "peft_studio.connectors"
 
 # The same as in pyproject.toml. A tree that was installed before a connector came to it has no entry point for it.
 BUILT_IN: Mapping[str, str] = {
+    "civitai": "peft_studio.connectors.civitai:INFO",
     "huggingface": "peft_studio.connectors.huggingface:INFO",
+    "ollama": "peft_studio.connectors.ollama:INFO",
 }
 
 

@@ -29,6 +29,7 @@ class RegistryModel(Value):
 
     Attributes:
         id: What the registry knows it by, and what ``studio.spec(model=…)`` takes where it can be trained.
+        title: What people call it, where the id is only a number.
         licence: SPDX or the registry's own short name, in lower case.
         size_bytes: Of its weights as they are stored there.
         downloads_over: What ``downloads`` counts: "30 days" or "all time".
@@ -39,6 +40,7 @@ class RegistryModel(Value):
 
     id: Word
     registry: Word
+    title: Word | None = None
     author: Word | None = None
     parameters: PositiveInt | None = None
     size_bytes: NonNegativeInt | None = None

@@ -31,7 +31,7 @@ MODEL = RegistryModel(id="a/b", registry="good")
 
 def make_info(name: str, **changes: Any) -> ConnectorInfo:
     given = {
-        "name": name, "title": name, "summary": "For tests.", "roles": (Role.REGISTRY,), "connector": f"{HERE}:{name.replace('-', '_')}",
+        "name": name, "title": name, "summary": "For tests.", "roles": (Role.REGISTRY,), "connector": f"{HERE}:c_{name.replace('-', '_')}",
         "docs_url": "https://example.org/keys", "keys": (KeyField(name="token", title="Token"),),
     }  # fmt: skip
     return ConnectorInfo(**{**given, **changes})
@@ -134,11 +134,10 @@ SEARCHES: dict[str, Callable[..., Any]] = {
 
 
 def _make(name: str, verb: Callable[..., Any]) -> type:
-    place = f"{HERE}:{name.replace('-', '_')}"
     return type(
         name.replace("-", "_"),
         (Good,),
-        {"info": make_info(name, connector=place), "search": lambda self, query: verb()},
+        {"info": make_info(name), "search": lambda self, query: verb()},
     )
 
 
@@ -153,7 +152,7 @@ CLASSES["init-exits"] = type(
     "X", (Good,), {"info": make_info("init-exits"), "__init__": lambda self, keys: sys.exit(3)}
 )
 for _name, _cls in CLASSES.items():
-    setattr(sys.modules[__name__], _name.replace("-", "_"), _cls)
+    setattr(sys.modules[__name__], "c_" + _name.replace("-", "_"), _cls)
 
 
 def _exit_on_load() -> object:
