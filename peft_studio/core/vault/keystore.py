@@ -80,7 +80,7 @@ def _backend() -> Any:
 def _ask(question: Callable[[], Answer], *, hide: Secret | None = None) -> Answer:
     """Ask in a thread that may be left behind: a store can wait for a prompt that nobody sees.
 
-    The error is made here and not chained: the frames of the original have the value among their variables.
+    The error is made anew and not chained: text and frames of the original may have the value in them.
     """
     answer: Future[Answer] = Future()
 
@@ -91,15 +91,18 @@ def _ask(question: Callable[[], Answer], *, hide: Secret | None = None) -> Answe
             answer.set_exception(error)
 
     threading.Thread(target=work, name="keystore", daemon=True).start()
+    if why := _failure(answer, hide):
+        raise KeystoreUnavailable(why)
+    return answer.result()
+
+
+def _failure(answer: Future[Any], hide: Secret | None) -> str:
+    """Why there is no answer, without the secret; empty when there is one."""
     try:
         error = answer.exception(ANSWER_S)
     except TimeoutError:
-        raise KeystoreUnavailable(
-            f"it has not answered within {ANSWER_S} s; it may be waiting for its password"
-        ) from None
+        return f"it has not answered within {ANSWER_S} s; it may be waiting for its password"
     if error is None:
-        return answer.result()
-    if isinstance(error, KeystoreUnavailable):
-        raise KeystoreUnavailable(error.why)
-    text = str(error).replace(hide.reveal(), str(hide)) if hide else str(error)
-    raise KeystoreUnavailable(f"{type(error).__name__}: {text}".rstrip(": ."))
+        return ""
+    why = error.why if isinstance(error, KeystoreUnavailable) else f"{type(error).__name__}: {error}".rstrip(": .")
+    return why.replace(hide.reveal(), str(hide)) if hide else why

@@ -48,8 +48,7 @@ class Cost:
     def fits(self) -> bool:
         """Whether we would ever have written this."""
         return (
-            1 <= self.log2_n <= 24
-            and self.r >= 1
+            1 <= self.log2_n < 16 * self.r  # scrypt's own limit
             and 1 <= self.p <= 16
             and 128 * self.r << self.log2_n <= _MOST_MEMORY_BYTES
         )
@@ -184,8 +183,15 @@ def derive_key(passphrase: Secret, header: Header) -> Key:
     from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
     assert header.cost
-    scrypt = Scrypt(salt=header.salt, length=KEY_BYTES, n=1 << header.cost.log2_n, r=header.cost.r, p=header.cost.p)
-    return Key(scrypt.derive(unicodedata.normalize("NFKC", passphrase.reveal()).encode("utf-8", "surrogatepass")))
+    n, r, p = 1 << header.cost.log2_n, header.cost.r, header.cost.p
+    try:
+        scrypt = Scrypt(salt=header.salt, length=KEY_BYTES, n=n, r=r, p=p)
+        return Key(scrypt.derive(unicodedata.normalize("NFKC", passphrase.reveal()).encode("utf-8", "surrogatepass")))
+    except MemoryError:
+        raise VaultError(
+            f"There is no memory left to open the vault: it takes {128 * r * n >> 20} MiB for a moment.",
+            hint="Free some and try again.",
+        ) from None
 
 
 def _damaged(why: str) -> VaultDamaged:
