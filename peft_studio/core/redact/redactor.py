@@ -14,6 +14,7 @@ import shlex
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
+from typing import NoReturn
 from urllib.parse import quote, quote_plus
 
 from peft_studio.core.redact.secret import HIDDEN, Secret
@@ -47,6 +48,9 @@ class Redactor:
         self._secrets: list[Secret] = []
         self._hide: Callable[[str], str] | None = None
         self._lock = threading.Lock()
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise TypeError("A Redactor does not leave its process: it knows what it hides.")
 
     def add(self, secret: Secret) -> None:
         """Look for this one, too, from now on."""
