@@ -20,6 +20,7 @@ from peft_studio.connectors.base.failures import Miss
 from peft_studio.connectors.base.patience import Limits, backoff_s, pace_for, parse_retry_after
 from peft_studio.core.errors import ConnectorError, RateLimited
 from peft_studio.core.markup import visible
+from peft_studio.core.redact import REDACTOR
 
 SAFE_TWICE = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})  # RFC 9110, 9.2.2
 AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
@@ -51,7 +52,7 @@ class Door:
         credentials: Credentials | None = None,
         limits: Limits | None = None,
         pace: tuple[float, int] = (5.0, 10),
-        redact: Callable[[str], str] = str,
+        redact: Callable[[str], str] = REDACTOR.text,
         read_error: Callable[[Answer], ConnectorError | None] = lambda answer: None,
     ) -> None:
         self.platform = platform

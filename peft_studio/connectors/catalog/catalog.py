@@ -18,6 +18,7 @@ from peft_studio.connectors.catalog.switches import Switches, read_wanted
 from peft_studio.core.errors import BadConnector, ConnectorError, StudioError, nearest
 from peft_studio.core.ports.catalog import Health
 from peft_studio.core.ports.platform import ConnectorInfo, Keys, Role, Value
+from peft_studio.core.redact import REDACTOR
 
 V = TypeVar("V", bound=Value)
 
@@ -35,7 +36,7 @@ class Catalog:
     """
 
     def __init__(
-        self, home: Path, *, sources: Iterable[Source] | None = None, redact: Callable[[str], str] = str
+        self, home: Path, *, sources: Iterable[Source] | None = None, redact: Callable[[str], str] = REDACTOR.text
     ) -> None:
         self._switches = Switches(home)
         self._sources = sources

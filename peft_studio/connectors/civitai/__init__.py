@@ -12,7 +12,6 @@ INFO = ConnectorInfo(
         KeyField(
             name="token",
             title="API key",
-            shape=r"[0-9a-f]{32}|civitai_\S{16,}",
             env=("CIVITAI_API_TOKEN", "CIVITAI_TOKEN"),
             required=False,
             help="Needed for downloads whose author asks for a login.",

@@ -12,7 +12,6 @@ INFO = ConnectorInfo(
         KeyField(
             name="token",
             title="Access token",
-            shape=r"hf_[A-Za-z0-9]{30,60}",
             env=("HF_TOKEN",),
             required=False,
             help="A read token is enough to download gated and private models; to publish it needs write.",

@@ -77,7 +77,8 @@ class KeyField(Value):
     """One value that a user gives to connect.
 
     Attributes:
-        shape: A regular expression that the whole value matches; empty where the platform promises none.
+        name: Of several secrets "token" or "key" is the one that the vault keeps under the platform's own name.
+        shape: A regular expression that the whole value matches, for a platform that core.redact.shapes does not know.
         env: Environment variables in which people keep it. They are offered, never taken without asking.
         secret: False for an address or a user name, which may be shown.
     """
