@@ -12,7 +12,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from pydantic import ValidationError
 
@@ -51,17 +51,43 @@ class Pending(Generic[T]):
         return self._over.is_set()
 
     def result(self, wait_s: float | None = None) -> T:
-        """The result. Waits until the call's deadline, or ``wait_s`` and then gives the call up.
+        """The result, waited for until the call's deadline, at which it is given up. With ``wait_s`` no longer than that, and the
+        call goes on: it may come good by its deadline, and then its connector counts as well again.
 
         Raises:
             ConnectorError: What the connector raised; BadConnector or Unavailable where it broke its contract or was too slow.
         """
         left = max(0.0, self._over_at - time.monotonic())
         if not self._over.wait(left if wait_s is None else min(left, wait_s)):
-            self._give_up()
+            if wait_s is not None and wait_s < left:
+                raise self._late("was not waited for: it was too slow before")
+            self.give_up_if_late()
         if self._error is not None:
             raise self._error
         return self._value[0]
+
+    def give_up_if_late(self) -> None:
+        """End the call if its deadline has passed."""
+        if self._over.is_set() or time.monotonic() < self._over_at:
+            return
+        error = self._late(f"has not answered within {self._deadline_s:g} s")
+        with self._lock:  # held while throwing: its thread cannot end meanwhile and leave its number to another
+            if self._over.is_set():
+                return
+            self._error = error
+            self._lane.mark(error.message)
+            self._over.set()
+            if self._thread is not None:
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(
+                    ctypes.c_ulong(self._thread), ctypes.py_object(_GivenUpError)
+                )
+
+    def _late(self, what: str) -> Unavailable:
+        return Unavailable(
+            f"{self._lane.title} {what}.",
+            hint=f"The others go on without it. Try again later, or studio.disable({self._lane.name!r}).",
+            platform=self._lane.name,
+        )
 
     def _begin(self) -> None:
         self._thread = threading.get_ident()
@@ -83,24 +109,6 @@ class Pending(Generic[T]):
         self._error = error
         self._over.set()
 
-    def _give_up(self) -> None:
-        name, title = self._lane.name, self._lane.title
-        error = Unavailable(
-            f"{title} has not answered within {self._deadline_s:g} s.",
-            hint=f"The others go on without it. Try again later, or studio.disable({name!r}).",
-            platform=name,
-        )
-        with self._lock:  # held while throwing: its thread cannot end meanwhile and leave its number to another
-            if self._over.is_set():
-                return
-            self._error = error
-            self._lane.mark(error.message)
-            self._over.set()
-            if self._thread is not None:
-                ctypes.pythonapi.PyThreadState_SetAsyncExc(
-                    ctypes.c_ulong(self._thread), ctypes.py_object(_GivenUpError)
-                )
-
 
 class Lane:
     """Where one connector's code runs. ``redact`` takes secrets out of what its exceptions say."""
@@ -110,10 +118,14 @@ class Lane:
         self.health: Health = HEALTHY
         self._redact = redact
         self._places = threading.BoundedSemaphore(PLACES)
+        self._under_way: list[Pending[Any]] = []
 
     def start(self, work: Callable[[], T], *, deadline_s: float) -> Pending[T]:
         """Begin a call. Never waits: with every place taken by calls that do not come back, the result is an error at once."""
+        for earlier in self._under_way:
+            earlier.give_up_if_late()  # nobody may have waited for it
         pending: Pending[T] = Pending(self, deadline_s=deadline_s)
+        self._under_way = [*(one for one in self._under_way if not one.done()), pending]
         if not self._places.acquire(blocking=False):
             pending._refuse(
                 Unavailable(

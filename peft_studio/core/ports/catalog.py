@@ -32,7 +32,7 @@ class Pending(Protocol[V_co]):
         ...
 
     def result(self, wait_s: float | None = None) -> V_co:
-        """The result; waits until the call's deadline, or ``wait_s``, and then gives the call up with Unavailable."""
+        """The result, waited for until the call's deadline; with ``wait_s`` no longer than that, and then Unavailable, though it goes on."""
         ...
 
 
