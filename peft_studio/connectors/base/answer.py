@@ -66,6 +66,17 @@ class Answer:
             raise unreadable(self.platform, f"a {type(found).__name__} where an object belongs", status=self.status)
         return found
 
+    def listed(self, name: str = "") -> list[Any]:
+        """The body, or a field of it, as a list: something else is no empty list.
+
+        Raises:
+            BadResponse: It is none.
+        """
+        found = self.record().get(name) if name else self.json()
+        if not isinstance(found, list):
+            raise unreadable(self.platform, f"a {type(found).__name__} where a list belongs", status=self.status)
+        return found
+
     @property
     def next_url(self) -> str | None:
         """The next page, from a ``Link`` header with rel="next"."""

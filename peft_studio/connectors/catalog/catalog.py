@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from peft_studio.connectors.catalog.clauses import broken_contract, find_class_faults, find_info_faults
+from peft_studio.connectors.base.clauses import broken_contract, find_class_faults, find_info_faults
 from peft_studio.connectors.catalog.lane import Lane, Pending, log
 from peft_studio.connectors.catalog.sources import Source, find_sources, load_object
 from peft_studio.connectors.catalog.switches import Switches, read_wanted

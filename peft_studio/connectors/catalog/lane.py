@@ -16,7 +16,7 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import ValidationError
 
-from peft_studio.connectors.catalog.clauses import broken_contract, describe
+from peft_studio.connectors.base.clauses import broken_contract, describe
 from peft_studio.core.errors import BadConnector, ConnectorError, Unavailable
 from peft_studio.core.markup import visible
 from peft_studio.core.ports.catalog import HEALTHY, Health

@@ -38,7 +38,9 @@ class CivitaiApi:
     ) -> Mapping[str, Any]:
         """Models with their versions, in ``items``, and the next cursor in ``metadata``. Pages by number are refused with a query."""
         params = {"query": query or None, "types": list(types) or None, "sort": SORTS[sort], "limit": limit, "cursor": cursor, "nsfw": "false"}  # fmt: skip
-        return self._door.get("/api/v1/models", params).record()
+        answer = self._door.get("/api/v1/models", params)
+        answer.listed("items")
+        return answer.record()
 
     def get_model(self, model: str) -> Mapping[str, Any]:
         """A model with its versions, newest first."""

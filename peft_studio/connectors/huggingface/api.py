@@ -25,6 +25,7 @@ FIELDS = (
     "pipeline_tag", "safetensors", "tags",
 )  # fmt: skip
 SORTS = {"downloads": "downloads", "updated": "lastModified", "likes": "likes"}
+_ID = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", re.ASCII)
 _RESETS_IN = re.compile(r"\bt=(\d{1,6})\b")
 
 
@@ -42,7 +43,7 @@ class HubApi:
 
     def list_models(
         self, *, search: str, sort: str, limit: int, cursor: str | None, task: str | None
-    ) -> tuple[Any, str | None]:
+    ) -> tuple[list[Any], str | None]:
         """Models with the fields of a list, and the cursor of the next page."""
         params = {
             "search": search or None, "sort": SORTS[sort], "limit": limit, "cursor": cursor, "pipeline_tag": task,
@@ -50,15 +51,26 @@ class HubApi:
         }  # fmt: skip
         answer = self._door.get("/api/models", params)
         following = parse_qs(urlsplit(answer.next_url or "").query).get("cursor")
-        return answer.json(), following[0] if following else None
+        return answer.listed(), following[0] if following else None
 
     def get_model(self, model: str) -> Mapping[str, Any]:
         """A model with its files, their sizes and digests."""
-        return self._door.get(f"/api/models/{quote(model, safe='/')}", {"blobs": "true"}).record()
+        return self._door.get(f"/api/models/{_checked(model)}", {"blobs": "true"}).record()
 
     def get_file(self, model: str, revision: str, path: str) -> Answer:
         """A small file of a model."""
-        return self._door.get(f"/{quote(model, safe='/')}/resolve/{quote(revision, safe='')}/{quote(path)}")
+        return self._door.get(f"/{_checked(model)}/resolve/{quote(revision, safe='')}/{quote(path)}")
+
+
+def _checked(model: str) -> str:
+    """A model's name, which is owner/name or an old one without owner, and no path to anywhere else."""
+    if _ID.fullmatch(model) and ".." not in model:
+        return model
+    raise NotFound(
+        "That is no name of a model on Hugging Face.",
+        hint="Names are owner/name, of letters, digits, dots, hyphens and underscores.",
+        platform=PLATFORM.name,
+    )
 
 
 def read_error(answer: Answer) -> ConnectorError | None:

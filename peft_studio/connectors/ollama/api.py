@@ -36,9 +36,9 @@ class OllamaApi:
             raise unreadable(PLATFORM, "no version: something else listens there")
         return found
 
-    def list_models(self) -> Any:
+    def list_models(self) -> list[Any]:
         """The models it has."""
-        return self._ask("GET", "/api/tags").record().get("models")
+        return self._ask("GET", "/api/tags").listed("models")
 
     def show(self, model: str) -> Mapping[str, Any]:
         """What it knows of one of them."""

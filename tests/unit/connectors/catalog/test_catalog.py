@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
+from peft_studio.connectors.base.clauses import find_class_faults
 from peft_studio.connectors.catalog import Catalog
 from peft_studio.connectors.catalog import sources as sources_module
-from peft_studio.connectors.catalog.clauses import find_class_faults
 from peft_studio.connectors.catalog.sources import Source
 from peft_studio.core.errors import BadConnector, StudioError
 from peft_studio.core.ports import Account, Capability, ConnectorInfo, Page, Query, Role
