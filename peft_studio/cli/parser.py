@@ -29,6 +29,7 @@ The result
 The house
   doctor                     check this installation and say what to mend
   lab                        open JupyterLab on the same runs
+  new-connector NAME         begin a connector to another platform
 
 RUN is a run's id, the end of one, or nothing for the newest run."""
 
@@ -131,6 +132,15 @@ def _add_doing(commands: Any) -> None:
         "./peft-studio-notebooks, and leaves alone what is there. What follows is passed on: peft-studio lab -- --port 9999",
     )
     lab.add_argument("options", nargs="*", metavar="OPTION", help="options of JupyterLab, after --")
+    new = _command(
+        commands,
+        "new-connector",
+        "Write a package with a connector that works, and its tests, to be made into one for another platform.\n"
+        "docs/connectors.md goes through it.",
+        module="new_connector",
+    )
+    new.add_argument("name", metavar="NAME", help="small letters, digits and hyphens")
+    new.add_argument("--folder", metavar="FOLDER", help="where to write it (default: here)")
 
 
 def _add_starting(commands: Any) -> None:
