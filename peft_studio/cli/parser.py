@@ -78,6 +78,7 @@ def build_parser() -> argparse.ArgumentParser:
         dest="command", prog="peft-studio", metavar="COMMAND", help=argparse.SUPPRESS, parser_class=Parser
     )
     _add_doing(commands)
+    _add_house(commands)
     _add_starting(commands)
     _add_runs(commands)
     return parser
@@ -120,6 +121,9 @@ def _add_doing(commands: Any) -> None:
         help="take the adapters to be trained on MODEL, whatever base their files name",
     )
     chat.add_argument("--max-new-tokens", metavar="N", type=_count, default=256, help="longest answer (default 256)")
+
+
+def _add_house(commands: Any) -> None:
     _command(
         commands,
         "doctor",
