@@ -167,9 +167,7 @@ class _Body(httpx.SyncByteStream):
         self._answer, self._clock, self._until = answer, clock, until
 
     def __iter__(self) -> Iterator[bytes]:
-        pieces = iter(self._answer.iter_stream())
-        self._clock.until = self._until
-        for piece in pieces:
+        for piece in self._answer.iter_stream():
             yield piece
             self._clock.until = self._until
 

@@ -140,10 +140,10 @@ class Connections:
         return failed
 
     def _connection(self, info: ConnectorInfo, record: Record | None, failed: str = "") -> Connection:
+        why_not = failed or self._catalog.health(info.name).reason
         if record is None:
-            return Connection(info.name, info.title, tuple(info.roles), "not connected")
-        why_not = failed
-        state: State = "failed" if failed else "connected"
+            return Connection(info.name, info.title, tuple(info.roles), "not connected", why_not=why_not)
+        state: State = "failed" if why_not else "connected"
         try:
             if len(self._find_keys(info, record)) < len(record.secrets) + len(record.settings):
                 why_not, state = "Its key was kept in another process alone, or was removed.", "not connected"

@@ -151,6 +151,19 @@ def test_a_long_retry_after_is_the_callers(state: Faulty, address: str) -> None:
     assert len(state.asked) == 1
 
 
+def test_a_wait_that_the_call_could_afford_is_still_the_callers_beyond_the_longest(
+    state: Faulty, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half a minute would fit into the call; nobody is kept in the dark for so long."""
+    waits: list[float] = []
+    monkeypatch.setattr(door_module, "pause", waits.append)
+    state.plan("/things", good({}, status=503, Retry_After="30"))
+
+    with pytest.raises(Unavailable):
+        make_door(address, Limits(total_s=120)).get("/things")
+    assert waits == []
+
+
 def test_429_without_retry_after_backs_off_and_ends(state: Faulty, address: str) -> None:
     """All attempts, then a typed error."""
     state.plan("/things", raw(b"API requests too frequent", status=429, Content_Type="text/plain"))
@@ -169,7 +182,7 @@ def test_no_server_is_slow_enough_to_hold_a_caller(plan: object, state: Faulty, 
     began = time.monotonic()
 
     with pytest.raises(Unavailable, match="took too long"):
-        make_door(address, Limits(read_s=0.3, total_s=0.5, attempts=4, first_wait_s=0.001)).get("/things")
+        make_door(address, Limits(read_s=20, total_s=0.5, attempts=4, first_wait_s=0.001)).get("/things")
 
     assert time.monotonic() - began < 2
 

@@ -107,7 +107,7 @@ def test_what_fails_is_said_and_the_rest_is_there(world: World) -> None:
     """A refusal, junk, and keys that cannot be read: each with its reason, in words and in the table."""
 
     def refuse(query: Query) -> Page:
-        raise RateLimited("Three asks for fewer requests.", hint="Later.")
+        raise RateLimited("Three <i>asks</i> for fewer requests.", hint="Later.")
 
     def make_ready(name: str) -> None:
         if name == "five":
@@ -120,12 +120,12 @@ def test_what_fails_is_said_and_the_rest_is_there(world: World) -> None:
     found = search_models(world.catalog(), ["one", "three", "four", "five"], Query(), make_ready=make_ready)
 
     assert len(found) == 3
-    assert found.missing["three"] == "Three asks for fewer requests."
+    assert found.missing["three"] == "Three <i>asks</i> for fewer requests."
     assert "gave a int where a Page belongs" in found.missing["four"]
     assert found.missing["five"] == "The vault is locked."
     assert "five" not in world.asked
-    assert "three: Three asks for fewer requests." in repr(found)
-    assert "three: Three asks for fewer requests." in found._repr_html_()
+    assert "three: Three <i>asks</i> for fewer requests." in repr(found)
+    assert "three: Three &lt;i&gt;asks" in found._repr_html_()
 
 
 def test_a_hung_registry_costs_its_deadline_once_and_then_nothing(world: World, over: threading.Event) -> None:

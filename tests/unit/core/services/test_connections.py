@@ -10,7 +10,7 @@ import pytest
 from peft_studio.connectors.base import patience
 from peft_studio.connectors.catalog import Catalog
 from peft_studio.connectors.catalog.sources import Source
-from peft_studio.core.errors import NotAuthorised, StudioError, Unavailable, VaultError
+from peft_studio.core.errors import BadConnector, NotAuthorised, StudioError, Unavailable, VaultError
 from peft_studio.core.ports import Account, KeyField, Role
 from peft_studio.core.redact import Redactor, Secret
 from peft_studio.core.services.connections import Connections, vault_name
@@ -199,6 +199,21 @@ def test_ready_are_the_connected_or_those_without_a_key(process: Process) -> Non
     assert process.connections.list_ready(Role.REGISTRY) == ["civitai", "huggingface", "ollama"]
     process.connections.connect("huggingface", {"token": TOKEN})
     assert process.connections.list_ready(Role.REGISTRY) == ["huggingface"]
+
+
+def test_a_connector_that_misbehaved_shows_why(process: Process) -> None:
+    """Whether or not it is connected, until it has answered well again."""
+
+    def misbehave(connector: object) -> object:
+        raise ValueError("oh")
+
+    process.connections.connect("huggingface", {"token": TOKEN})
+    with pytest.raises(BadConnector):
+        process.catalog.call("huggingface", Account, misbehave, deadline_s=5)
+    assert process.row("huggingface") == "failed ann"
+    assert "ValueError: oh" in process.connections.list_all()[1].why_not
+    process.ask()
+    assert process.row("huggingface") == "connected ann"
 
 
 def test_names_in_the_vault() -> None:
