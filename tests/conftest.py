@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +14,9 @@ import pytest
 from peft_studio import Studio
 from tests.speed import write_speed
 from tests.tiny import write_model, write_rows
+
+# No test, nor any process of one, writes into the keystore of whoever runs it; those of the keystore bring their own.
+os.environ["PYTHON_KEYRING_BACKEND"] = "keyring.backends.fail.Keyring"
 
 BROWSER = "browser"
 WITHOUT_BROWSER = {"tests/ui/test_frontend.py", "tests/ui/test_notebooks.py"}

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from peft_studio._studio.platforms import Platforms
 from peft_studio._studio.runs import Running
 
 if TYPE_CHECKING:
     from peft_studio.widgets._panel import Panel
 
 
-class Studio(Running):
+class Studio(Running, Platforms):
     """One home of runs and models. Two studios on one home see the same runs.
 
     Args:

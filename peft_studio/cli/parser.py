@@ -29,6 +29,7 @@ The result
 The house
   doctor                     check this installation and say what to mend
   lab                        open JupyterLab on the same runs
+  new-connector NAME         begin a connector to another platform
 
 RUN is a run's id, the end of one, or nothing for the newest run."""
 
@@ -77,6 +78,7 @@ def build_parser() -> argparse.ArgumentParser:
         dest="command", prog="peft-studio", metavar="COMMAND", help=argparse.SUPPRESS, parser_class=Parser
     )
     _add_doing(commands)
+    _add_house(commands)
     _add_starting(commands)
     _add_runs(commands)
     return parser
@@ -119,6 +121,9 @@ def _add_doing(commands: Any) -> None:
         help="take the adapters to be trained on MODEL, whatever base their files name",
     )
     chat.add_argument("--max-new-tokens", metavar="N", type=_count, default=256, help="longest answer (default 256)")
+
+
+def _add_house(commands: Any) -> None:
     _command(
         commands,
         "doctor",
@@ -131,6 +136,15 @@ def _add_doing(commands: Any) -> None:
         "./peft-studio-notebooks, and leaves alone what is there. What follows is passed on: peft-studio lab -- --port 9999",
     )
     lab.add_argument("options", nargs="*", metavar="OPTION", help="options of JupyterLab, after --")
+    new = _command(
+        commands,
+        "new-connector",
+        "Write a package with a connector that works, and its tests, to be made into one for another platform.\n"
+        "docs/connectors.md goes through it.",
+        module="new_connector",
+    )
+    new.add_argument("name", metavar="NAME", help="small letters, digits and hyphens")
+    new.add_argument("--folder", metavar="FOLDER", help="where to write it (default: here)")
 
 
 def _add_starting(commands: Any) -> None:

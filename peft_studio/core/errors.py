@@ -10,7 +10,21 @@
     ├── RunStateError        the run is in a state in which that cannot be done
     ├── AdapterMismatch      an adapter does not fit the base model it is asked to join
     ├── ChatError            the chat process could not answer
-    └── MissingExtra         an optional part of PEFT Studio is not installed
+    ├── VaultError           keys cannot be kept or read; never quotes one
+    │   ├── VaultLocked      the vault waits for its passphrase or for the system's keystore
+    │   ├── WrongPassphrase  that passphrase does not open it
+    │   └── VaultDamaged     the vault's file is not as it was written
+    ├── MissingExtra         an optional part of PEFT Studio is not installed
+    └── ConnectorError       a platform could not do what was asked; says which, and whether it may have been done all the same
+        ├── NotAuthorised    it does not know the key, or there is none
+        ├── Forbidden        it knows the key, which may not do this
+        ├── NotFound         it has no such thing, or does not show it to this account
+        ├── Refused          it understood and said no: a conflict, a value it does not take
+        ├── RateLimited      too many requests; carries how long to wait
+        ├── Unavailable      it cannot be reached, is too slow, or fails
+        ├── Untrusted        what answers cannot prove that it is the platform, or sends keys elsewhere
+        ├── BadResponse      it answered with what cannot be read: cut short, too large, no JSON
+        └── BadConnector     a connector breaks the contract of its role; names every clause
 
 An error is a small instruction: the message says what failed, where and why if known; ``hint`` says what to do next.
 """
@@ -80,8 +94,87 @@ class ChatError(StudioError):
     """The chat process could not answer."""
 
 
+class VaultError(StudioError):
+    """Keys cannot be kept or read. No message of it ever quotes one."""
+
+
+class VaultLocked(VaultError):
+    """The vault waits for its passphrase, or for a keystore that cannot be reached now."""
+
+
+class WrongPassphrase(VaultError):
+    """That passphrase does not open the vault."""
+
+
+class VaultDamaged(VaultError):
+    """The vault's file is not as it was written."""
+
+
 class MissingExtra(StudioError):
     """An optional part of PEFT Studio is not installed."""
+
+
+class ConnectorError(StudioError):
+    """A platform could not do what was asked.
+
+    Attributes:
+        platform: Its name in the catalog.
+        status: What it answered, where it did.
+        retry_after_s: How long it asked to be left alone, where it said so.
+        may_have_happened: The request left here and no answer came: look before asking again.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str = "",
+        platform: str = "",
+        status: int | None = None,
+        retry_after_s: float | None = None,
+        may_have_happened: bool = False,
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.platform = platform
+        self.status = status
+        self.retry_after_s = retry_after_s
+        self.may_have_happened = may_have_happened
+
+
+class NotAuthorised(ConnectorError):
+    """The platform does not know the key, or there is none."""
+
+
+class Forbidden(ConnectorError):
+    """The platform knows the key, which may not do this."""
+
+
+class NotFound(ConnectorError):
+    """The platform has no such thing, or does not show it to this account."""
+
+
+class Refused(ConnectorError):
+    """The platform understood and said no."""
+
+
+class RateLimited(ConnectorError):
+    """Too many requests."""
+
+
+class Unavailable(ConnectorError):
+    """The platform cannot be reached, is too slow, or fails."""
+
+
+class Untrusted(ConnectorError):
+    """What answers cannot prove that it is the platform, or would send keys elsewhere."""
+
+
+class BadResponse(ConnectorError):
+    """The platform answered with what cannot be read."""
+
+
+class BadConnector(ConnectorError):
+    """A connector breaks the contract of its role."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -17,10 +17,11 @@ MODULES = sorted(path for path in PACKAGE.rglob("*.py") if "node_modules" not in
 LONGEST_MODULE = 250
 LONGEST_FUNCTION = 45
 CORE_MAY_USE = {
-    "jinja2", "numpy", "pandas", "platformdirs", "plotly", "psutil", "pyarrow", "pydantic", "tokenizers",
+    "cryptography", "jinja2", "keyring", "numpy", "pandas", "platformdirs", "plotly", "psutil", "pyarrow", "pydantic",
+    "pydantic_core", "tokenizers",
 }  # fmt: skip
 # A broad except stands at three boundaries only: what a stranger's code or the whole outside may throw ends there.
-BOUNDARIES = {"runner/trainer/main.py", "widgets/_feed.py"}
+BOUNDARIES = {"connectors/catalog/lane.py", "core/vault/keystore.py", "runner/trainer/main.py", "widgets/_feed.py"}
 BASE_MAY_HAVE = 12  # direct dependencies
 
 
@@ -84,12 +85,36 @@ def test_one_module_knows_the_jupyter_server() -> None:
     assert not [name for name, code in text.items() if "widgets._server import" in code or "import _server" in code]
 
 
+def test_only_the_vault_knows_keystore_and_cipher() -> None:
+    """And it loads them inside a call: importing the vault is free."""
+    importers = {"keyring": set[str](), "cryptography": set[str]()}
+    at_once = []
+    for path in MODULES:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        for node in ast.walk(tree):
+            named = (
+                [a.name for a in node.names] if isinstance(node, ast.Import) else [getattr(node, "module", None) or ""]
+            )
+            for top in (
+                {name.split(".")[0] for name in named} & set(importers)
+                if isinstance(node, ast.Import | ast.ImportFrom)
+                else ()
+            ):
+                importers[top].add(name_of(path))
+                at_once += [name_of(path)] if node in tree.body else []
+
+    assert importers == {"keyring": {"core/vault/keystore.py"}, "cryptography": {"core/vault/sealed.py"}}
+    assert at_once == []
+
+
 def test_import_is_light() -> None:
     """Importing the package and making the studio loads no torch, no pandas, no transformers."""
     code = "import sys, peft_studio; peft_studio.studio; print(' '.join(sys.modules))"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
 
-    assert not {"torch", "pandas", "transformers", "numpy", "plotly", "anywidget"} & set(loaded)
+    assert not {"torch", "pandas", "transformers", "numpy", "plotly", "anywidget", "keyring", "cryptography"} & set(
+        loaded
+    )
 
 
 def test_public_names_are_sorted_and_resolve() -> None:

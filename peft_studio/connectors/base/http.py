@@ -1,4 +1,4 @@
-"""The one door to HTTP: timeouts always, verification always, the token in a header and nowhere else."""
+"""Files from a run's agent, by ranges: the token in a header and nowhere else. Platforms are reached through ``door.py``."""
 
 from __future__ import annotations
 

@@ -1,5 +1,10 @@
 """What the core asks of the outside, one small Protocol per role."""
 
 from peft_studio.core.ports.compute import Compute
+from peft_studio.core.ports.platform import VERBS, Account, Capability, Connector, ConnectorInfo, KeyField, Keys, Role
+from peft_studio.core.ports.registry import ModelDetails, ModelFile, Page, Query, Registry, RegistryModel
 
-__all__ = ["Compute"]
+__all__ = [
+    "VERBS", "Account", "Capability", "Compute", "Connector", "ConnectorInfo", "KeyField", "Keys", "ModelDetails", "ModelFile",
+    "Page", "Query", "Registry", "RegistryModel", "Role",
+]  # fmt: skip

@@ -1,4 +1,4 @@
-"""The hub's routes: repository info, tree listing, and files by HEAD and GET with etags, ranges and a CDN redirect."""
+"""The hub's routes: who asks, search, repository info, tree listing, and files by HEAD and GET with etags, ranges and a CDN redirect."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import re
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
+from tests.emulators.hub.listing import Reply, list_models, whoami
 from tests.emulators.hub.state import Hub, Repo, blob_id, is_large, sha256
 
 _API = re.compile(r"^/api/(models|datasets)/([^/]+/[^/]+?)(?:/(revision|tree)/([^/]+))?$")
@@ -46,14 +47,18 @@ class _Handler(BaseHTTPRequestHandler):
         """The state keeps the record."""
 
     def _route(self) -> None:
-        path = unquote(urlsplit(self.path).path)
+        path, query = unquote(urlsplit(self.path).path), parse_qs(urlsplit(self.path).query)
         self.hub.asked.append(f"{self.command} {path}")
         if self.hub.down:
             self._answer(503, b"{}")
         elif path == "/api/agent-harnesses":  # huggingface_hub 2.4 asks this once a day, to fill its user agent
             self._answer(200, b'{"standardEnvVars": [], "harnesses": {}}', {"Content-Type": "application/json"})
+        elif path == "/api/whoami-v2":
+            self._reply(whoami(self.hub, self._token))
+        elif path == "/api/models":
+            self._reply(list_models(self.hub, self._token, query, f"http://{self.headers['Host']}"))
         elif match := _API.match(path):
-            self._api(*match.groups())
+            self._api(*match.groups(), blobs=query.get("blobs") in (["true"], ["True"]))
         elif match := _FILE.match(path):
             self._file(*match.groups())
         elif match := _CDN.match(path):
@@ -62,14 +67,18 @@ class _Handler(BaseHTTPRequestHandler):
             self.hub.unknown.append(path)
             self._answer(500, b"{}")
 
-    def _api(self, kind: str, repo_id: str, what: str | None, revision: str | None) -> None:
+    def _reply(self, reply: Reply) -> None:
+        headers = {"Content-Type": "application/json; charset=utf-8", **reply.headers}
+        self._answer(reply.status, json.dumps(reply.body).encode(), headers)
+
+    def _api(self, kind: str, repo_id: str, what: str | None, revision: str | None, *, blobs: bool) -> None:
         repo = self._readable(kind, repo_id)
         if repo is None:
             return
         if revision not in (None, repo.branch, repo.commit):
             self._refuse(404, "RevisionNotFound", f"Invalid rev id: {revision}")
             return
-        body = repo.tree() if what == "tree" else repo.info()
+        body = repo.tree() if what == "tree" else repo.info(blobs=blobs)
         self._answer(200, json.dumps(body).encode(), {"Content-Type": "application/json"})
 
     def _file(self, prefix: str | None, repo_id: str, revision: str, path: str) -> None:

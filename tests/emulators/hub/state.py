@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass
@@ -17,6 +18,9 @@ class Repo:
     private: bool = False
     readers: frozenset[str] = frozenset()
     branch: str = "main"
+    facts: dict[str, Any] = field(
+        default_factory=dict
+    )  # what a listing can be asked to expand: downloads, safetensors, cardData …
 
     @property
     def commit(self) -> str:
@@ -25,8 +29,8 @@ class Repo:
             digest.update(path.encode() + self.files[path])
         return digest.hexdigest()
 
-    def info(self) -> dict[str, object]:
-        """The body of ``/api/models/<id>``, as far as the client reads it."""
+    def info(self, *, blobs: bool = False) -> dict[str, object]:
+        """The body of ``/api/models/<id>``, as far as clients read it. ``blobs``: with sizes and digests of files."""
         return {
             "_id": self.commit[:24],
             "id": self.id,
@@ -37,8 +41,16 @@ class Repo:
             "tags": [],
             "downloads": 0,
             "likes": 0,
-            "siblings": [{"rfilename": path} for path in sorted(self.files)],
+            "siblings": [self._sibling(path, blobs) for path in sorted(self.files)],
+            **self.facts,
         }
+
+    def _sibling(self, path: str, blobs: bool) -> dict[str, object]:
+        content = self.files[path]
+        if not blobs:
+            return {"rfilename": path}
+        lfs = {"lfs": {"sha256": sha256(content), "size": len(content), "pointerSize": 134}} if is_large(path) else {}
+        return {"rfilename": path, "size": len(content), "blobId": blob_id(content), **lfs}
 
     def tree(self) -> list[dict[str, object]]:
         """The body of ``/api/models/<id>/tree/<commit>?recursive=true``."""
@@ -60,6 +72,8 @@ class Hub:
     asked: list[str] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
     tokens_at_cdn: list[str] = field(default_factory=list)
+    accounts: dict[str, dict[str, Any]] = field(default_factory=dict)  # token → what whoami says
+    whoami_left: int = 10_000  # the hub rations this call
 
     def find(self, kind: str, repo_id: str) -> Repo | None:
         return next((repo for repo in self.repos if (repo.kind, repo.id) == (kind, repo_id)), None)

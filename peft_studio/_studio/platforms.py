@@ -1,0 +1,151 @@
+"""The part of the studio that has to do with accounts elsewhere: connect, see how platforms stand, look for models on all of them."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import sys
+from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from peft_studio._studio.home import Home
+from peft_studio.core.errors import StudioError, nearest
+
+if TYPE_CHECKING:
+    from peft_studio.connectors.catalog import Catalog
+    from peft_studio.core.ports.platform import ConnectorInfo, KeyField
+    from peft_studio.core.ports.registry import ModelDetails, Sort
+    from peft_studio.core.redact import Secret
+    from peft_studio.core.services.connection_list import Connection, ConnectionList
+    from peft_studio.core.services.connections import Connections
+    from peft_studio.core.services.model_list import ModelList
+    from peft_studio.core.vault import Vault
+
+
+class Platforms(Home):
+    """Platforms and what they offer."""
+
+    def connect(self, platform: str, *, keep: bool = True, **keys: str | Secret) -> Connection:
+        """Connect a platform: its keys are proved with a real call and then kept in the vault. Secrets not given are asked for.
+
+        Args:
+            platform: Its name in ``studio.connections()``.
+            keep: False keeps its keys in this process alone.
+            keys: Values by the platform's own names, such as ``token``.
+
+        Raises:
+            NotAuthorised: The platform does not know the key, or it is another platform's by its looks and was not sent.
+            ConnectorError: The call failed otherwise; its hint says what to do. VaultError: The key cannot be kept.
+        """
+        info = self._catalog.get_info(platform)
+        wanted = [field for field in info.keys if field.secret]
+        if not keys and wanted:
+            keys = {field.name: value for field in wanted if (value := ask_for(info, field))}
+        return self._connections.connect(platform, keys, keep=keep)
+
+    def connections(self, *, check: bool = False) -> ConnectionList:
+        """How each platform stands; with ``check`` those that are connected are asked again."""
+        return self._connections.list_all(check=check)
+
+    def disconnect(self, platform: str) -> None:
+        """Forget a platform's keys."""
+        self._connections.disconnect(platform)
+
+    def disable(self, platform: str) -> None:
+        """Hide a platform, in every process that opens this home, until it is enabled. Its keys stay where they are."""
+        self._catalog.disable(platform)
+
+    def enable(self, platform: str) -> None:
+        """Show a platform again."""
+        self._catalog.enable(platform)
+
+    def models(
+        self,
+        text: str = "",
+        *,
+        registries: Sequence[str] | None = None,
+        task: str | None = "text-generation",
+        sort: Sort = "downloads",
+        limit: int = 20,
+    ) -> ModelList:
+        """Look for models on several registries at once.
+
+        Args:
+            text: Words of the name.
+            registries: Names of platforms; else all that are connected, or while none is, those that need no key.
+            task: None for models of every kind.
+            sort: "downloads", "likes" or "updated"; each registry sorts its own, and the best of each come first.
+            limit: At most so many, 100 at the most.
+        """
+        from pydantic import ValidationError
+
+        from peft_studio.core.ports.platform import Role
+        from peft_studio.core.ports.registry import Query
+        from peft_studio.core.services.browse import search_models
+
+        try:
+            query = Query(text=text, task=task, sort=sort, limit=limit)
+        except ValidationError as exc:
+            faults = "; ".join(f"{error['loc'][0]}: {error['msg']}" for error in exc.errors(include_input=False))
+            raise StudioError(f"That cannot be looked for: {faults}.", hint="See help(studio.models).") from exc
+        known = [info.name for info in self._catalog.list_infos(Role.REGISTRY)]
+        for name in registries or ():
+            if name not in known:
+                raise StudioError(f"There is no registry {name!r}.", hint=nearest(name, known), fields=("registries",))
+        names = list(registries) if registries is not None else self._connections.list_ready(Role.REGISTRY)
+        return search_models(self._catalog, names, query, make_ready=self._connections.make_ready)
+
+    def model_details(self, model: str, registry: str = "huggingface") -> ModelDetails:
+        """All that a registry says of one model: its files, its card, its config.
+
+        Raises:
+            NotFound: It has none of that name, or does not show it to this account.
+        """
+        from peft_studio.core.services.browse import fetch_details
+
+        self._connections.make_ready(registry)
+        return fetch_details(self._catalog, registry, model)
+
+    @cached_property
+    def _vault(self) -> Vault:
+        from peft_studio.core.vault import Vault
+
+        return Vault(self.home / "vault")
+
+    @cached_property
+    def _catalog(self) -> Catalog:
+        from peft_studio.connectors.catalog import Catalog
+
+        return Catalog(self.home)
+
+    @cached_property
+    def _connections(self) -> Connections:
+        from peft_studio.core.services.connections import Connections
+
+        return Connections(self.home, self._vault, self._catalog)
+
+
+def ask_for(info: ConnectorInfo, field: KeyField) -> str:
+    """Ask whoever sits here for a secret, unseen. Empty where nobody can be asked, or nothing is given.
+
+    What the environment holds is offered, and taken only on a yes.
+    """
+    if not somebody_is_here():
+        return ""
+    for variable in field.env:
+        if os.environ.get(variable) and input(
+            f"Use {variable} of the environment for {info.title}? [y/N] "
+        ).lower() in ("y", "yes"):
+            return os.environ[variable]
+    optional = "" if field.required else "; Enter for none"
+    return getpass.getpass(f"{field.title} for {info.title} ({info.docs_url}{optional}): ").strip()
+
+
+def somebody_is_here() -> bool:
+    """Whether a question would reach a person: a terminal, or a kernel whose notebook takes answers."""
+    ipython = sys.modules.get("IPython")
+    kernel = getattr(ipython.get_ipython(), "kernel", None) if ipython else None
+    if kernel is not None:
+        return bool(getattr(kernel, "_allow_stdin", True))  # False under nbconvert and papermill
+    return sys.stdin is not None and sys.stdin.isatty()

@@ -1,0 +1,189 @@
+"""One connector's own lane: what it does there can be late, wrong or endless, and nobody else notices.
+
+A call runs on a daemon thread of its own, at most a few of them a lane, and its caller waits no longer than the deadline. After
+that the call is given up: Python code is ended by an exception thrown into its thread; code that waits in C goes on unseen and holds
+one of its lane's places until it returns. What no thread can hold back is memory, or a crash of the interpreter.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+from pydantic import ValidationError
+
+from peft_studio.connectors.base.clauses import broken_contract, describe
+from peft_studio.core.errors import BadConnector, ConnectorError, Unavailable
+from peft_studio.core.markup import visible
+from peft_studio.core.ports.catalog import HEALTHY, Health
+
+T = TypeVar("T")
+
+PLACES = 4
+SAID_CHARACTERS = 300
+LONGEST_TEXT = 4000
+log = logging.getLogger("peft_studio.connectors")
+
+
+class _GivenUpError(BaseException):
+    """Thrown into a thread whose caller has gone. No ``except Exception`` of a connector holds it back."""
+
+
+class Pending(Generic[T]):
+    """A call on its way."""
+
+    def __init__(self, lane: Lane, *, deadline_s: float) -> None:
+        self._lane = lane
+        self._deadline_s = deadline_s
+        self._over_at = time.monotonic() + deadline_s
+        self._over = threading.Event()
+        self._value: list[T] = []
+        self._error: ConnectorError | None = None
+        self._lock = threading.Lock()
+        self._thread: int | None = None
+
+    def done(self) -> bool:
+        """Whether the result is there, good or bad."""
+        return self._over.is_set()
+
+    def result(self, wait_s: float | None = None) -> T:
+        """The result, waited for until the call's deadline, at which it is given up. With ``wait_s`` no longer than that, and the
+        call goes on: it may come good by its deadline, and then its connector counts as well again.
+
+        Raises:
+            ConnectorError: What the connector raised; BadConnector or Unavailable where it broke its contract or was too slow.
+        """
+        left = max(0.0, self._over_at - time.monotonic())
+        if not self._over.wait(left if wait_s is None else min(left, wait_s)):
+            if wait_s is not None and wait_s < left:
+                raise self._late("was not waited for: it was too slow before")
+            self.give_up_if_late()
+        if self._error is not None:
+            raise self._error
+        return self._value[0]
+
+    def give_up_if_late(self) -> None:
+        """End the call if its deadline has passed."""
+        if self._over.is_set() or time.monotonic() < self._over_at:
+            return
+        error = self._late(f"has not answered within {self._deadline_s:g} s")
+        with self._lock:  # held while throwing: its thread cannot end meanwhile and leave its number to another
+            if self._over.is_set():
+                return
+            self._error = error
+            self._lane.mark(error.message)
+            self._over.set()
+            if self._thread is not None:
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(
+                    ctypes.c_ulong(self._thread), ctypes.py_object(_GivenUpError)
+                )
+
+    def _late(self, what: str) -> Unavailable:
+        return Unavailable(
+            f"{self._lane.title} {what}.",
+            hint=f"The others go on without it. Try again later, or studio.disable({self._lane.name!r}).",
+            platform=self._lane.name,
+        )
+
+    def _begin(self) -> None:
+        self._thread = threading.get_ident()
+
+    def _settle(self, value: T | None = None, error: ConnectorError | None = None) -> None:
+        """Record the outcome, if it is the first, and how well the connector is."""
+        with self._lock:
+            if self._over.is_set():
+                return
+            if error is None:
+                self._value.append(value)  # type: ignore[arg-type]
+            self._error = error
+            # A typed error is no fault of the connector's: the platform has trouble, and it says so as it should.
+            self._lane.mark(error.message if isinstance(error, BadConnector) else "")
+            self._over.set()
+
+    def _refuse(self, error: ConnectorError) -> None:
+        """The outcome of a call that never began; how well the connector is stays as it was."""
+        self._error = error
+        self._over.set()
+
+
+class Lane:
+    """Where one connector's code runs. ``redact`` takes secrets out of what its exceptions say."""
+
+    def __init__(self, name: str, title: str, *, redact: Callable[[str], str] = str) -> None:
+        self.name, self.title = name, title
+        self.health: Health = HEALTHY
+        self._redact = redact
+        self._places = threading.BoundedSemaphore(PLACES)
+        self._under_way: list[Pending[Any]] = []
+
+    def start(self, work: Callable[[], T], *, deadline_s: float) -> Pending[T]:
+        """Begin a call. Never waits: with every place taken by calls that do not come back, the result is an error at once."""
+        for earlier in self._under_way:
+            earlier.give_up_if_late()  # nobody may have waited for it
+        pending: Pending[T] = Pending(self, deadline_s=deadline_s)
+        self._under_way = [*(one for one in self._under_way if not one.done()), pending]
+        if not self._places.acquire(blocking=False):
+            pending._refuse(
+                Unavailable(
+                    f"{PLACES} earlier calls to {self.title} have not come back.",
+                    hint=f"studio.disable({self.name!r}) takes it out; a restart of the kernel ends those calls.",
+                    platform=self.name,
+                )
+            )
+            return pending
+        threading.Thread(target=self._run, args=(pending, work), name=f"connector-{self.name}", daemon=True).start()
+        return pending
+
+    def mark(self, reason: str) -> None:
+        """Remember how its last call went, and say it in the log when it is a new fault."""
+        if reason and self.health.reason != reason:
+            log.warning("%s is unhealthy: %s", self.name, reason)
+        self.health = Health(ok=not reason, reason=reason)
+
+    def _run(self, pending: Pending[T], work: Callable[[], T]) -> None:
+        try:
+            pending._begin()
+            self._work(pending, work)
+        except _GivenUpError:
+            pass
+        finally:
+            self._places.release()
+
+    def _work(self, pending: Pending[T], work: Callable[[], T]) -> None:
+        try:
+            value = work()
+        except _GivenUpError:
+            raise
+        except ConnectorError as exc:
+            pending._settle(error=self._cleaned(exc))
+        except ValidationError as exc:
+            pending._settle(error=broken_contract(self.name, describe(exc)))
+        except BaseException as exc:  # noqa: BLE001  # a stranger's SystemExit or KeyboardInterrupt ends its call, not the kernel
+            pending._settle(error=self._failed(exc))
+        else:
+            pending._settle(value)
+
+    def _cleaned(self, exc: ConnectorError) -> ConnectorError:
+        """Its own error without secrets and of readable length; another where it is not even well made."""
+        parts = getattr(exc, "message", None), getattr(exc, "hint", None)
+        if not all(isinstance(part, str) for part in parts):
+            return self._failed(exc)
+        exc.message, exc.hint = (self._redact(str(part))[:LONGEST_TEXT] for part in parts)
+        exc.args = (exc.message,)
+        return exc
+
+    def _failed(self, exc: BaseException) -> BadConnector:
+        """Not chained to what was raised: a traceback would print a stranger's text, which may quote a key."""
+        try:
+            said = visible(self._redact(str(exc)))[:SAID_CHARACTERS]
+        except Exception:  # noqa: BLE001  # it cannot even be printed
+            said = "an exception that cannot be printed"
+        return BadConnector(
+            f"The connector {self.title} failed: {type(exc).__name__}: {said}",
+            hint=f"That is an error in the connector. Tell its author, or studio.disable({self.name!r}).",
+            platform=self.name,
+        )

@@ -1,0 +1,81 @@
+"""The list of connectors as services see it: names, switches, and calls that always come to an end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+from peft_studio.core.errors import BadConnector
+from peft_studio.core.ports.platform import ConnectorInfo, Keys, Role, Value
+
+V = TypeVar("V", bound=Value)
+V_co = TypeVar("V_co", bound=Value, covariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """How a connector's last call went. ``reason``: a sentence, where it misbehaved."""
+
+    ok: bool
+    reason: str = ""
+
+
+HEALTHY = Health(ok=True)
+
+
+class Pending(Protocol[V_co]):
+    """A call on its way."""
+
+    def done(self) -> bool:
+        """Whether the result is there, good or bad."""
+        ...
+
+    def result(self, wait_s: float | None = None) -> V_co:
+        """The result, waited for until the call's deadline; with ``wait_s`` no longer than that, and then Unavailable, though it goes on."""
+        ...
+
+
+class Catalog(Protocol):
+    """Connectors by name. What strangers' code does wrong arrives here as a ConnectorError, never as anything else."""
+
+    def list_infos(self, role: Role | None = None) -> Sequence[ConnectorInfo]:
+        """Those that are sound, enabled and asked for, by title."""
+        ...
+
+    def get_info(self, name: str) -> ConnectorInfo:
+        """One of them, enabled or not.
+
+        Raises:
+            StudioError: There is none of that name, or it was refused; says why, and what is near.
+        """
+        ...
+
+    @property
+    def refused(self) -> Mapping[str, BadConnector]:
+        """Those that break the contract, each with every clause it breaks."""
+        ...
+
+    def health(self, name: str) -> Health:
+        """How its last call went."""
+        ...
+
+    def attach(self, name: str, keys: Keys) -> None:
+        """From now on its calls are made with these keys."""
+        ...
+
+    def start(self, name: str, kind: type[V], work: Callable[[Any], Any], *, deadline_s: float) -> Pending[V]:
+        """Begin ``work(connector)``, whose result must be a sound ``kind``. Returns at once."""
+        ...
+
+    def enable(self, name: str) -> None:
+        """Show it again."""
+        ...
+
+    def disable(self, name: str) -> None:
+        """Hide it, in every process that opens this home, until it is enabled."""
+        ...
+
+    def is_enabled(self, name: str) -> bool:
+        """Whether it is shown."""
+        ...

@@ -1,0 +1,238 @@
+"""Which platforms are connected: keys are proved by a real call and kept in the vault; what that call said is kept beside the home.
+
+The file of connections holds names, accounts and addresses. No key is ever in it.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from peft_studio.core.errors import ConnectorError, NotAuthorised, StudioError, VaultError, nearest
+from peft_studio.core.ports.catalog import Catalog
+from peft_studio.core.ports.platform import Account, Connector, ConnectorInfo, KeyField, Keys, Role, Value
+from peft_studio.core.redact import REDACTOR, Secret, judge_key
+from peft_studio.core.services.connection_list import Connection, ConnectionList, State
+from peft_studio.core.system import locked, write_private
+from peft_studio.core.vault import Vault
+
+FILE = "connections.json"
+CONNECT_S = 25.0
+OWN_NAME = frozenset({"token", "key"})  # kept under the platform's own name
+
+
+class Record(Value):
+    """What is known of a connection. ``secrets``: names of the fields whose values are in the vault; ``settings``: the other values."""
+
+    account: Account
+    secrets: tuple[str, ...] = ()
+    settings: Mapping[str, str] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    secrets: Mapping[str, Secret]
+    settings: Mapping[str, str]
+
+    @property
+    def keys(self) -> Keys:
+        return {**self.secrets, **{name: Secret(value) for name, value in self.settings.items()}}
+
+
+class Connections:
+    """The connections of one home. Several processes may share it."""
+
+    def __init__(self, home: Path, vault: Vault, catalog: Catalog) -> None:
+        self._path = home / FILE
+        self._vault = vault
+        self._catalog = catalog
+        self._lock = threading.Lock()
+        self._attached: set[str] = set()
+
+    def connect(self, name: str, given: Mapping[str, str | Secret], *, keep: bool = True) -> Connection:
+        """Prove keys with a real call, then keep them. A failure leaves what was connected before as it was.
+
+        Args:
+            given: Values by the names of the platform's fields.
+            keep: False keeps secrets in this process alone.
+
+        Raises:
+            StudioError: No such platform, it is disabled, or a value is missing or not one of its fields.
+            NotAuthorised: The key is another platform's by its looks, and was not sent; or the platform does not know it.
+            ConnectorError: The call failed otherwise. VaultError: The key is good and cannot be kept.
+        """
+        info = self._enabled(name)
+        values = _read_given(info, given)
+        before = self._read().get(name)
+        self._catalog.attach(name, values.keys)
+        try:
+            account = self._catalog.start(name, Account, _connect, deadline_s=CONNECT_S).result()
+            for field in info.keys:
+                if field.secret and field.name in values.secrets:
+                    self._vault.set(vault_name(info, field), values.secrets[field.name], keep=keep)
+                elif field.secret:
+                    self._vault.remove(vault_name(info, field))
+        except StudioError:
+            self._catalog.attach(name, self._find_keys(info, before) if before else {})
+            raise
+        record = Record(account=account, secrets=tuple(values.secrets), settings=dict(values.settings))
+        self._write(name, record)
+        self._attached.add(name)
+        return self._connection(info, record)
+
+    def disconnect(self, name: str) -> None:
+        """Forget a platform's keys and account. One that is not connected is disconnected already."""
+        info = self._catalog.get_info(name)
+        for field in info.keys:
+            if field.secret:
+                self._vault.remove(vault_name(info, field))
+        self._catalog.attach(name, {})
+        self._write(name, None)
+
+    def list_all(self, *, check: bool = False) -> ConnectionList:
+        """One row a platform. With ``check`` those that are connected are asked again, all at once."""
+        records, infos = self._read(), self._catalog.list_infos()
+        failed = self._check(records) if check else {}
+        rows = [self._connection(info, records.get(info.name), failed.get(info.name, "")) for info in infos]
+        rows += [Connection.of_refused(name, error.message) for name, error in sorted(self._catalog.refused.items())]
+        return ConnectionList(rows, notes=[str(self._vault.tier)])
+
+    def list_ready(self, role: Role) -> list[str]:
+        """Names of the platforms of a role that can be asked now: those that are connected; while none is, those that need no key."""
+        infos, records = self._catalog.list_infos(role), self._read()
+        connected = [info.name for info in infos if info.name in records]
+        return connected or [info.name for info in infos if not any(field.required for field in info.keys)]
+
+    def make_ready(self, name: str) -> None:
+        """See to it that calls to a platform are made with the keys that are kept for it.
+
+        Raises:
+            StudioError: It is disabled. VaultError: Its keys cannot be read now.
+        """
+        info = self._enabled(name)
+        with self._lock:
+            if name in self._attached:
+                return
+            if record := self._read().get(name):
+                self._catalog.attach(name, self._find_keys(info, record))
+            self._attached.add(name)
+
+    def _check(self, records: dict[str, Record]) -> dict[str, str]:
+        """Ask every connected platform again, and say of those that fail why."""
+        asked, failed = {}, {}
+        for name in [info.name for info in self._catalog.list_infos() if info.name in records]:
+            try:
+                self.make_ready(name)
+            except VaultError as exc:
+                failed[name] = exc.message
+            else:
+                asked[name] = self._catalog.start(name, Account, _connect, deadline_s=CONNECT_S)
+        for name, pending in asked.items():
+            try:
+                records[name] = records[name].model_copy(update={"account": pending.result()})
+            except ConnectorError as exc:
+                failed[name] = exc.message
+            else:
+                self._write(name, records[name])
+        return failed
+
+    def _connection(self, info: ConnectorInfo, record: Record | None, failed: str = "") -> Connection:
+        why_not = failed or self._catalog.health(info.name).reason
+        if record is None:
+            return Connection(info.name, info.title, tuple(info.roles), "not connected", why_not=why_not)
+        state: State = "failed" if why_not else "connected"
+        try:
+            if len(self._find_keys(info, record)) < len(record.secrets) + len(record.settings):
+                why_not, state = "Its key was kept in another process alone, or was removed.", "not connected"
+        except VaultError as exc:
+            why_not, state = exc.message, "failed"
+        return Connection(info.name, info.title, tuple(info.roles), state, account=record.account, why_not=why_not)
+
+    def _enabled(self, name: str) -> ConnectorInfo:
+        info = self._catalog.get_info(name)
+        if not self._catalog.is_enabled(name):
+            raise StudioError(
+                f"{info.title} is disabled.",
+                hint=f"studio.enable({name!r}) brings it back, unless PEFT_STUDIO_CONNECTORS leaves it out.",
+            )
+        return info
+
+    def _find_keys(self, info: ConnectorInfo, record: Record) -> Keys:
+        secrets = {f.name: self._vault.get(vault_name(info, f)) for f in info.keys if f.name in record.secrets}
+        known = {name: secret for name, secret in secrets.items() if secret is not None}
+        return {**known, **{name: Secret(value) for name, value in record.settings.items()}}
+
+    def _read(self) -> dict[str, Record]:
+        try:
+            found = json.loads(self._path.read_text(encoding="utf-8"))
+            return {name: Record.model_validate(record) for name, record in found.items()}
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError, AttributeError) as exc:  # pydantic's ValidationError is a ValueError
+            raise StudioError(
+                f"{self._path} cannot be read.", hint="Delete it and connect again; the keys are not in it."
+            ) from exc
+
+    def _write(self, name: str, record: Record | None) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with locked(self._path.with_name(".connections.lock")):
+            records = self._read()
+            records.pop(name, None)
+            if record is not None:
+                records[name] = record
+            shown = {name: one.model_dump(mode="json") for name, one in sorted(records.items())}
+            write_private(self._path, json.dumps(shown, indent=1) + "\n")
+
+
+def vault_name(info: ConnectorInfo, field: KeyField) -> str:
+    """What the vault calls a platform's key: by the platform, and by the field where it is not simply its key or token."""
+    return info.name if field.name in OWN_NAME else f"{info.name}.{field.name.replace('_', '-')}"
+
+
+def _connect(connector: Connector) -> Account:
+    return connector.connect()
+
+
+def _read_given(info: ConnectorInfo, given: Mapping[str, str | Secret]) -> _Given:
+    """What was given, each value looked at before anything is sent."""
+    fields = {field.name: field for field in info.keys}
+    for name in given:
+        if name not in fields:
+            hint = nearest(name, fields) if fields else f"{info.title} takes none."
+            raise StudioError(f"{info.title} has no field {name!r}.", hint=hint, fields=(name,))
+    secrets, settings = {}, {}
+    for field in info.keys:
+        value = given.get(field.name)
+        text = value.reveal() if isinstance(value, Secret) else (value or "")
+        if not text:
+            if field.required:
+                raise StudioError(
+                    f"{info.title} needs its {field.title.lower()}.",
+                    hint=f"studio.connect({info.name!r}, {field.name}=…); it is made at {info.docs_url}.",
+                    fields=(field.name,),
+                )
+            continue
+        _check_value(info, field, text)
+        if field.secret:
+            secrets[field.name] = Secret(text)
+            REDACTOR.add(secrets[field.name])  # before it travels, and whether or not it will be kept
+        else:
+            settings[field.name] = text
+    return _Given(secrets, settings)
+
+
+def _check_value(info: ConnectorInfo, field: KeyField, text: str) -> None:
+    """Refuse what is surely no value of this field. Never quotes it."""
+    if field.secret and (verdict := judge_key(info.name, text)).outcome == "wrong":
+        raise NotAuthorised(
+            f"{verdict.sentence} It was not sent to {info.title}.",
+            hint=f"Copy the {field.title.lower()} from {info.docs_url}.",
+            platform=info.name,
+        )
+    if not field.fits(text):
+        raise StudioError(
+            f"This does not look like the {field.title.lower()} of {info.title}.", hint=field.help, fields=(field.name,)
+        )
