@@ -10,6 +10,10 @@
     ├── RunStateError        the run is in a state in which that cannot be done
     ├── AdapterMismatch      an adapter does not fit the base model it is asked to join
     ├── ChatError            the chat process could not answer
+    ├── Offline              what needs the network was asked for without one
+    ├── NotCached            it was never fetched here, and cannot be now
+    ├── OutboxError          the outbox cannot take, open or repair an operation
+    │   └── OutboxFull       it has no room
     └── MissingExtra         an optional part of PEFT Studio is not installed
 
 An error is a small instruction: the message says what failed, where and why if known; ``hint`` says what to do next.
@@ -78,6 +82,22 @@ class AdapterMismatch(StudioError):
 
 class ChatError(StudioError):
     """The chat process could not answer."""
+
+
+class Offline(StudioError):
+    """What needs the network was asked for without one."""
+
+
+class NotCached(StudioError):
+    """It was never fetched here, and cannot be now."""
+
+
+class OutboxError(StudioError):
+    """The outbox cannot take, open or repair an operation."""
+
+
+class OutboxFull(OutboxError):
+    """The outbox has no room."""
 
 
 class MissingExtra(StudioError):

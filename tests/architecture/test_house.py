@@ -17,10 +17,10 @@ MODULES = sorted(path for path in PACKAGE.rglob("*.py") if "node_modules" not in
 LONGEST_MODULE = 250
 LONGEST_FUNCTION = 45
 CORE_MAY_USE = {
-    "jinja2", "numpy", "pandas", "platformdirs", "plotly", "psutil", "pyarrow", "pydantic", "tokenizers",
+    "cryptography", "jinja2", "numpy", "pandas", "platformdirs", "plotly", "psutil", "pyarrow", "pydantic", "tokenizers",
 }  # fmt: skip
 # A broad except stands at three boundaries only: what a stranger's code or the whole outside may throw ends there.
-BOUNDARIES = {"runner/trainer/main.py", "widgets/_feed.py"}
+BOUNDARIES = {"core/offline/delivery.py", "runner/trainer/main.py", "widgets/_feed.py"}
 BASE_MAY_HAVE = 12  # direct dependencies
 
 

@@ -1,0 +1,138 @@
+"""Send a line: each operation once, in order, until one has to wait. What a sender may raise ends here.
+
+The order of steps is the whole of it: mark as perhaps sent, durably; ask first where a repeat could double; send; write down. Whatever
+dies between two of these leaves an operation that is marked, and a marked one is only repeated where that cannot double it.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from peft_studio.core.errors import StudioError
+from peft_studio.core.offline.backoff import wait_s
+from peft_studio.core.offline.entry import Cause, Entry
+from peft_studio.core.offline.line import Outcome, held_line
+from peft_studio.core.offline.outbox import Outbox
+from peft_studio.core.offline.sender import Sender, SendLater, SendRefused
+
+AT_ONCE = 64  # operations marked and settled together: two writes to disk for all of them
+TOGETHER_S = 0.5  # but none that takes longer: after a crash each of them has to be asked for or repeated
+
+MAYBE_SENT = (
+    "It may have arrived, and the other side cannot be asked. Look there: then retry it to send it again, or drop it."
+)
+
+
+@dataclass
+class Delivered:
+    """What came of one line. ``why`` it stopped, if anything is left, and how long until it goes on by itself."""
+
+    target: str
+    sent: int = 0
+    refused: int = 0
+    why: str = ""
+    left_s: float = 0.0
+    unreachable: bool = False
+    ids: list[str] = field(default_factory=list)
+
+
+def deliver_line(
+    outbox: Outbox,
+    target: str,
+    sender: Sender,
+    *,
+    offline: Callable[[], object] = lambda: False,
+    roll: Callable[[], float] = random.random,
+    clock: Callable[[], float] = time.monotonic,
+) -> Delivered:
+    """Send what is due of one target.
+
+    Args:
+        offline: A reason not to send, or something false. Asked before each operation.
+        roll: A random number in [0, 1), for waits.
+        clock: Seconds that only go forward: how long operations are held together.
+    """
+    done = Delivered(target)
+    most = AT_ONCE if sender.idempotent or sender.reads_back else 1
+    with held_line(outbox, target) as line:
+        if line is None:
+            done.why = "is being sent already"
+            return done
+        while not done.why:
+            if reason := offline():
+                done.why = _offline_words(reason)
+                break
+            taken = line.take(most)
+            if not taken.entries:
+                done.why, done.left_s = taken.why, taken.left_s
+                break
+            outcomes = _send_all(taken.entries, sender, done, offline=offline, roll=roll, clock=clock)
+            line.settle(outcomes)
+            _count(done, outcomes)
+    return done
+
+
+def _send_all(
+    entries: tuple[Entry, ...],
+    sender: Sender,
+    done: Delivered,
+    *,
+    offline: Callable[[], object],
+    roll: Callable[[], float],
+    clock: Callable[[], float],
+) -> list[Outcome]:
+    began, outcomes, stop = clock(), list[Outcome](), False
+    for entry in entries:
+        if not stop and outcomes:
+            stop = clock() - began > TOGETHER_S
+            if not stop and (reason := offline()):
+                done.why, stop = _offline_words(reason), True
+        if stop:
+            outcomes.append(Outcome(entry, "untouched"))
+            continue
+        outcome = _send(entry, sender, roll)
+        outcomes.append(outcome)
+        stop = outcome.end == "later" or (outcome.end == "dead" and entry.holds)
+    return outcomes
+
+
+def _send(entry: Entry, sender: Sender, roll: Callable[[], float]) -> Outcome:
+    """One operation. A crash in here leaves it marked."""
+    unsure = entry.unsure
+    try:
+        if unsure and not sender.idempotent:
+            if not sender.reads_back:
+                return Outcome(entry, "dead", MAYBE_SENT, cause="unknown")
+            if sender.read_back(entry):
+                return Outcome(entry, "sent")
+            unsure = False
+        return Outcome(entry, "sent", sender.send(entry) or "")
+    except SendRefused as exc:
+        return Outcome(entry, "dead", str(exc), cause="refused", unsure=unsure)
+    except SendLater as exc:
+        wait = wait_s(entry.tries + 1, roll(), exc.retry_after_s)
+        cause: Cause = "told" if exc.retry_after_s is not None else "unreachable" if exc.unreachable else "error"
+        return Outcome(entry, "later", str(exc), cause=cause, wait_s=wait, unsure=unsure or not exc.not_sent)
+    except StudioError as exc:
+        reason = str(exc)
+    except Exception as exc:  # noqa: BLE001  the boundary: a connector's fault, of whose text, which may hold anything, nothing is kept
+        reason = f"{type(exc).__name__} in the connector"
+    return Outcome(entry, "later", reason, cause="error", wait_s=wait_s(entry.tries + 1, roll()))
+
+
+def _count(done: Delivered, outcomes: list[Outcome]) -> None:
+    for one in outcomes:
+        if one.end == "sent":
+            done.sent += 1
+            done.ids.append(one.entry.id)
+        elif one.end == "dead":
+            done.refused += 1
+        elif one.end == "later":
+            done.why, done.left_s, done.unreachable = one.text, one.wait_s, one.cause == "unreachable"
+
+
+def _offline_words(reason: object) -> str:
+    return f"offline: {reason}" if isinstance(reason, str) else "offline"
