@@ -46,7 +46,7 @@ class Dispatcher:
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._outbox, self._senders, self._connectivity, self._clock = outbox, senders, connectivity, clock
+        self.outbox, self._senders, self._connectivity, self._clock = outbox, senders, connectivity, clock
         self._turn_of = threading.Condition()
         self._woken, self._closed = False, False
         self._working: dict[str, _Work] = {}
@@ -73,11 +73,11 @@ class Dispatcher:
         """Send now all that is not told to wait, and return what came of each line. Offline by hand, nothing is tried."""
         self._connectivity.check(at_once=True)
         if not self._connectivity.offline:
-            self._outbox.hasten()
+            self.outbox.hasten()
         ends_at = None if timeout_s is None else self._clock() + timeout_s
         with self._turn_of:
             self._not_before.clear()
-        waiting, done = list(self._outbox.heads()), list[Delivered]()
+        waiting, done = list(self.outbox.heads()), list[Delivered]()
         while waiting:
             begun = [(target, self._begin(target)) for target in waiting[:LINES]]
             for target, work in begun:
@@ -102,7 +102,7 @@ class Dispatcher:
 
     def _changed(self, offline: bool | str) -> None:
         if not offline:
-            self._outbox.hasten(only_unreachable=True)
+            self.outbox.hasten(only_unreachable=True)
         self.wake()
 
     def _run(self) -> None:
@@ -121,7 +121,7 @@ class Dispatcher:
             if self._connectivity.check():
                 wait_s = self._connectivity.next_check_s
                 return LOOK_S if wait_s is None else wait_s
-            heads = self._outbox.heads()
+            heads = self.outbox.heads()
         except OutboxError:  # no room, or held by somebody: it is said to whoever puts something in
             return LOOK_S
         waits = [LOOK_S]
@@ -148,7 +148,7 @@ class Dispatcher:
 
     def _send(self, target: str, sender: Sender) -> Delivered:
         try:
-            done = deliver_line(self._outbox, target, sender, offline=self._why_not)
+            done = deliver_line(self.outbox, target, sender, offline=self._why_not)
         except OutboxError as exc:
             done = Delivered(target, why=str(exc))
         with self._turn_of:

@@ -63,13 +63,13 @@ class Outbox:
             for operation, text in zip(operations, texts, strict=True):
                 found.append(self._known(db, operation, text) or self._add(db, operation, text))
             entries, size = db.execute("SELECT entries, size FROM totals").fetchone()
-            if any(isinstance(one, Entry) for one in found) and (entries > MOST_ENTRIES or size > MOST_BYTES):
+            if entries > MOST_ENTRIES or size > MOST_BYTES:
                 raise OutboxFull(
-                    f"The outbox is full: {entries:,} operations, {size / 2**20:,.0f} MiB; {MOST_ENTRIES:,} and {MOST_BYTES >> 20} MiB are the most.",
+                    f"The outbox is full: it takes {MOST_ENTRIES:,} operations and {MOST_BYTES / 2**20:g} MiB, and this would make"
+                    f" {entries:,} and {size / 2**20:.1f} MiB.",
                     hint="Nothing of this was queued. Connect to the network and call studio.sync(), or drop what is not needed: studio.outbox.",
                 )
-        for tell in self._told:
-            tell()
+        self.tell()
         return found
 
     def on_put(self, tell: Callable[[], None]) -> None:
