@@ -44,14 +44,14 @@ def deliver_line(
     target: str,
     sender: Sender,
     *,
-    offline: Callable[[], object] = lambda: False,
+    stop: Callable[[], str] = lambda: "",
     roll: Callable[[], float] = random.random,
     clock: Callable[[], float] = time.monotonic,
 ) -> Delivered:
     """Send what is due of one target.
 
     Args:
-        offline: A reason not to send, or something false. Asked before each operation.
+        stop: A reason to send no more, or nothing. Asked before each operation.
         roll: A random number in [0, 1), for waits.
         clock: Seconds that only go forward: how long operations are held together.
     """
@@ -62,14 +62,14 @@ def deliver_line(
             done.why = "is being sent already"
             return done
         while not done.why:
-            if reason := offline():
-                done.why = _offline_words(reason)
+            done.why = stop()
+            if done.why:
                 break
             taken = line.take(most)
             if not taken.entries:
                 done.why, done.left_s = taken.why, taken.left_s
                 break
-            outcomes = _send_all(taken.entries, sender, done, offline=offline, roll=roll, clock=clock)
+            outcomes = _send_all(taken.entries, sender, done, stop=stop, roll=roll, clock=clock)
             line.settle(outcomes)
             _count(done, outcomes)
     return done
@@ -80,22 +80,21 @@ def _send_all(
     sender: Sender,
     done: Delivered,
     *,
-    offline: Callable[[], object],
+    stop: Callable[[], str],
     roll: Callable[[], float],
     clock: Callable[[], float],
 ) -> list[Outcome]:
-    began, outcomes, stop = clock(), list[Outcome](), False
+    began, outcomes, ended = clock(), list[Outcome](), False
     for entry in entries:
-        if not stop and outcomes:
-            stop = clock() - began > TOGETHER_S
-            if not stop and (reason := offline()):
-                done.why, stop = _offline_words(reason), True
-        if stop:
+        if outcomes and not ended:
+            done.why = stop()
+            ended = bool(done.why) or clock() - began > TOGETHER_S
+        if ended:
             outcomes.append(Outcome(entry, "untouched"))
             continue
         outcome = _send(entry, sender, roll)
         outcomes.append(outcome)
-        stop = outcome.end == "later" or (outcome.end == "dead" and entry.holds)
+        ended = outcome.end == "later" or (outcome.end == "dead" and entry.holds)
     return outcomes
 
 
@@ -132,7 +131,3 @@ def _count(done: Delivered, outcomes: list[Outcome]) -> None:
             done.refused += 1
         elif one.end == "later":
             done.why, done.left_s, done.unreachable = one.text, one.wait_s, one.cause == "unreachable"
-
-
-def _offline_words(reason: object) -> str:
-    return f"offline: {reason}" if isinstance(reason, str) else "offline"

@@ -20,21 +20,16 @@ LOOK_S = 60.0  # what another process left behind is found within
 
 
 class _Work:
-    """One line that is being sent, and what came of it."""
+    """One line that is being sent; ``delivered`` when that is over."""
 
-    def __init__(self, send: Callable[[], Delivered]) -> None:
-        self.delivered: Delivered | None = None
-        self.thread = threading.Thread(target=self._run, args=(send,), name="peft-studio outbox line", daemon=True)
-
-    def _run(self, send: Callable[[], Delivered]) -> None:
-        self.delivered = send()
+    delivered: Delivered | None = None
 
 
 class Dispatcher:
     """Nothing runs until :meth:`start`.
 
     Args:
-        senders: Who sends to a target; None while nobody here can, because it is not connected.
+        senders: Who sends to a target; None while nobody here can, because it is not connected. Quick, and raises nothing.
         clock: Seconds that only go forward.
     """
 
@@ -48,7 +43,7 @@ class Dispatcher:
     ) -> None:
         self.outbox, self._senders, self._connectivity, self._clock = outbox, senders, connectivity, clock
         self._turn_of = threading.Condition()
-        self._woken, self._closed = False, False
+        self._woken = self._closed = self._is_back = False
         self._working: dict[str, _Work] = {}
         self._not_before: dict[str, float] = {}  # lines that stopped for a reason that has no end of its own
         self._thread: threading.Thread | None = None
@@ -70,39 +65,38 @@ class Dispatcher:
             self._turn_of.notify_all()
 
     def sync(self, *, timeout_s: float | None = None) -> list[Delivered]:
-        """Send now all that is not told to wait, and return what came of each line. Offline by hand, nothing is tried."""
-        self._connectivity.check(at_once=True)
-        if not self._connectivity.offline:
-            self.outbox.hasten()
+        """Send now all that is not told to wait, and return what came of each line. Offline, nothing is tried and nothing comes back."""
+        if self._connectivity.check(at_once=True):
+            return []
+        self.outbox.hasten()
         ends_at = None if timeout_s is None else self._clock() + timeout_s
+        waiting, begun = list(self.outbox.heads()), dict[str, _Work]()
         with self._turn_of:
             self._not_before.clear()
-        waiting, done = list(self.outbox.heads()), list[Delivered]()
-        while waiting:
-            begun = [(target, self._begin(target)) for target in waiting[:LINES]]
-            for target, work in begun:
-                if isinstance(work, _Work):
-                    work.thread.join(None if ends_at is None else max(0.0, ends_at - self._clock()))
-                    work = work.delivered or Delivered(target, why="is still being sent")
-                done.append(work)
-            waiting = waiting[LINES:]
-        return done
+            while True:
+                while waiting and len(self._working) < LINES:
+                    target = waiting.pop(0)
+                    begun[target] = self._begin(target)
+                at_work = [work for work in begun.values() if work.delivered is None]
+                left_s = None if ends_at is None else ends_at - self._clock()
+                if not (waiting or at_work) or (left_s is not None and left_s <= 0):
+                    break
+                self._turn_of.wait(left_s)
+        late = [Delivered(target, why="waits for its turn") for target in waiting]
+        return [work.delivered or Delivered(target, why="is still being sent") for target, work in begun.items()] + late
 
     def close(self, *, timeout_s: float = 5.0) -> None:
         """Begin nothing more, and give what is under way some time."""
         with self._turn_of:
             self._closed = True
             self._turn_of.notify_all()
-            left = [work.thread for work in self._working.values()] + ([self._thread] if self._thread else [])
+            self._turn_of.wait_for(lambda: not self._working, timeout_s)
         self._unwatch()
-        ends_at = self._clock() + timeout_s
-        for thread in left:
-            if thread is not threading.current_thread():
-                thread.join(max(0.0, ends_at - self._clock()))
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join(timeout_s)
 
     def _changed(self, offline: bool | str) -> None:
-        if not offline:
-            self.outbox.hasten(only_unreachable=True)
+        self._is_back = self._is_back or not offline
         self.wake()
 
     def _run(self) -> None:
@@ -121,43 +115,53 @@ class Dispatcher:
             if self._connectivity.check():
                 wait_s = self._connectivity.next_check_s
                 return LOOK_S if wait_s is None else wait_s
+            if self._is_back:
+                self._is_back = False
+                self.outbox.hasten(only_unreachable=True)
             heads = self.outbox.heads()
         except OutboxError:  # no room, or held by somebody: it is said to whoever puts something in
             return LOOK_S
         waits = [LOOK_S]
-        for target, left_s in heads.items():
-            wait_s = max(left_s, self._not_before.get(target, 0.0) - self._clock())
-            if wait_s > 0:
-                waits.append(wait_s)
-            elif len(self._working) < LINES:
-                self._begin(target)
+        with self._turn_of:
+            for target, left_s in heads.items():
+                wait_s = max(left_s, self._not_before.get(target, 0.0) - self._clock())
+                if wait_s > 0:
+                    waits.append(wait_s)
+                elif len(self._working) < LINES and not self._closed:
+                    self._begin(target)
         return min(waits)
 
-    def _begin(self, target: str) -> _Work | Delivered:
-        """The work on a line: what is under way already, or a new one; or why there is none."""
-        sender = self._senders(target)
-        if sender is None:
-            with self._turn_of:
-                self._not_before[target] = self._clock() + LOOK_S
-            return Delivered(target, why="is not connected")
-        with self._turn_of:
-            if target not in self._working:
-                self._working[target] = _Work(lambda: self._send(target, sender))
-                self._working[target].thread.start()
+    def _begin(self, target: str) -> _Work:
+        """The work on a line: what is under way already, or a new one. Called while holding ``_turn_of``."""
+        if target in self._working:
             return self._working[target]
+        work, sender = _Work(), self._senders(target)
+        if sender is None:
+            work.delivered = Delivered(target, why="is not connected")
+            self._not_before[target] = self._clock() + LOOK_S
+            return work
+        self._working[target] = work
+        name = f"peft-studio outbox {target}"
+        threading.Thread(target=self._send, args=(target, sender, work), name=name, daemon=True).start()
+        return work
 
-    def _send(self, target: str, sender: Sender) -> Delivered:
+    def _send(self, target: str, sender: Sender, work: _Work) -> None:
+        done = Delivered(target, why="could not be sent")
         try:
-            done = deliver_line(self.outbox, target, sender, offline=self._why_not)
-        except OutboxError as exc:
-            done = Delivered(target, why=str(exc))
-        with self._turn_of:
-            del self._working[target]
-            if done.why and done.left_s <= 0:
-                self._not_before[target] = self._clock() + LOOK_S
-            self._woken = True
-            self._turn_of.notify_all()
-        return done
+            done = deliver_line(self.outbox, target, sender, stop=self._why_not)
+        except (OutboxError, OSError) as exc:  # no room, or held by somebody
+            done.why = str(exc)
+        finally:
+            with self._turn_of:
+                work.delivered = done
+                del self._working[target]
+                if done.why and done.left_s <= 0:
+                    self._not_before[target] = self._clock() + LOOK_S
+                self._woken = True
+                self._turn_of.notify_all()
 
-    def _why_not(self) -> bool | str:
-        return self._closed or self._connectivity.offline
+    def _why_not(self) -> str:
+        if self._closed:
+            return "this studio is closed"
+        offline = self._connectivity.offline
+        return f"offline: {offline}" if isinstance(offline, str) else "offline" if offline else ""

@@ -107,6 +107,8 @@ class Outbox:
 
     def hasten(self, *, only_unreachable: bool = False) -> None:
         """Have what waits after a failure tried now: what failed for want of a network, or all but what was told to wait."""
+        if not self.file.path.exists():
+            return
         with self.file.writing() as db:
             db.execute(
                 "UPDATE entries SET wait_s = 0 WHERE state = 'waiting' AND wait_s > 0 AND (cause = 'unreachable' OR (cause <> 'told' AND ?))",

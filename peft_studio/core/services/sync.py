@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -73,7 +74,7 @@ class OutboxView(Sequence[Entry]):
         else:
             left_s, state = entry.left_s(now), "waits"
             if left_s:
-                reason += f"; again in {words.duration(left_s)}"
+                reason += f"; again in {words.duration(math.ceil(left_s))}"
             if entry.tries:
                 state = f"tried {entry.tries}×"
         since = words.age(now - entry.queued_at.timestamp())
@@ -109,7 +110,7 @@ class Synced(Sequence[Delivered]):
         for line in self._lines:
             left = sum(count for (target, _, _), count in self._counts.items() if target == line.target)
             if left and line.why and not self.offline:
-                again = f"; again in {words.duration(line.left_s)}" if line.left_s else ""
+                again = f"; again in {words.duration(math.ceil(line.left_s))}" if line.left_s else ""
                 said.append(visible(f"  {line.target}: {' '.join(line.why.split())}{again}"))
         return "\n".join(said)
 

@@ -174,13 +174,13 @@ def test_going_offline_stops_between_two(outbox: Outbox) -> None:
     """What was taken and not sent is not marked; the reason is told."""
     put(outbox, 1, 2, 3)
     sender, said = Obedient(), []
-    sender.before = lambda: said.append("on a plane")
+    sender.before = lambda: said.append("offline: on a plane")
 
-    done = deliver(outbox, sender, offline=lambda: said[-1] if said else False)
+    done = deliver(outbox, sender, stop=lambda: "".join(said))
 
     assert (done.sent, done.why) == (1, "offline: on a plane")
     assert [(e.payload, e.unsure) for e in outbox.entries()] == [(2, False), (3, False)]
-    assert deliver(outbox, sender, offline=lambda: True).why == "offline"
+    assert deliver(outbox, sender, stop=lambda: "offline").why == "offline"
     assert len(sender.sent) == 1
 
 
