@@ -20,6 +20,7 @@ from peft_studio.core.offline.sender import Sender, SendLater, SendRefused
 
 AT_ONCE = 64  # operations marked and settled together: two writes to disk for all of them
 TOGETHER_S = 0.5  # but none that takes longer: after a crash each of them has to be asked for or repeated
+MOST_TEXT = 2_000  # characters of a receipt or a reason
 
 MAYBE_SENT = (
     "It may have arrived, and the other side cannot be asked. Look there: then retry it to send it again, or drop it."
@@ -108,15 +109,18 @@ def _send(entry: Entry, sender: Sender, roll: Callable[[], float]) -> Outcome:
             if sender.read_back(entry):
                 return Outcome(entry, "sent")
             unsure = False
-        return Outcome(entry, "sent", sender.send(entry) or "")
+        receipt = sender.send(entry)
+        return Outcome(entry, "sent", "" if receipt is None else str(receipt)[:MOST_TEXT])
     except SendRefused as exc:
-        return Outcome(entry, "dead", str(exc), cause="refused", unsure=unsure)
+        return Outcome(entry, "dead", str(exc)[:MOST_TEXT], cause="refused", unsure=unsure)
     except SendLater as exc:
         wait = wait_s(entry.tries + 1, roll(), exc.retry_after_s)
         cause: Cause = "told" if exc.retry_after_s is not None else "unreachable" if exc.unreachable else "error"
-        return Outcome(entry, "later", str(exc), cause=cause, wait_s=wait, unsure=unsure or not exc.not_sent)
+        return Outcome(
+            entry, "later", str(exc)[:MOST_TEXT], cause=cause, wait_s=wait, unsure=unsure or not exc.not_sent
+        )
     except StudioError as exc:
-        reason = str(exc)
+        reason = str(exc)[:MOST_TEXT]
     except Exception as exc:  # noqa: BLE001  the boundary: a connector's fault, of whose text, which may hold anything, nothing is kept
         reason = f"{type(exc).__name__} in the connector"
     return Outcome(entry, "later", reason, cause="error", wait_s=wait_s(entry.tries + 1, roll()))

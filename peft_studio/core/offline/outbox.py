@@ -21,6 +21,7 @@ from peft_studio.core.offline.sealed import SealBroken, name_key, seal, unseal
 MOST_ENTRIES = 100_000
 MOST_BYTES = 256 * 2**20
 MOST_PAYLOAD_BYTES = 2**20
+MOST_NAME = 300
 RECEIPTS = 10_000  # so many operations that were sent or dropped are remembered, by whose ids a late second ``put`` is recognised
 
 
@@ -57,6 +58,8 @@ class Outbox:
             OutboxFull: There is no room for all of them.
             OutboxError: An id stands for another operation, a payload is no JSON or too big, or the disk does not take it.
         """
+        for operation in operations:
+            _check_names(operation)
         texts = [payload_text(operation.payload) for operation in operations]
         found: list[Entry | Receipt] = []
         with self.file.writing() as db:
@@ -131,7 +134,7 @@ class Outbox:
 
     def sealed(self, row: sqlite3.Row | dict[str, Any], field: str, text: str) -> bytes:
         """Text as the ``field`` of a row, under the row's key."""
-        return seal(self._keys[row["key_name"]], text.encode(), _place(row, field))
+        return seal(self._keys[row["key_name"]], text.encode(errors="replace"), _place(row, field))
 
     def has_key(self, row: sqlite3.Row) -> bool:
         """Whether what seals a row is at hand."""
@@ -202,6 +205,15 @@ class Outbox:
         except SealBroken:
             text = None
         return Receipt(row["id"], row["target"], row["kind"], at(row["ended_at"]), bool(row["was_sent"]), text or "")
+
+
+def _check_names(operation: Operation) -> None:
+    for name, text in (("target", operation.target), ("kind", operation.kind), ("id", operation.id or "made")):
+        if not 0 < len(text) <= MOST_NAME or not text.isprintable():
+            raise OutboxError(
+                f"The {name} {text[:40]!r} of an operation is no name.",
+                hint=f"Give it 1 to {MOST_NAME} printable characters.",
+            )
 
 
 def payload_text(payload: Any) -> str:

@@ -35,6 +35,8 @@ _SCHEMA = (
     f"PRAGMA user_version = {VERSION}",
 )
 
+_INHERITED: list[sqlite3.Connection] = []
+
 
 class OutboxFile:
     """One connection a process, shared by its threads. Any number of processes may have the file open."""
@@ -67,14 +69,22 @@ class OutboxFile:
     def close(self) -> None:
         """Let go of the file; the next use opens it again."""
         with self._lock:
-            if self._db is not None and self._pid == os.getpid():
+            self._leave_to_parent()
+            if self._db is not None:
                 self._db.close()
             self._db = None
 
     def _open(self) -> sqlite3.Connection:
-        if self._db is None or self._pid != os.getpid():  # after a fork the parent's connection must not be touched
+        self._leave_to_parent()
+        if self._db is None:
             self._db, self._pid = _connect(self.path), os.getpid()
         return self._db
+
+    def _leave_to_parent(self) -> None:
+        """After a fork: whoever closes the parent's connection undoes what the parent is at. So it is kept, for good, and not used."""
+        if self._db is not None and self._pid != os.getpid():
+            _INHERITED.append(self._db)
+            self._db = None
 
     @contextlib.contextmanager
     def _in_words(self) -> Iterator[None]:

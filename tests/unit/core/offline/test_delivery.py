@@ -170,6 +170,18 @@ def test_a_kill_while_sending_leaves_it_marked(outbox: Outbox) -> None:
     assert (asked.asked, asked.payloads) == (["hub:a-1", "hub:a-2"], [2])
 
 
+@pytest.mark.parametrize(
+    ("receipt", "kept"), [({"id": 7}, "{'id': 7}"), ("\ud800", "?"), ("x" * 10_000, "x" * 2_000), (None, "")]
+)
+def test_whatever_a_sender_gives_back_it_was_sent(outbox: Outbox, receipt: Any, kept: str) -> None:
+    """A receipt that is no text, or too much of it, does not have the thing sent again."""
+    put(outbox, 1)
+    sender = Obedient(receipt)
+
+    assert (deliver(outbox, sender).sent, deliver(outbox, sender).sent) == (1, 0)
+    assert outbox.receipts()[0].text == kept
+
+
 def test_going_offline_stops_between_two(outbox: Outbox) -> None:
     """What was taken and not sent is not marked; the reason is told."""
     put(outbox, 1, 2, 3)

@@ -175,6 +175,33 @@ def test_a_forked_child_uses_a_connection_of_its_own(outbox: Outbox) -> None:
     assert [e.payload for e in outbox.entries()] == ["parent", "child", "parent again"]
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_fork_in_the_middle_of_a_transaction_undoes_nothing(outbox: Outbox) -> None:
+    """Neither a child that closes, nor one that uses the outbox, touches what its parent is at."""
+    outbox.put("hub:a", "log", 1)
+    with outbox.file.writing() as db:
+        db.execute("UPDATE entries SET tries = 7")
+        for child_does in (outbox.file.close, outbox.file._open):
+            child = os.fork()
+            if not child:
+                child_does()
+                os._exit(0)
+            assert os.waitpid(child, 0)[1] == 0
+        assert outbox.file.path.with_name("outbox.sqlite-journal").exists()
+
+    assert [e.tries for e in outbox.entries()] == [7]
+
+
+@pytest.mark.parametrize(
+    "fields", [("", "log", ""), ("a\0b", "log", ""), ("a", "", ""), ("a", "log", "e\n1"), ("a" * 301, "log", "")]
+)
+def test_names_are_names(outbox: Outbox, fields: tuple[str, str, str]) -> None:
+    """What is shown on a line, and bound into a seal, is printable and short."""
+    target, kind, entry_id = fields
+    with pytest.raises(OutboxError, match="is no name"):
+        outbox.put(target, kind, 1, id=entry_id)
+
+
 def test_a_damaged_file_is_said_and_left_alone(tmp_path: Path) -> None:
     """It is not an index: nothing is made anew over it."""
     folder = tmp_path / "outbox"
