@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from peft_studio.core.errors import StudioError
 from peft_studio.core.offline.backoff import wait_s
@@ -36,8 +36,6 @@ class Delivered:
     refused: int = 0
     why: str = ""
     left_s: float = 0.0
-    unreachable: bool = False
-    ids: list[str] = field(default_factory=list)
 
 
 def deliver_line(
@@ -103,12 +101,12 @@ def _send(entry: Entry, sender: Sender, roll: Callable[[], float]) -> Outcome:
     """One operation. A crash in here leaves it marked."""
     unsure = entry.unsure
     try:
-        if unsure and not sender.idempotent:
-            if not sender.reads_back:
-                return Outcome(entry, "dead", MAYBE_SENT, cause="unknown")
+        if unsure and sender.reads_back:
             if sender.read_back(entry):
                 return Outcome(entry, "sent")
             unsure = False
+        elif unsure and not sender.idempotent:
+            return Outcome(entry, "dead", MAYBE_SENT, cause="unknown")
         receipt = sender.send(entry)
         return Outcome(entry, "sent", "" if receipt is None else str(receipt)[:MOST_TEXT])
     except SendRefused as exc:
@@ -130,8 +128,7 @@ def _count(done: Delivered, outcomes: list[Outcome]) -> None:
     for one in outcomes:
         if one.end == "sent":
             done.sent += 1
-            done.ids.append(one.entry.id)
         elif one.end == "dead":
             done.refused += 1
         elif one.end == "later":
-            done.why, done.left_s, done.unreachable = one.text, one.wait_s, one.cause == "unreachable"
+            done.why, done.left_s = one.text, one.wait_s

@@ -82,7 +82,9 @@ class Line:
         now = self._outbox.now()
         with self._outbox.file.writing() as db:
             for one in outcomes:
-                row = db.execute("SELECT * FROM entries WHERE seq = ?", (one.entry.seq,)).fetchone()
+                row = db.execute(
+                    "SELECT seq, id, target, kind, key_name FROM entries WHERE seq = ?", (one.entry.seq,)
+                ).fetchone()
                 if row is not None:
                     self._settle(db, row, one, now)
 

@@ -79,11 +79,11 @@ class Outbox:
         """Have ``tell`` called after each ``put`` of this process and each repair."""
         self._told.append(tell)
 
-    def entries(self, target: str | None = None, state: State | None = None) -> list[Entry]:
-        """What is in it, in the order in which it goes out."""
+    def entries(self, *, state: State | None = None, limit: int = -1) -> list[Entry]:
+        """What is in it, in the order in which it goes out; the first ``limit`` of it."""
         rows = self.file.read(
-            "SELECT * FROM entries WHERE (?1 IS NULL OR target = ?1) AND (?2 IS NULL OR state = ?2) ORDER BY seq", (target, state)
-        )  # fmt: skip
+            "SELECT * FROM entries WHERE ?1 IS NULL OR state = ?1 ORDER BY seq LIMIT ?2", (state, limit)
+        )
         return [self.entry(row) for row in rows]
 
     def find(self, entry_id: str) -> Entry | None:
@@ -104,7 +104,8 @@ class Outbox:
     def heads(self) -> dict[str, float]:
         """Seconds until the first waiting operation of each target may be tried: 0 for those that are due."""
         rows = self.file.read(
-            "SELECT * FROM entries WHERE seq IN (SELECT min(seq) FROM entries WHERE state = 'waiting' GROUP BY target)"
+            "SELECT target, failed_at, wait_s FROM entries"
+            " WHERE seq IN (SELECT min(seq) FROM entries WHERE state = 'waiting' GROUP BY target)"
         )
         return {row["target"]: left_s(self.now(), row["failed_at"], row["wait_s"]) for row in rows}
 
@@ -217,6 +218,11 @@ def _check_names(operation: Operation) -> None:
 
 
 def payload_text(payload: Any) -> str:
+    """A payload as it is kept.
+
+    Raises:
+        OutboxError: It is no JSON, or too big.
+    """
     try:
         text = json.dumps(payload, sort_keys=True, allow_nan=False)
     except (TypeError, ValueError) as exc:

@@ -14,7 +14,8 @@ class Sender(Protocol):
     A call must end: the sender sets its own deadlines. While it runs, nobody else sends to this target, on this machine.
 
     Attributes:
-        idempotent: Whether the other side does a thing once however often it is sent with the same ``entry.key``.
+        idempotent: Whether the other side does a thing once however often it is sent with the same ``entry.key``. Where it forgets
+            keys after a while, offer :meth:`read_back` too: a laptop may stay closed for longer.
         reads_back: Whether :meth:`read_back` can be asked. With neither, an operation that may have arrived is never sent again
             by itself: it goes to the dead letters, and a person decides.
     """
@@ -34,7 +35,7 @@ class Sender(Protocol):
         """
 
     def read_back(self, entry: Entry) -> bool:
-        """Whether it has arrived already. Asked before a repeat where ``idempotent`` is False.
+        """Whether it has arrived already. Asked before every repeat, where ``reads_back`` is True.
 
         Raises:
             SendLater: That cannot be said now: nothing answers, or the other side shows new things late and may not show it yet.

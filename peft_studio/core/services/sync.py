@@ -14,18 +14,21 @@ from peft_studio.core.offline.delivery import Delivered
 from peft_studio.core.offline.entry import Entry, Receipt, State
 from peft_studio.core.offline.outbox import Outbox
 
+MOST_SHOWN = 100  # of those that wait, and of those that were refused
 HEADS = ("id", "target", "what", "state", "since", "why")
 
 
 class OutboxView(Sequence[Entry]):
-    """What is in the outbox at this moment, in the order in which it goes out.
+    """What is in the outbox at this moment, in the order in which it goes out: the first of it, where it is much.
 
     ``retry(id)``, ``edit(id, payload)`` and ``drop(id)`` repair what was refused; ``sent()`` is what went out last.
     """
 
     def __init__(self, outbox: Outbox, offline: bool | str, now: Callable[[], float] = time.time) -> None:
         self._outbox, self._offline, self._now = outbox, offline, now
-        self._entries = outbox.entries()
+        shown = outbox.entries(state="dead", limit=MOST_SHOWN) + outbox.entries(state="waiting", limit=MOST_SHOWN)
+        self._entries = sorted(shown, key=lambda entry: entry.seq)
+        self._counts = outbox.counts()
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -36,7 +39,7 @@ class OutboxView(Sequence[Entry]):
     @property
     def summary(self) -> str:
         """One sentence: ``2 uploads wait for the network.``"""
-        return summarise(self._outbox.counts(), self._offline)
+        return summarise(self._counts, self._offline)
 
     def retry(self, entry_id: str) -> Entry:
         """Try one again at once, in its place."""
@@ -60,11 +63,15 @@ class OutboxView(Sequence[Entry]):
         cells = [HEADS, *map(self._cells, self._entries)]
         widths = [max(len(line[column]) for line in cells) for column in range(len(HEADS))]
         lines = ["  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip() for line in cells]
-        return "\n".join([self.summary, "", *lines])
+        return "\n".join([self.summary, "", *lines, *self._more()])
 
     def _repr_html_(self) -> str:
         rows = [table(HEADS, map(self._cells, self._entries))] if self._entries else []
-        return block([f"<p>{escape(self.summary)}</p>", *rows])
+        return block([f"<p>{escape(self.summary)}</p>", *rows, *(f"<p>{line}</p>" for line in self._more())])
+
+    def _more(self) -> list[str]:
+        more = sum(self._counts.values()) - len(self._entries)
+        return [f"… and {more:,} more."] if more > 0 else []
 
     def _cells(self, entry: Entry) -> tuple[str, ...]:
         now = self._now()

@@ -133,6 +133,17 @@ def test_without_a_key_the_other_side_is_asked_before_a_repeat(
     assert (done.sent, len(sender.sent), sender.asked) == (1, sent, ["hub:a-1"])
 
 
+def test_a_remote_with_keys_that_can_be_asked_is_asked(outbox: Outbox, clock: Clock) -> None:
+    """It may have forgotten the key by the time that a laptop is opened again."""
+    put(outbox, 1)
+    sender = Obedient(SendLater("no answer"), idempotent=True, reads_back=True)
+    deliver(outbox, sender)
+    sender.there = {"hub:a-1"}
+    clock.now += 7 * 86_400
+
+    assert (deliver(outbox, sender).sent, len(sender.sent)) == (1, 1)
+
+
 def test_nobody_is_asked_when_it_surely_was_not_sent(outbox: Outbox, clock: Clock) -> None:
     """After 429, or when nothing could be reached."""
     put(outbox, 1)

@@ -9,6 +9,7 @@ import pytest
 
 from peft_studio.core.errors import OutboxError
 from peft_studio.core.offline.delivery import Delivered, deliver_line
+from peft_studio.core.offline.entry import Operation
 from peft_studio.core.offline.outbox import Outbox
 from peft_studio.core.offline.sender import SendLater, SendRefused
 from peft_studio.core.services.sync import OutboxView, Synced, summarise
@@ -71,6 +72,19 @@ def test_the_table(outbox: Outbox, clock: Clock) -> None:
     assert "&lt;b&gt;no&lt;/b&gt;" in view._repr_html_()
     assert "\x1b" not in repr(view) + view._repr_html_()
     assert [entry.id for entry in view] == ["e1", "e2", "e3"]
+
+
+def test_a_long_one_shows_what_comes_first_and_what_was_refused(outbox: Outbox) -> None:
+    """The rest is counted."""
+    outbox.put_all([Operation("hub:a", "log", n) for n in range(250)])
+    outbox.put("wandb:r", "log", "late", id="e9")
+    deliver_line(outbox, "wandb:r", Obedient(SendRefused("no")))
+    view = OutboxView(outbox, False)
+
+    assert len(view) == 102
+    assert (view[0].id, view[-1].id) == ("e1", "e9")
+    assert repr(view).endswith("… and 152 more.")
+    assert view._repr_html_().count("<tr>") == 103
 
 
 def test_repairs(outbox: Outbox, clock: Clock) -> None:
