@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sqlite3
 from pathlib import Path
@@ -179,15 +180,17 @@ def test_a_forked_child_uses_a_connection_of_its_own(outbox: Outbox) -> None:
 def test_a_fork_in_the_middle_of_a_transaction_undoes_nothing(outbox: Outbox) -> None:
     """Neither a child that closes, nor one that uses the outbox, touches what its parent is at."""
     outbox.put("hub:a", "log", 1)
-    with outbox.file.writing() as db:
-        db.execute("UPDATE entries SET tries = 7")
-        for child_does in (outbox.file.close, outbox.file._open):
-            child = os.fork()
-            if not child:
-                child_does()
-                os._exit(0)
-            assert os.waitpid(child, 0)[1] == 0
-        assert outbox.file.path.with_name("outbox.sqlite-journal").exists()
+    outbox.file._open().execute("BEGIN IMMEDIATE")
+    outbox.file._open().execute("UPDATE entries SET tries = 7")
+    for child_does in (outbox.file.close, outbox.file._open):
+        child = os.fork()
+        if not child:
+            child_does()
+            gc.collect()
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+    assert outbox.file.path.with_name("outbox.sqlite-journal").exists()
+    outbox.file._open().execute("COMMIT")
 
     assert [e.tries for e in outbox.entries()] == [7]
 
