@@ -38,8 +38,8 @@ class Outbox:
     def __init__(
         self, folder: Path, *, key: bytes, older_keys: Sequence[bytes] = (), now: Callable[[], float] = time.time
     ) -> None:
-        self.folder = folder
-        self.file = OutboxFile(folder)
+        self.folder = folder.absolute()  # a notebook changes its folder; the locks of a line must not go with it
+        self.file = OutboxFile(self.folder)
         self.now = now
         self.key_name = name_key(key)
         self._keys = {name_key(one): one for one in (*older_keys, key)}

@@ -76,6 +76,8 @@ class OutboxFile:
 
     def _open(self) -> sqlite3.Connection:
         self._leave_to_parent()
+        if self._db is not None and not self.path.exists():  # the home was moved or deleted under us
+            self.close()
         if self._db is None:
             self._db, self._pid = _connect(self.path), os.getpid()
         return self._db

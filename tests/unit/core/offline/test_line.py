@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -38,6 +39,7 @@ def test_one_target_one_holder(outbox: Outbox) -> None:
     assert list((outbox.folder / "lines").iterdir()) == []
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="no such signals")
 def test_a_killed_process_holds_nothing(outbox: Outbox) -> None:
     """While it lives it does, stopped or not; no time has to pass after its end."""
     outbox.put("hub:a", "log", 1)
@@ -46,6 +48,7 @@ def test_a_killed_process_holds_nothing(outbox: Outbox) -> None:
     )
     assert holder.stdout
     assert holder.stdout.readline() == b"held\n"
+    holder.send_signal(signal.SIGSTOP)
     with held_line(outbox, "hub:a") as line:
         assert line is None
     holder.kill()

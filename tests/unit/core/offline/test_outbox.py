@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import shutil
 import sqlite3
 from pathlib import Path
 
@@ -203,6 +204,24 @@ def test_names_are_names(outbox: Outbox, fields: tuple[str, str, str]) -> None:
     target, kind, entry_id = fields
     with pytest.raises(OutboxError, match="is no name"):
         outbox.put(target, kind, 1, id=entry_id)
+
+
+def test_a_folder_that_was_deleted_is_made_again(
+    outbox: Outbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """What is put in afterwards is on disk; so it is when the process has gone to another folder."""
+    monkeypatch.chdir(tmp_path)
+    here = Outbox(Path("here"), key=KEY)
+    here.put("hub:a", "log", 1)
+    shutil.rmtree(tmp_path / "here")
+    assert here.entries() == []
+    here.put("hub:a", "log", 2)
+    monkeypatch.chdir("/")
+    deliver_line(here, "hub:b", Obedient())
+    here.put("hub:a", "log", 3)
+
+    assert [e.payload for e in Outbox(tmp_path / "here", key=KEY).entries()] == [2, 3]
+    here.file.close()
 
 
 def test_a_damaged_file_is_said_and_left_alone(tmp_path: Path) -> None:
