@@ -37,9 +37,9 @@ def kill_after(process: subprocess.Popen[bytes], acknowledged: int) -> int:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="kills by signal")
-def test_twenty_kills_lose_and_double_nothing(tmp_path: Path) -> None:
+def test_twenty_kills_lose_and_double_nothing(memory: Path) -> None:
     """Both put in, both send all lines; each begins anew behind what was acknowledged, with the ids it would have used."""
-    chance, folder, remote = random.Random(SEED), tmp_path / "outbox", tmp_path / "remote"
+    chance, folder, remote = random.Random(SEED), memory / "outbox", memory / "remote"
     acknowledged = dict.fromkeys(NAMES, -1)
     for _ in range(ROUNDS):
         running = {name: start(folder, remote, name, acknowledged[name] + 1) for name in NAMES}

@@ -128,6 +128,7 @@ class World:
         self.put: list[tuple[int, str]] = []  # event and target, in the order of the puts
         self.operations: dict[int, Operation] = {}
         self.once_dead: set[int] = set()
+        self.to_drop: set[int] = set()
         self.given_up: set[int] = set()
         self.crashes = 0
 
@@ -234,6 +235,7 @@ class World:
         arrived = event in self.remote.applied[entry.target]
         try:
             if arrived or (entry.payload["bad"] and self.random.random() < 0.3):
+                self.to_drop.add(event)
                 repair.drop(outbox, entry.id)
             elif entry.payload["bad"] and self.random.random() < 0.8 and not entry.unsure:
                 repair.edit(outbox, entry.id, {"event": event, "bad": False})
@@ -241,10 +243,14 @@ class World:
                 repair.retry(outbox, entry.id)
         except OutboxError:  # it was done before the kill
             assert self.crashes
-        if not arrived and outbox.find(entry.id) is None:
-            self.given_up.add(event)
 
     # --- the audit
+
+    def read_receipts(self) -> None:
+        """What a person has dropped, and the outbox knows to be dropped, without its having arrived."""
+        receipts = Outbox(self.folder, key=KEY).receipts(EVENTS)
+        dropped = {int(receipt.id[1:]) for receipt in receipts if not receipt.was_sent}
+        self.given_up = (dropped & self.to_drop) - {event for done in self.remote.applied.values() for event in done}
 
     def audit(self) -> list[str]:
         """What was lost, doubled or out of order."""
@@ -301,4 +307,5 @@ def play(seed: int, folder: Path) -> World:
         for worker in world.workers:
             if worker:
                 worker.outbox.file._db = None
+    world.read_receipts()
     return world
