@@ -166,7 +166,7 @@ class Connectivity:
             after = self._offline(), self._doubted
         for tell, doubts in list(self._watchers):
             if before[0] != after[0] or (doubts and after[1] and not before[1]):
-                tell(after[0])
+                tell(self.offline)  # as it is by now: two threads may change it at once, and be told in any order
 
 
 def _answers(probe: Callable[[], bool]) -> bool:

@@ -16,7 +16,7 @@ from peft_studio.core.offline.backoff import wait_s
 from peft_studio.core.offline.entry import Cause, Entry
 from peft_studio.core.offline.line import Outcome, held_line
 from peft_studio.core.offline.outbox import Outbox
-from peft_studio.core.offline.sender import Sender, SendLater, SendRefused
+from peft_studio.core.offline.sender import Sender, SendRefused
 
 AT_ONCE = 64  # operations marked and settled together: two writes to disk for all of them
 TOGETHER_S = 0.5  # but none that takes longer: after a crash each of them has to be asked for or repeated
@@ -111,17 +111,16 @@ def _send(entry: Entry, sender: Sender, roll: Callable[[], float]) -> Outcome:
         return Outcome(entry, "sent", "" if receipt is None else str(receipt)[:MOST_TEXT])
     except SendRefused as exc:
         return Outcome(entry, "dead", str(exc)[:MOST_TEXT], cause="refused", unsure=unsure)
-    except SendLater as exc:
-        wait = wait_s(entry.tries + 1, roll(), exc.retry_after_s)
-        cause: Cause = "told" if exc.retry_after_s is not None else "unreachable" if exc.unreachable else "error"
-        return Outcome(
-            entry, "later", str(exc)[:MOST_TEXT], cause=cause, wait_s=wait, unsure=unsure or not exc.not_sent
+    except StudioError as exc:  # SendLater, or what a connector says in its own words: then it may have arrived
+        told_s = getattr(exc, "retry_after_s", None)
+        cause: Cause = (
+            "told" if told_s is not None else "unreachable" if getattr(exc, "unreachable", False) else "error"
         )
-    except StudioError as exc:
-        reason = str(exc)[:MOST_TEXT]
+        wait, unsure = wait_s(entry.tries + 1, roll(), told_s), unsure or not getattr(exc, "not_sent", False)
+        return Outcome(entry, "later", str(exc)[:MOST_TEXT], cause=cause, wait_s=wait, unsure=unsure)
     except Exception as exc:  # noqa: BLE001  the boundary: a connector's fault, of whose text, which may hold anything, nothing is kept
         reason = f"{type(exc).__name__} in the connector"
-    return Outcome(entry, "later", reason, cause="error", wait_s=wait_s(entry.tries + 1, roll()))
+        return Outcome(entry, "later", reason, cause="error", wait_s=wait_s(entry.tries + 1, roll()))
 
 
 def _count(done: Delivered, outcomes: list[Outcome]) -> None:

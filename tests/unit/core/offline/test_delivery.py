@@ -14,6 +14,12 @@ from peft_studio.core.offline.sender import SendLater, SendRefused
 from tests.unit.core.offline.conftest import Clock, Obedient
 
 
+class RateLimited(StudioError):
+    """As a connector raises it by itself."""
+
+    retry_after_s = 70.0
+
+
 def deliver(outbox: Outbox, sender: Obedient, target: str = "hub:a", **options: Any) -> Any:
     return deliver_line(outbox, target, sender, roll=lambda: 0.0, **options)
 
@@ -44,6 +50,7 @@ def test_a_line_goes_out_in_order_and_leaves_receipts(outbox: Outbox) -> None:
         (SendLater("status 429", retry_after_s=90.0, not_sent=True), "told", False, 90.0, "status 429"),
         (SendLater("status 503", retry_after_s=90.0), "told", True, 90.0, "status 503"),
         (StudioError("half a page"), "error", True, 1.0, "half a page"),
+        (RateLimited("status 429"), "told", True, 70.0, "status 429"),
         (KeyError("sk-live-secret"), "error", True, 1.0, "KeyError in the connector"),
     ],
 )
