@@ -16,8 +16,8 @@ from tests.unit.core.offline.conftest import KEY, OTHER_KEY, Clock
 
 
 @pytest.fixture
-def cache(tmp_path: Path, clock: Clock) -> Cache:
-    return Cache(tmp_path / "cache", key=KEY, now=clock)
+def cache(memory: Path, clock: Clock) -> Cache:
+    return Cache(memory / "cache", key=KEY, now=clock)
 
 
 def fails(error: Exception) -> Any:
@@ -124,9 +124,9 @@ def test_sealed_values(cache: Cache, clock: Clock) -> None:
     assert oct(path.stat().st_mode & 0o777) == "0o600"
 
 
-def test_what_was_not_used_for_longest_goes_first(tmp_path: Path) -> None:
+def test_what_was_not_used_for_longest_goes_first(memory: Path) -> None:
     """The folder stays below its bound; what is read stays."""
-    cache = Cache(tmp_path / "cache", most_bytes=40_000)
+    cache = Cache(memory / "cache", most_bytes=40_000)
     for n in range(200):
         cache.save(f"k{n}", "x" * 800)
         assert cache.find("k0")
@@ -138,9 +138,9 @@ def test_what_was_not_used_for_longest_goes_first(tmp_path: Path) -> None:
     assert kept == [0, *range(200 - len(kept) + 1, 200)]
 
 
-def test_one_that_is_too_big_is_not_kept(tmp_path: Path) -> None:
+def test_one_that_is_too_big_is_not_kept(memory: Path) -> None:
     """It would push out the rest; it is given all the same."""
-    cache = Cache(tmp_path / "cache", most_bytes=1000)
+    cache = Cache(memory / "cache", most_bytes=1000)
     cache.save("small", 1)
 
     assert cache.fetch("big", fetch=lambda: "x" * 900, max_age_s=60).value == "x" * 900
@@ -168,9 +168,9 @@ def test_forget_and_clear(cache: Cache) -> None:
     assert cache.find("b") is None
 
 
-def test_many_writers_never_show_half_a_value(tmp_path: Path) -> None:
+def test_many_writers_never_show_half_a_value(memory: Path) -> None:
     """Readers see one of the values that were written, whole."""
-    folder, seen = tmp_path / "cache", list[Any]()
+    folder, seen = memory / "cache", list[Any]()
 
     def write(number: int) -> None:
         cache = Cache(folder, most_bytes=30_000)

@@ -17,7 +17,7 @@ from peft_studio.core.offline.outbox import Outbox
 from tests.unit.core.offline.world import EVENTS, World, play
 
 SEEDS = 2_000
-QUICK = 80  # of them in `make check`: a seventh of a second each
+QUICK = 60  # of them in `make check`: a seventh of a second each
 
 
 def play_all(seeds: range, memory: Path) -> list[World]:
