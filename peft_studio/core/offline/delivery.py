@@ -18,8 +18,10 @@ from peft_studio.core.offline.line import Outcome, held_line
 from peft_studio.core.offline.outbox import Outbox
 from peft_studio.core.offline.sender import Sender, SendRefused
 
-AT_ONCE = 64  # operations marked and settled together: two writes to disk for all of them
-TOGETHER_S = 0.5  # but none that takes longer: after a crash each of them has to be asked for or repeated
+FIRST, MOST = 8, 512  # operations marked and settled together: two writes to disk for all of them
+TOGETHER_S = (
+    0.5  # what takes longer is settled earlier: after a crash each that is marked has to be asked for or repeated
+)
 MOST_TEXT = 2_000  # characters of a receipt or a reason
 
 MAYBE_SENT = (
@@ -55,7 +57,7 @@ def deliver_line(
         clock: Seconds that only go forward: how long operations are held together.
     """
     done = Delivered(target)
-    most = AT_ONCE if sender.idempotent or sender.reads_back else 1
+    at_once = FIRST
     with held_line(outbox, target) as line:
         if line is None:
             done.why = "is being sent already"
@@ -64,13 +66,15 @@ def deliver_line(
             done.why = stop()
             if done.why:
                 break
-            taken = line.take(most)
+            taken = line.take(at_once if sender.idempotent or sender.reads_back else 1)
             if not taken.entries:
                 done.why, done.left_s = taken.why, taken.left_s
                 break
             outcomes = _send_all(taken.entries, sender, done, stop=stop, roll=roll, clock=clock)
             line.settle(outcomes)
             _count(done, outcomes)
+            tried = sum(one.end != "untouched" for one in outcomes)
+            at_once = min(MOST, 2 * tried)  # as many as this other side takes in the time, and more if it can
     return done
 
 

@@ -20,6 +20,8 @@ from peft_studio.core.offline.entry import Cause, Entry
 from peft_studio.core.offline.outbox import Outbox
 from peft_studio.core.system import open_private, try_lock
 
+TOGETHER_BYTES = 4 * 2**20  # of payloads that are taken at once
+
 
 @dataclass(frozen=True, slots=True)
 class Taken:
@@ -53,11 +55,8 @@ class Line:
         """Mark up to ``most`` operations at the head as perhaps sent, and return them as they were before."""
         outbox, now, taken = self._outbox, self._outbox.now(), list[Entry]()
         with outbox.file.writing() as db:
-            rows = db.execute(
-                "SELECT * FROM entries WHERE target = ? AND (state = 'waiting' OR holds) ORDER BY seq LIMIT ?", (self.target, most)
-            ).fetchall()  # fmt: skip
             left_s, why = 0.0, ""
-            for row in rows:
+            for row in self._head(db, most):
                 entry = outbox.entry(row)
                 if entry.state == "dead":
                     why = _held_by(entry)
@@ -76,6 +75,18 @@ class Line:
                 break
             db.executemany("UPDATE entries SET unsure = 1 WHERE seq = ?", [(entry.seq,) for entry in taken])
         return Taken(tuple(taken), left_s, why)
+
+    def _head(self, db: sqlite3.Connection, most: int) -> list[sqlite3.Row]:
+        """Up to ``most`` rows, and no more of them than fit in memory together."""
+        line = "FROM entries WHERE target = ? AND (state = 'waiting' OR holds)"
+        sizes = db.execute(f"SELECT seq, size {line} ORDER BY seq LIMIT ?", (self.target, most)).fetchall()
+        total, last = 0, 0
+        for seq, size in sizes:
+            total += size
+            if last and total > TOGETHER_BYTES:
+                break
+            last = seq
+        return db.execute(f"SELECT * {line} AND seq <= ? ORDER BY seq", (self.target, last)).fetchall()
 
     def settle(self, outcomes: Sequence[Outcome]) -> None:
         """Write down what came of what was taken, all or nothing."""

@@ -46,7 +46,7 @@ class Outbox:
         self._told: list[Callable[[], None]] = []
 
     def put(self, target: str, kind: str, payload: Any, *, id: str = "", holds: bool = False) -> Entry | Receipt:
-        """Queue one operation; see :class:`Operation`."""
+        """Queue one operation; see :class:`Operation`. It costs a few writes to disk; :meth:`put_all` costs as many for all of them."""
         return self.put_all([Operation(target, kind, payload, id=id, holds=holds)])[0]
 
     def put_all(self, operations: Sequence[Operation]) -> list[Entry | Receipt]:

@@ -24,7 +24,7 @@ _SCHEMA = (
     " key_name TEXT NOT NULL, payload BLOB NOT NULL, size INTEGER NOT NULL, state TEXT NOT NULL, holds INTEGER NOT NULL,"
     " unsure INTEGER NOT NULL, tries INTEGER NOT NULL, edition INTEGER NOT NULL, queued_at REAL NOT NULL, failed_at REAL,"
     " wait_s REAL NOT NULL, cause TEXT NOT NULL, reason BLOB)",
-    "CREATE INDEX entries_line ON entries (target, state, seq)",
+    "CREATE INDEX entries_line ON entries (target, seq, state, holds, size)",
     "CREATE TABLE receipts (seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, target TEXT NOT NULL, kind TEXT NOT NULL,"
     " key_name TEXT NOT NULL, ended_at REAL NOT NULL, was_sent INTEGER NOT NULL, receipt BLOB)",
     "CREATE TABLE totals (entries INTEGER NOT NULL, size INTEGER NOT NULL)",

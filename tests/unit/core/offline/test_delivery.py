@@ -8,7 +8,8 @@ import pytest
 
 from peft_studio.core.errors import StudioError
 from peft_studio.core.offline.delivery import MAYBE_SENT, deliver_line
-from peft_studio.core.offline.line import held_line
+from peft_studio.core.offline.entry import Operation
+from peft_studio.core.offline.line import Line, held_line
 from peft_studio.core.offline.outbox import Outbox
 from peft_studio.core.offline.sender import SendLater, SendRefused
 from tests.unit.core.offline.conftest import Clock, Obedient
@@ -228,6 +229,30 @@ def test_slow_ones_are_written_down_one_by_one(outbox: Outbox) -> None:
     deliver(outbox, sender, clock=time)
 
     assert seen == [0, 1, 2]
+
+
+def test_batches_are_as_long_as_the_other_side_is_quick(outbox: Outbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twice as many each time; few when they take long; no more than fits in memory."""
+    sizes: list[int] = []
+    settle = Line.settle
+    monkeypatch.setattr(Line, "settle", lambda self, outcomes: (sizes.append(len(outcomes)), settle(self, outcomes))[1])
+    outbox.put_all([Operation("hub:a", "log", n) for n in range(1200)])
+    deliver(outbox, Obedient())
+    assert sizes == [8, 16, 32, 64, 128, 256, 512, 184]
+    sizes.clear()
+    time, sender = Clock(0.0), Obedient()
+
+    def slowly() -> None:
+        time.now += 0.2
+
+    sender.before = slowly
+    outbox.put_all([Operation("hub:a", "log", n) for n in range(20)])
+    deliver(outbox, sender, clock=time)
+    assert sizes[:3] == [8, 6, 6]
+    sizes.clear()
+    outbox.put_all([Operation("hub:a", "log", "x" * 1_000_000) for _ in range(7)])
+    deliver(outbox, Obedient())
+    assert sizes == [4, 3]
 
 
 def test_a_held_line_is_left_alone(outbox: Outbox) -> None:
