@@ -10,6 +10,10 @@
     ├── RunStateError        the run is in a state in which that cannot be done
     ├── AdapterMismatch      an adapter does not fit the base model it is asked to join
     ├── ChatError            the chat process could not answer
+    ├── Offline              what needs the network was asked for without one
+    ├── NotCached            it was never fetched here, and cannot be now
+    ├── OutboxError          the outbox cannot take, open or repair an operation
+    │   └── OutboxFull       it has no room
     ├── VaultError           keys cannot be kept or read; never quotes one
     │   ├── VaultLocked      the vault waits for its passphrase or for the system's keystore
     │   ├── WrongPassphrase  that passphrase does not open it
@@ -108,6 +112,22 @@ class WrongPassphrase(VaultError):
 
 class VaultDamaged(VaultError):
     """The vault's file is not as it was written."""
+
+
+class Offline(StudioError):
+    """What needs the network was asked for without one."""
+
+
+class NotCached(StudioError):
+    """It was never fetched here, and cannot be now."""
+
+
+class OutboxError(StudioError):
+    """The outbox cannot take, open or repair an operation."""
+
+
+class OutboxFull(OutboxError):
+    """The outbox has no room."""
 
 
 class MissingExtra(StudioError):

@@ -9,6 +9,7 @@ import contextlib
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -77,7 +78,7 @@ def write_private(path: Path, text: str) -> None:
 
 def write_aside(path: Path, content: bytes, *, sync: bool = False) -> None:
     """The same with bytes; without ``sync`` a power cut may leave an empty file."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    aside = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_native_id()}")
     fd = open_private(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     with os.fdopen(fd, "wb") as file:
         file.write(content)

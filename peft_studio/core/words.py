@@ -31,3 +31,12 @@ def usd(amount: float | Decimal) -> str:
     if exact < _CENT:
         return "<$0.01"
     return f"${exact:,.0f}" if exact >= 100 else f"${exact.quantize(_CENT, rounding=ROUND_HALF_UP):,.2f}"
+
+
+def age(seconds: float) -> str:
+    """How long ago, in its largest unit, never more than it is: ``48 s ago``, ``3 h ago``."""
+    whole = max(0, int(seconds))
+    for size, unit, *_ in _UNITS:
+        if whole >= size:
+            return f"{whole // size} {unit} ago"
+    return f"{whole} s ago"

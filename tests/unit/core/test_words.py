@@ -38,3 +38,12 @@ def test_money_is_in_cents_until_it_is_much(amount: str, text: str) -> None:
 def test_memory_is_in_gib() -> None:
     """With one decimal."""
     assert words.gib(1.7 * 2**30) == "1.7 GiB"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [(-5, "0 s ago"), (59.9, "59 s ago"), (60, "1 m ago"), (3 * 3600 + 3599, "3 h ago"), (86_400 * 2 + 1, "2 d ago")],
+)
+def test_age(seconds: float, expected: str) -> None:
+    """The largest unit, never more than it is."""
+    assert words.age(seconds) == expected
