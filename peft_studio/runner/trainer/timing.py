@@ -20,7 +20,7 @@ def time_least(action: Callable[[], Any]) -> float:
 def _timed(action: Callable[[], Any]) -> Iterator[float]:
     action()
     began, count, spent = time.perf_counter(), 0, 0.0
-    while not (count >= LEAST and spent > LONGEST_S or count >= FEWEST and spent > PATIENCE_S):
+    while not ((count >= LEAST and spent > LONGEST_S) or (count >= FEWEST and spent > PATIENCE_S)):
         start = time.perf_counter()
         action()
         yield time.perf_counter() - start
