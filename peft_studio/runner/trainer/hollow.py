@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import _meta_registrations, nn
 from torch._subclasses.fake_tensor import FakeTensor
 from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -22,6 +22,7 @@ from peft_studio.runner.trainer.methods import attach_adapter
 
 _BLOCK = 64  # weights that share a constant
 _OUTER_BLOCK = 256  # constants that share one, where they are quantised too
+_SHAPES = torch.library.Library("aten", "IMPL")
 
 
 class _Packed4(FakeTensor):
@@ -34,6 +35,15 @@ class _Packed8(FakeTensor):
 
 # peft asks for the name of a weight's class to know how to unpack it.
 _Packed4.__name__, _Packed8.__name__ = "Params4bit", "Int8Params"
+
+
+def _grouped_product(a: Any, b: Any, offs: Any = None, bias: Any = None, out_dtype: Any = None) -> Any:
+    """The shape of all experts' products. On a CPU torch 2.13 multiplies any dtype so, but gives shapes for bf16 alone."""
+    half = torch.bfloat16
+    return _meta_registrations.meta_grouped_mm(a.to(half), b.to(half), offs, bias, out_dtype).to(a.dtype)
+
+
+_SHAPES.impl("_grouped_mm", _grouped_product, "Meta", allow_override=True)
 
 
 def load_shape(folder: Path) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy
 
 LEAST, LONGEST_S = 5, 0.2  # repetitions, and seconds after which no more are made
-FEWEST, PATIENCE_S = 2, 0.6  # on a machine that others use every repetition takes long, and there are fifty things to time
+FEWEST, PATIENCE_S = 2, 0.6  # where others use the machine every repetition takes long, and fifty things are timed
 
 
 def time_least(action: Callable[[], Any]) -> float:
