@@ -15,6 +15,7 @@ from peft_studio.connectors.catalog import Catalog
 from peft_studio.connectors.catalog.sources import Source
 from peft_studio.core.errors import NotFound, RateLimited, VaultLocked
 from peft_studio.core.ports import Page, Query, RegistryModel
+from peft_studio.core.services import browse
 from peft_studio.core.services.browse import fetch_details, search_models
 from tests.unit.connectors.catalog import hostile
 from tests.unit.connectors.catalog.hostile import Good, make_info
@@ -128,7 +129,9 @@ def test_what_fails_is_said_and_the_rest_is_there(world: World) -> None:
     assert "three: Three &lt;i&gt;asks" in found._repr_html_()
 
 
-def test_a_hung_registry_costs_its_deadline_once_and_then_nothing(world: World, over: threading.Event) -> None:
+def test_a_hung_registry_costs_its_deadline_once_and_then_nothing(
+    world: World, over: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The first search waits for it; the next ones do not; when it answers again it is waited for again."""
     hung = threading.Event()
 
@@ -139,6 +142,7 @@ def test_a_hung_registry_costs_its_deadline_once_and_then_nothing(world: World, 
     world.add("slow", hang)
     catalog = world.catalog()
     took = []
+    monkeypatch.setattr(browse, "LEAST_S", 20.0)
     for _ in range(3):
         began = time.monotonic()
         found = search(catalog, "slow", "one", "two")
@@ -154,6 +158,31 @@ def test_a_hung_registry_costs_its_deadline_once_and_then_nothing(world: World, 
         assert time.monotonic() < until
         search(catalog, "slow", "one")
     assert [row.id for row in search(catalog, "slow", "two")] == ["slow/0", "two/0"]
+
+
+def test_a_registry_that_is_new_costs_less_than_its_deadline(
+    world: World, over: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once another has answered; nothing is known of it yet, and it is named first."""
+    monkeypatch.setattr(browse, "LEAST_S", 0.2)
+    world.add("slow", lambda query: over.wait(20) and Page(models=()))  # type: ignore[arg-type, return-value]
+    began = time.monotonic()
+
+    found = search_models(world.catalog(), ["slow", "one"], Query(), deadline_s=10)
+
+    assert time.monotonic() - began < 5
+    assert "was not waited for any longer" in found.missing["slow"]
+
+
+def test_one_that_is_slow_by_nature_is_waited_for(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twice as long as it took last time, however fast the others are."""
+    monkeypatch.setattr(browse, "LEAST_S", 0.01)
+    pace = threading.Event()
+    world.add("slow", lambda query: pace.wait(0.3) or Page(models=(model("slow", 0),)))  # type: ignore[arg-type, return-value]
+    catalog = world.catalog()
+    catalog.call("slow", Page, lambda registry: registry.search(Query()), deadline_s=5)
+
+    assert len(search_models(catalog, ["slow", "two"], Query(), deadline_s=5)) == 2
 
 
 def test_where_all_were_slow_they_are_waited_for(world: World, over: threading.Event) -> None:
