@@ -12,10 +12,12 @@ import random
 import re
 import shlex
 import string
+import sys
 from collections.abc import Callable
 from urllib.parse import quote, quote_plus, urlencode
 
 import pytest
+from IPython.core.ultratb import VerboseTB
 
 from peft_studio.core.redact import Redactor, Secret
 
@@ -204,12 +206,18 @@ def test_an_endless_line_is_bounded_and_clean(seed: int) -> None:
 
 
 def test_it_shows_nothing_itself() -> None:
-    """Neither its variables nor its members; and it stays in its process."""
+    """Neither its variables nor its members, nor a notebook's verbose traceback through it; and it stays in its process."""
     redactor = knowing(VALUES["plain"], "another-secret")
     redactor.text("build it")
 
     shown = repr(redactor) + repr(inspect.getmembers(redactor, lambda found: not inspect.ismethod(found)))
     assert VALUES["plain"] not in shown
     assert "another" not in shown
+    try:
+        redactor.text(3)  # type: ignore[arg-type]
+    except TypeError:
+        shown = "\n".join(VerboseTB(theme_name="nocolor").structured_traceback(*sys.exc_info()))
+    assert "hide" in shown
+    assert VALUES["plain"] not in shown
     with pytest.raises(TypeError):
         pickle.dumps(redactor)

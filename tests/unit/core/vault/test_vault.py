@@ -290,6 +290,27 @@ def test_a_keystore_with_another_key_opens_nothing(
     assert open_vault(keystore).names() == ["wandb"]
 
 
+class Racing(MemoryKeystore):
+    """Between our reading of the file and of its key, somebody else seals the file anew and throws the old key away."""
+
+    def __init__(self, others: MemoryKeystore, move: Callable[[], None]) -> None:
+        super().__init__()
+        self.kept, self._move = others.kept, [move]
+
+    def read(self, entry: str) -> Secret | None:
+        if self._move:
+            self._move.pop()()
+        return super().read(entry)
+
+
+def test_a_key_that_is_changed_while_we_read_is_read_again(open_vault: Open, keystore: MemoryKeystore) -> None:
+    """A reader takes no lock, and is right all the same."""
+    other = open_vault(keystore)
+    other.set("wandb", Secret("one"))
+
+    assert open_vault(Racing(keystore, lambda: other.move("keystore"))).get("wandb") == Secret("one")
+
+
 def test_erase_leaves_nothing(vault: Vault, tmp_path: Path, keystore: MemoryKeystore) -> None:
     """Neither file nor keystore entry nor what this process had."""
     vault.set("wandb", Secret("one"))
