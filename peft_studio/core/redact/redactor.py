@@ -33,14 +33,16 @@ _VALUE = r"(?![<*{$])[^\s\\\"',;&]{8,}"
 _PLACES = (
     rf"(uthorization{_GAP}(?:(?:Bearer|Basic|Token|bearer|basic|token)\s+)?){_VALUE}",
     rf"(UTHORIZATION{_GAP}(?:(?:Bearer|Basic|Token|bearer|basic|token)\s+)?){_VALUE}",
-    rf"(pi-key{_GAP}){_VALUE}",
+    rf"(pi-[Kk]ey{_GAP}){_VALUE}",
     rf"(PI-KEY{_GAP}){_VALUE}",
     rf"(earer\s+)(?=\S*\d){_VALUE}",
     rf"(_KEY(?<=[A-Z]_KEY){_GAP}){_VALUE}",
     rf"(_TOKEN(?<=[A-Z]_TOKEN){_GAP}){_VALUE}",
     rf"(_SECRET(?<=[A-Z]_SECRET){_GAP}){_VALUE}",
     rf"(_PASSWORD(?<=[A-Z]_PASSWORD){_GAP}){_VALUE}",
-    rf"([?&](?:token|api_key|apikey|key|access_token|secret)=){_VALUE}",
+    rf"(pi_?[Kk]ey{_GAP}){_VALUE}",
+    rf"(_token(?:(?<=hub_token)|(?<=auth_token)|(?<=access_token)|(?<=refresh_token)){_GAP}){_VALUE}",
+    rf"([?&](?:token|key|secret)=){_VALUE}",
     r"(://[^\s/:@\"']{0,64}:)[^\s/@\"']+(?=@)",
     r"-----BEGIN [A-Z ]*PRIVATE KEY-----[^\"']*?(?:-----END [A-Z ]*PRIVATE KEY-----|(?=[\"'])|\Z)",
 )
@@ -135,7 +137,7 @@ def _keep_place(found: re.Match[str]) -> str:
 
 def _hiding(secrets: Iterable[Secret]) -> Callable[[str], str]:
     """A function that hides these. It has no frame of its own, in which a verbose traceback would show what it looks for."""
-    forms = {form for secret in secrets for form in _forms_of(secret.reveal())}
+    forms = {form for secret in secrets for form in _forms_of(secret.reveal()) if len(form) >= _SHORTEST}
     if not forms:
         return str
     return functools.partial(re.compile(_one_of(forms)).sub, HIDDEN)
