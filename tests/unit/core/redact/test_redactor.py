@@ -89,6 +89,19 @@ def test_hides_the_longer_of_two() -> None:
     assert knowing("abcdef", "abcdefghij").text("abcdefghij abcdef") == "*** ***"
 
 
+def test_hides_forty_keys_in_every_form_at_once() -> None:
+    """600 spots in one text, in any order; what stands between them is all that is left."""
+    rng = random.Random(20261126)
+    keys = [
+        "".join(rng.choices(string.ascii_letters + string.digits + '+/=_-. %"é', k=rng.randrange(12, 60)))
+        for _ in range(40)
+    ]
+    spots = [write(key) for key in keys for _, write in FORMS.values()]
+    rng.shuffle(spots)
+
+    assert set(knowing(*keys).text(" | ".join(spots)).split(" | ")) == {"***"}
+
+
 def test_learns_while_it_works() -> None:
     """What is added later is hidden from then on; adding it twice changes nothing."""
     redactor = knowing("first-secret")
