@@ -243,7 +243,9 @@ def test_a_keystore_that_refuses_is_told_and_not_asked_again(open_vault: Open, k
 
     vault.set("wandb", Secret("one"))
     keystore.away = ""
+    vault.set("comet", Secret("two"))
 
+    assert keystore.kept == {}
     assert vault.get("wandb") == Secret("one")
     assert vault.tier.name == "process"
     assert "the prompt was dismissed" in vault.tier.why_not_better
@@ -334,10 +336,14 @@ def test_a_vault_shows_nothing_and_stays_here(vault: Vault) -> None:
 
 def test_the_redactor_learns_what_passes(tmp_path: Path, nowhere: MemoryKeystore) -> None:
     """Every key that goes in or out, and the passphrase, is taken out of what is written from then on."""
-    Vault(tmp_path, keystore=nowhere, cost=CHEAP, redactor=Redactor()).move("passphrase", PASSPHRASE)
+    before = Vault(tmp_path, keystore=nowhere, cost=CHEAP, redactor=Redactor())
+    before.set("two", Secret("comes-out"))
+    before.move("passphrase", PASSPHRASE)
     redactor = Redactor()
     vault = Vault(tmp_path, keystore=nowhere, cost=CHEAP, redactor=redactor)
     vault.unlock(PASSPHRASE)
     vault.set("one", Secret("goes-in"))
+    assert redactor.text("correct horse battery, goes-in, comes-out") == "***, ***, comes-out"
 
-    assert redactor.text("correct horse battery, goes-in") == "***, ***"
+    vault.get("two")
+    assert redactor.text("comes-out") == "***"
