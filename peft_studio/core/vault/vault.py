@@ -25,7 +25,8 @@ class Vault:
     """Keys by name, in ``folder``. Several processes may have the same folder; each sees at once what another has set.
 
     Any call may raise :class:`VaultError`: ``VaultLocked`` until :meth:`unlock` was called or the keystore can be reached,
-    ``VaultDamaged`` when the file is not what was written; OSError where the disk refuses. Whatever goes in or out is made known to ``redactor``.
+    ``VaultDamaged`` when the file is not what was written; and OSError where the disk refuses. Whatever goes in or out is made known
+    to ``redactor``.
     """
 
     def __init__(
