@@ -17,7 +17,7 @@ from typing import Generic, TypeVar
 from pydantic import ValidationError
 
 from peft_studio.connectors.base.clauses import broken_contract, describe
-from peft_studio.core.errors import BadConnector, ConnectorError, Unavailable
+from peft_studio.core.errors import BadConnector, StudioError, Unavailable
 from peft_studio.core.markup import visible
 from peft_studio.core.ports.catalog import HEALTHY, Health
 
@@ -44,7 +44,7 @@ class Pending(Generic[T]):
         self._over_at = self.began_at + deadline_s
         self._over = threading.Event()
         self._value: list[T] = []
-        self._error: ConnectorError | None = None
+        self._error: StudioError | None = None
         self._lock = threading.Lock()
         self._thread: int | None = None
         self._tell: list[Callable[[], object]] = []
@@ -66,7 +66,7 @@ class Pending(Generic[T]):
         call goes on: it may come good by its deadline, and then its connector counts as well again.
 
         Raises:
-            ConnectorError: What the connector raised; BadConnector or Unavailable where it broke its contract or was too slow.
+            StudioError: What the connector raised, a ConnectorError as a rule; BadConnector or Unavailable where it broke its contract or was too slow.
         """
         left = max(0.0, self._over_at - time.monotonic())
         if not self._over.wait(left if wait_s is None else min(left, wait_s)):
@@ -110,7 +110,7 @@ class Pending(Generic[T]):
     def _begin(self) -> None:
         self._thread = threading.get_ident()
 
-    def _settle(self, value: T | None = None, error: ConnectorError | None = None) -> None:
+    def _settle(self, value: T | None = None, error: StudioError | None = None) -> None:
         """Record the outcome, if it is the first, and how well the connector is."""
         with self._lock:
             if self._over.is_set():
@@ -128,7 +128,7 @@ class Pending(Generic[T]):
         for tell in self._tell:
             tell()
 
-    def _refuse(self, error: ConnectorError) -> None:
+    def _refuse(self, error: StudioError) -> None:
         """The outcome of a call that never began; how well the connector is stays as it was."""
         self._error = error
         self._over.set()
@@ -178,7 +178,7 @@ class Lane:
             value = work()
         except _GivenUpError:
             raise
-        except ConnectorError as exc:
+        except StudioError as exc:
             pending._settle(error=self._cleaned(exc))
         except ValidationError as exc:
             pending._settle(error=broken_contract(self.name, describe(exc)))
@@ -187,7 +187,7 @@ class Lane:
         else:
             pending._settle(value)
 
-    def _cleaned(self, exc: ConnectorError) -> ConnectorError:
+    def _cleaned(self, exc: StudioError) -> StudioError:
         """Its own error without secrets and of readable length; another where it is not even well made."""
         parts = getattr(exc, "message", None), getattr(exc, "hint", None)
         if not all(isinstance(part, str) for part in parts):

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
-from peft_studio.core.errors import ConnectorError, StudioError
+from peft_studio.core.errors import StudioError
 from peft_studio.core.ports.catalog import Catalog, Health, Pending
 from peft_studio.core.ports.registry import ModelDetails, Page, Query, Registry, RegistryModel
 from peft_studio.core.services.model_list import ModelList, Part
@@ -86,7 +86,7 @@ def _patience(before: Health) -> float:
 def _take(name: str, call: Pending[Page], pages: dict[str, Page], errors: dict[str, StudioError]) -> None:
     try:
         pages[name] = call.result(0.0)
-    except ConnectorError as exc:
+    except StudioError as exc:
         errors[name] = exc
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from peft_studio.core.device import find_device
-from peft_studio.core.errors import ConnectorError
+from peft_studio.core.errors import StudioError
 from peft_studio.core.estimators import Fit, estimate_training_memory, find_fit
 from peft_studio.core.estimators.fit import fit_sentence
 from peft_studio.core.models.shapes import ModelShapes, build_model_shapes
@@ -68,7 +68,7 @@ def _look_up(catalog: Catalog, model: RegistryModel, place: Place) -> ModelFit:
     try:
         asked = catalog.start(model.registry, ModelDetails, lambda one: one.get_model(model.id), deadline_s=DETAILS_S)
         return judge_fit(asked.result().config, place)
-    except ConnectorError as exc:
+    except StudioError as exc:
         return ModelFit("unknown", exc.message)
 
 
