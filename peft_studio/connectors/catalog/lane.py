@@ -73,7 +73,7 @@ class Pending(Generic[T]):
             if wait_s is not None and wait_s < left:
                 self._watch(left - wait_s)
                 raise self._late(f"was not waited for any longer, after {time.monotonic() - self.began_at:.1f} s")
-            self.give_up_if_late()
+            self._give_up()
         if self._error is not None:
             raise self._error
         return self._value[0]
@@ -86,8 +86,10 @@ class Pending(Generic[T]):
 
     def give_up_if_late(self) -> None:
         """End the call if its deadline has passed."""
-        if self._over.is_set() or time.monotonic() < self._over_at:
-            return
+        if time.monotonic() >= self._over_at:
+            self._give_up()
+
+    def _give_up(self) -> None:
         error = self._late(f"has not answered within {self._deadline_s:g} s")
         with self._lock:  # held while throwing: its thread cannot end meanwhile and leave its number to another
             if self._over.is_set():
