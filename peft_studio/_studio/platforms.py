@@ -117,7 +117,8 @@ class Platforms(Home):
         return fetch_details(self._catalog, registry, model)
 
     @cached_property
-    def _vault(self) -> Vault:
+    def vault(self) -> Vault:
+        """Where this home's keys are kept: ``vault.tier`` says where, ``vault.move`` and ``vault.unlock`` change that."""
         from peft_studio.core.vault import Vault
 
         return Vault(self.home / "vault")
@@ -132,7 +133,7 @@ class Platforms(Home):
     def _connections(self) -> Connections:
         from peft_studio.core.services.connections import Connections
 
-        return Connections(self.home, self._vault, self._catalog)
+        return Connections(self.home, self.vault, self._catalog)
 
 
 def ask_for(info: ConnectorInfo, field: KeyField) -> str:

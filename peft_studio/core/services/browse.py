@@ -115,5 +115,6 @@ def _merge(pages: Sequence[Page], query: Query) -> list[RegistryModel]:
     if query.sort == "updated":
         found = [model for page in pages for model in page.models]
         return sorted(found, key=lambda model: model.updated_at or _LONG_AGO, reverse=True)[: query.limit]
-    turns = itertools.zip_longest(*(page.models for page in pages))
+    fullest = sorted(pages, key=lambda page: -len(page.models))  # who knows most of what was asked for begins
+    turns = itertools.zip_longest(*(page.models for page in fullest))
     return [model for turn in turns for model in turn if model is not None][: query.limit]

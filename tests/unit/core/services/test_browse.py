@@ -77,8 +77,8 @@ def search(catalog: Catalog, *names: str, **facts: Any) -> Any:
 
 
 def test_the_best_of_each_come_first(world: World) -> None:
-    """Downloads of different registries are not compared; the limit holds for all together; pages can go on."""
-    found = search(world.catalog(), "one", "two", limit=3)
+    """The registry that found most begins; downloads of different ones are not compared; the limit holds for all together."""
+    found = search(world.catalog(), "two", "one", limit=3)
 
     assert [row.id for row in found] == ["one/0", "two/0", "one/1"]
     assert [(part.registry, part.count, part.next_cursor) for part in found.parts] == [
