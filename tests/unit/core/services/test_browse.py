@@ -82,8 +82,8 @@ def test_the_best_of_each_come_first(world: World) -> None:
 
     assert [row.id for row in found] == ["one/0", "two/0", "one/1"]
     assert [(part.registry, part.count, part.next_cursor) for part in found.parts] == [
-        ("one", 3, "more"),
         ("two", 1, None),
+        ("one", 3, "more"),
     ]
     assert found.missing == {}
 
