@@ -65,6 +65,7 @@ class Platforms(Home):
         text: str = "",
         *,
         registries: Sequence[str] | None = None,
+        fits: str | None = None,
         task: str | None = "text-generation",
         sort: Sort = "downloads",
         limit: int = 20,
@@ -74,6 +75,7 @@ class Platforms(Home):
         Args:
             text: Words of the name.
             registries: Names of platforms; else all that are connected, or while none is, those that need no key.
+            fits: ``"local"``, or a card of the device table: whether the first few of them can be trained there, and how.
             task: None for models of every kind.
             sort: "downloads", "likes" or "updated"; each registry sorts its own, and the best of each come first.
             limit: At most so many, 100 at the most.
@@ -83,7 +85,10 @@ class Platforms(Home):
         from peft_studio.core.ports.platform import Role
         from peft_studio.core.ports.registry import Query
         from peft_studio.core.services.browse import search_models
+        from peft_studio.core.services.model_fit import find_fits
+        from peft_studio.core.services.quote import find_place
 
+        place = find_place(fits) if fits else None  # a wrong name is said before anybody is asked
         try:
             query = Query(text=text, task=task, sort=sort, limit=limit)
         except ValidationError as exc:
@@ -94,7 +99,11 @@ class Platforms(Home):
             if name not in known:
                 raise StudioError(f"There is no registry {name!r}.", hint=nearest(name, known), fields=("registries",))
         names = list(registries) if registries is not None else self._connections.list_ready(Role.REGISTRY)
-        return search_models(self._catalog, names, query, make_ready=self._connections.make_ready)
+        found = search_models(self._catalog, names, query, make_ready=self._connections.make_ready)
+        if place is None:
+            return found
+        on = "here" if place.here else place.name
+        return found.with_fits(find_fits(self._catalog, found, place), on)
 
     def model_details(self, model: str, registry: str = "huggingface") -> ModelDetails:
         """All that a registry says of one model: its files, its card, its config.
@@ -108,7 +117,8 @@ class Platforms(Home):
         return fetch_details(self._catalog, registry, model)
 
     @cached_property
-    def _vault(self) -> Vault:
+    def vault(self) -> Vault:
+        """Where this home's keys are kept: ``vault.tier`` says where, ``vault.move`` and ``vault.unlock`` change that."""
         from peft_studio.core.vault import Vault
 
         return Vault(self.home / "vault")
@@ -123,7 +133,7 @@ class Platforms(Home):
     def _connections(self) -> Connections:
         from peft_studio.core.services.connections import Connections
 
-        return Connections(self.home, self._vault, self._catalog)
+        return Connections(self.home, self.vault, self._catalog)
 
 
 def ask_for(info: ConnectorInfo, field: KeyField) -> str:

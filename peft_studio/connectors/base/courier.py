@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import httpx
 
 from peft_studio import __version__
+from peft_studio.connectors.base import network
 from peft_studio.connectors.base.answer import Platform, unreadable
-from peft_studio.connectors.base.failures import FAILURES, build_miss
+from peft_studio.connectors.base.failures import FAILURES, Miss, build_miss
 from peft_studio.connectors.base.patience import Limits
 from peft_studio.connectors.base.wire import Wire, is_loopback
 from peft_studio.core.errors import BadResponse, NotAuthorised, Untrusted
@@ -56,7 +57,7 @@ class Courier:
         """Send a call and follow where it is sent on to; the body is still to be read.
 
         Raises:
-            Miss: No answer came.
+            Miss: No answer came. StudioError: Nothing may leave now.
             Untrusted: A redirect would leave TLS, or the key would travel in the clear.
         """
         url = call.url
@@ -106,10 +107,16 @@ class Courier:
         request = httpx.Request(
             call.method, url, headers={**own, **call.headers, **self._credentials_for(url)}, content=call.content
         )
+        if not is_loopback(url.host):
+            network.require(self.platform.title)
         try:
-            return self._wire.send(request, until=call.until, timeouts=self._limits.timeouts, fresh=not call.twice)
+            response = self._wire.send(request, until=call.until, timeouts=self._limits.timeouts, fresh=not call.twice)
         except FAILURES as exc:
-            raise self._miss(call, exc, url.host) from exc
+            miss = self._miss(call, exc, url.host)
+            network.report(url.host, reached=isinstance(miss.error, Untrusted | BadResponse))
+            raise miss from exc
+        network.report(url.host, reached=True)
+        return response
 
     def _credentials_for(self, url: httpx.URL) -> Mapping[str, str]:
         """Credentials, for the origin they are for."""
@@ -153,7 +160,7 @@ class Courier:
             )
         return target
 
-    def _miss(self, call: Call, exc: Exception, host: str) -> Exception:
+    def _miss(self, call: Call, exc: Exception, host: str) -> Miss:
         return build_miss(self.platform, exc, host=host, twice=call.twice, redact=self.redact)
 
 

@@ -143,7 +143,7 @@ class Door:
     def _wait_for_turn(self, call: Call) -> None:
         now = time.monotonic()
         wait_s = self._pace.reserve(now)
-        if now + wait_s >= call.until:
+        if now + wait_s >= call.until or wait_s > self._limits.longest_wait_s:
             self._pace.give_back()
             raise RateLimited(
                 f"{self.platform.title} asked for fewer requests, or has been asked much; our turn comes in {wait_s:.0f} s.",

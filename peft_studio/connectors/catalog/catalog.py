@@ -15,7 +15,7 @@ from peft_studio.connectors.base.clauses import broken_contract, find_class_faul
 from peft_studio.connectors.catalog.lane import Lane, Pending, log
 from peft_studio.connectors.catalog.sources import Source, find_sources, load_object
 from peft_studio.connectors.catalog.switches import Switches, read_wanted
-from peft_studio.core.errors import BadConnector, ConnectorError, StudioError, nearest
+from peft_studio.core.errors import BadConnector, StudioError, nearest
 from peft_studio.core.ports.catalog import Health
 from peft_studio.core.ports.platform import ConnectorInfo, Keys, Role, Value
 from peft_studio.core.redact import REDACTOR
@@ -136,7 +136,7 @@ class Catalog:
         for name, pending in loading.items():
             try:
                 info = found[name] = pending.result()
-            except ConnectorError as exc:
+            except StudioError as exc:
                 self._refuse(name, exc)
             else:
                 self._lanes[name].title = info.title
@@ -145,7 +145,7 @@ class Catalog:
             log.warning("PEFT_STUDIO_CONNECTORS names what is not there: %s", ", ".join(sorted(unknown)))
         return found
 
-    def _refuse(self, name: str, exc: ConnectorError) -> None:
+    def _refuse(self, name: str, exc: StudioError) -> None:
         error = exc if isinstance(exc, BadConnector) else BadConnector(exc.message, hint=exc.hint, platform=name)
         self._refused[name] = error
         log.warning("refused: %s", error.message)

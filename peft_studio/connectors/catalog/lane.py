@@ -12,12 +12,12 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from pydantic import ValidationError
 
 from peft_studio.connectors.base.clauses import broken_contract, describe
-from peft_studio.core.errors import BadConnector, ConnectorError, Unavailable
+from peft_studio.core.errors import BadConnector, StudioError, Unavailable
 from peft_studio.core.markup import visible
 from peft_studio.core.ports.catalog import HEALTHY, Health
 
@@ -27,6 +27,7 @@ PLACES = 4
 SAID_CHARACTERS = 300
 LONGEST_TEXT = 4000
 log = logging.getLogger("peft_studio.connectors")
+log.addHandler(logging.NullHandler())  # what is said here stands in the lists of platforms and models, too
 
 
 class _GivenUpError(BaseException):
@@ -39,44 +40,63 @@ class Pending(Generic[T]):
     def __init__(self, lane: Lane, *, deadline_s: float) -> None:
         self._lane = lane
         self._deadline_s = deadline_s
-        self._over_at = time.monotonic() + deadline_s
+        self.began_at = time.monotonic()
+        self._over_at = self.began_at + deadline_s
         self._over = threading.Event()
         self._value: list[T] = []
-        self._error: ConnectorError | None = None
+        self._error: StudioError | None = None
         self._lock = threading.Lock()
         self._thread: int | None = None
+        self._tell: list[Callable[[], object]] = []
 
     def done(self) -> bool:
         """Whether the result is there, good or bad."""
         return self._over.is_set()
+
+    def when_done(self, tell: Callable[[], object]) -> None:
+        """Have ``tell`` called once the result is there; at once, where it is there already. It must be quick and raise nothing."""
+        with self._lock:
+            if not self._over.is_set():
+                self._tell.append(tell)
+                return
+        tell()
 
     def result(self, wait_s: float | None = None) -> T:
         """The result, waited for until the call's deadline, at which it is given up. With ``wait_s`` no longer than that, and the
         call goes on: it may come good by its deadline, and then its connector counts as well again.
 
         Raises:
-            ConnectorError: What the connector raised; BadConnector or Unavailable where it broke its contract or was too slow.
+            StudioError: What the connector raised, a ConnectorError as a rule; BadConnector or Unavailable where it broke its contract or was too slow.
         """
         left = max(0.0, self._over_at - time.monotonic())
         if not self._over.wait(left if wait_s is None else min(left, wait_s)):
             if wait_s is not None and wait_s < left:
-                raise self._late("was not waited for: it was too slow before")
-            self.give_up_if_late()
+                self._watch(left - wait_s)
+                raise self._late(f"was not waited for any longer, after {time.monotonic() - self.began_at:.1f} s")
+            self._give_up()
         if self._error is not None:
             raise self._error
         return self._value[0]
 
+    def _watch(self, left_s: float) -> None:
+        """Nobody waits for it any more, so somebody must look when its time is over."""
+        timer = threading.Timer(left_s + 0.01, self.give_up_if_late)
+        timer.daemon = True
+        timer.start()
+
     def give_up_if_late(self) -> None:
         """End the call if its deadline has passed."""
-        if self._over.is_set() or time.monotonic() < self._over_at:
-            return
+        if time.monotonic() >= self._over_at:
+            self._give_up()
+
+    def _give_up(self) -> None:
         error = self._late(f"has not answered within {self._deadline_s:g} s")
         with self._lock:  # held while throwing: its thread cannot end meanwhile and leave its number to another
             if self._over.is_set():
                 return
             self._error = error
             self._lane.mark(error.message)
-            self._over.set()
+            self._end()
             if self._thread is not None:
                 ctypes.pythonapi.PyThreadState_SetAsyncExc(
                     ctypes.c_ulong(self._thread), ctypes.py_object(_GivenUpError)
@@ -92,7 +112,7 @@ class Pending(Generic[T]):
     def _begin(self) -> None:
         self._thread = threading.get_ident()
 
-    def _settle(self, value: T | None = None, error: ConnectorError | None = None) -> None:
+    def _settle(self, value: T | None = None, error: StudioError | None = None) -> None:
         """Record the outcome, if it is the first, and how well the connector is."""
         with self._lock:
             if self._over.is_set():
@@ -101,10 +121,16 @@ class Pending(Generic[T]):
                 self._value.append(value)  # type: ignore[arg-type]
             self._error = error
             # A typed error is no fault of the connector's: the platform has trouble, and it says so as it should.
-            self._lane.mark(error.message if isinstance(error, BadConnector) else "")
-            self._over.set()
+            took_s = time.monotonic() - self.began_at
+            self._lane.mark(error.message if isinstance(error, BadConnector) else "", took_s=took_s)
+            self._end()
 
-    def _refuse(self, error: ConnectorError) -> None:
+    def _end(self) -> None:
+        self._over.set()
+        for tell in self._tell:
+            tell()
+
+    def _refuse(self, error: StudioError) -> None:
         """The outcome of a call that never began; how well the connector is stays as it was."""
         self._error = error
         self._over.set()
@@ -118,14 +144,10 @@ class Lane:
         self.health: Health = HEALTHY
         self._redact = redact
         self._places = threading.BoundedSemaphore(PLACES)
-        self._under_way: list[Pending[Any]] = []
 
     def start(self, work: Callable[[], T], *, deadline_s: float) -> Pending[T]:
         """Begin a call. Never waits: with every place taken by calls that do not come back, the result is an error at once."""
-        for earlier in self._under_way:
-            earlier.give_up_if_late()  # nobody may have waited for it
         pending: Pending[T] = Pending(self, deadline_s=deadline_s)
-        self._under_way = [*(one for one in self._under_way if not one.done()), pending]
         if not self._places.acquire(blocking=False):
             pending._refuse(
                 Unavailable(
@@ -138,11 +160,11 @@ class Lane:
         threading.Thread(target=self._run, args=(pending, work), name=f"connector-{self.name}", daemon=True).start()
         return pending
 
-    def mark(self, reason: str) -> None:
+    def mark(self, reason: str, *, took_s: float | None = None) -> None:
         """Remember how its last call went, and say it in the log when it is a new fault."""
         if reason and self.health.reason != reason:
             log.warning("%s is unhealthy: %s", self.name, reason)
-        self.health = Health(ok=not reason, reason=reason)
+        self.health = Health(ok=not reason, reason=reason, took_s=took_s)
 
     def _run(self, pending: Pending[T], work: Callable[[], T]) -> None:
         try:
@@ -158,7 +180,7 @@ class Lane:
             value = work()
         except _GivenUpError:
             raise
-        except ConnectorError as exc:
+        except StudioError as exc:
             pending._settle(error=self._cleaned(exc))
         except ValidationError as exc:
             pending._settle(error=broken_contract(self.name, describe(exc)))
@@ -167,7 +189,7 @@ class Lane:
         else:
             pending._settle(value)
 
-    def _cleaned(self, exc: ConnectorError) -> ConnectorError:
+    def _cleaned(self, exc: StudioError) -> StudioError:
         """Its own error without secrets and of readable length; another where it is not even well made."""
         parts = getattr(exc, "message", None), getattr(exc, "hint", None)
         if not all(isinstance(part, str) for part in parts):

@@ -15,20 +15,27 @@ V_co = TypeVar("V_co", bound=Value, covariant=True)
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """How a connector's last call went. ``reason``: a sentence, where it misbehaved."""
+    """How a connector's last call went. ``reason``: a sentence, where it misbehaved. ``took_s``: until it answered, where it did."""
 
     ok: bool
     reason: str = ""
+    took_s: float | None = None
 
 
 HEALTHY = Health(ok=True)
 
 
 class Pending(Protocol[V_co]):
-    """A call on its way."""
+    """A call on its way. ``began_at``: by ``time.monotonic``."""
+
+    began_at: float
 
     def done(self) -> bool:
         """Whether the result is there, good or bad."""
+        ...
+
+    def when_done(self, tell: Callable[[], object]) -> None:
+        """Have ``tell`` called once the result is there; at once, where it is there already. It must be quick and raise nothing."""
         ...
 
     def result(self, wait_s: float | None = None) -> V_co:

@@ -66,7 +66,10 @@ class Secret:
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
-        """A field takes text, too: refusing it would print it, as pydantic's errors quote their input. Dumping always fails."""
+        """A field takes text, too: refusing it would print it, as pydantic's errors quote their input. Dumping always fails.
+
+        A model with such a field sets ``hide_input_in_errors``: the errors of its other fields quote the whole input.
+        """
         from pydantic_core import core_schema
 
         return core_schema.no_info_plain_validator_function(

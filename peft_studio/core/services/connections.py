@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from peft_studio.core.errors import ConnectorError, NotAuthorised, StudioError, VaultError, nearest
+from peft_studio.core.errors import NotAuthorised, StudioError, VaultError, nearest
 from peft_studio.core.ports.catalog import Catalog
 from peft_studio.core.ports.platform import Account, Connector, ConnectorInfo, KeyField, Keys, Role, Value
 from peft_studio.core.redact import REDACTOR, Secret, judge_key
@@ -133,7 +133,7 @@ class Connections:
         for name, pending in asked.items():
             try:
                 records[name] = records[name].model_copy(update={"account": pending.result()})
-            except ConnectorError as exc:
+            except StudioError as exc:
                 failed[name] = exc.message
             else:
                 self._write(name, records[name])

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from peft_studio.core.ports.registry import Query, RegistryModel
+from peft_studio.core.services.model_fit import ASSUMED, ModelFit
 from peft_studio.core.services.table import Table
 
 if TYPE_CHECKING:
@@ -26,14 +27,39 @@ class Part:
 
 
 class ModelList(Table[RegistryModel]):
-    """Models of several registries. ``parts`` say what came from where, ``missing`` what did not come and why."""
+    """Models of several registries. ``parts`` say what came from where, ``missing`` what did not come and why.
 
-    HEADS = ("model", "registry", "parameters", "size", "licence", "downloads", "gated", "quantised", "updated")
+    ``fits``: by registry and id, whether they can be trained where that was asked for; ``fits_on`` names the place.
+    """
+
+    HEADS: tuple[str, ...] = (
+        "model",
+        "registry",
+        "parameters",
+        "size",
+        "licence",
+        "downloads",
+        "gated",
+        "quantised",
+        "updated",
+    )
     nothing = "No models."
 
     def __init__(self, models: Sequence[RegistryModel], parts: Sequence[Part], query: Query) -> None:
         self.parts, self.query = tuple(parts), query
+        self.fits: Mapping[tuple[str, str], ModelFit] = {}
+        self.fits_on = ""
         super().__init__(models, notes=[f"{part.registry}: {part.why_not}" for part in parts if part.why_not])
+
+    def with_fits(self, fits: Mapping[tuple[str, str], ModelFit], on: str) -> ModelList:
+        """The same with a column more."""
+        made = ModelList(self.rows, self.parts, self.query)
+        made.fits, made.fits_on = dict(fits), on
+        made.HEADS = (*self.HEADS, f"fits {on}")
+        more = len(self.rows) - len(fits)
+        rest = f"; the other {more} were not looked up" if more else ""
+        made.notes = (*self.notes, f"Fits for training with {ASSUMED}{rest}.")
+        return made
 
     @property
     def missing(self) -> dict[str, str]:
@@ -50,6 +76,7 @@ class ModelList(Table[RegistryModel]):
             name, row.registry, short_count(row.parameters), size(row.size_bytes), row.licence or "—", downloads,
             {True: "yes", False: "no", None: "—"}[row.gated], row.quantisation or "—",
             f"{row.updated_at:%d %b %Y}" if row.updated_at else "—",
+            *([str(self.fits.get((row.registry, row.id), "—"))] if self.fits_on else []),
         )  # fmt: skip
 
     def to_pandas(self) -> pandas.DataFrame:

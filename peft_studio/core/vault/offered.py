@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from peft_studio.core.errors import VaultError
 from peft_studio.core.redact import Secret, Verdict, judge_key
 
 # variable → platform, and the name that its key has in the vault. Where a row comes from stands in docs/keys.md.
@@ -41,15 +42,24 @@ class Offered:
     name: str
     verdict: Verdict
 
-    def read(self, environment: Mapping[str, str] = os.environ) -> Secret:
-        """The key, for the one who has said yes: ``vault.set(offered.name, offered.read())``. KeyError when it is gone."""
-        return Secret(environment[self.variable])
+    def read(self, environment: Mapping[str, str] | None = None) -> Secret:
+        """The key, for the one who has said yes: ``vault.set(offered.name, offered.read())``."""
+        value = (os.environ if environment is None else environment).get(self.variable)
+        if not value:
+            raise VaultError(
+                f"{self.variable} is not in the environment any more.", hint="Set it again, or type the key."
+            )
+        return Secret(value)
 
 
-def find_offered(environment: Mapping[str, str] = os.environ) -> list[Offered]:
-    """What the environment offers, in the order of the table. Variables that are not there or are empty offer nothing."""
+def find_offered(environment: Mapping[str, str] | None = None) -> list[Offered]:
+    """What the environment offers, in the order of the table. Variables that are not there or are empty offer nothing.
+
+    The environment is no default value: help on a function prints those.
+    """
+    given = os.environ if environment is None else environment
     return [
-        Offered(variable, platform, name, judge_key(platform, environment[variable]))
+        Offered(variable, platform, name, judge_key(platform, given[variable]))
         for variable, (platform, name) in VARIABLES.items()
-        if environment.get(variable)
+        if given.get(variable)
     ]

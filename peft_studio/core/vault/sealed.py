@@ -39,7 +39,7 @@ _LETTERS = {kind: letter for letter, kind in _LOCKS.items()}
 
 @dataclass(frozen=True)
 class Cost:
-    """scrypt's parameters. The default takes 128 MiB and about half a second, for us and for each guess of a thief."""
+    """scrypt's parameters. The default takes 128 MiB and about 0.4 s, for us and for each guess of a thief."""
 
     log2_n: int = 17
     r: int = 8

@@ -25,7 +25,8 @@ class Vault:
     """Keys by name, in ``folder``. Several processes may have the same folder; each sees at once what another has set.
 
     Any call may raise :class:`VaultError`: ``VaultLocked`` until :meth:`unlock` was called or the keystore can be reached,
-    ``VaultDamaged`` when the file is not what was written. Whatever goes in or out is made known to ``redactor``.
+    ``VaultDamaged`` when the file is not what was written; and OSError where the disk refuses. Whatever goes in or out is made known
+    to ``redactor``.
     """
 
     def __init__(
@@ -101,7 +102,7 @@ class Vault:
         self._edit(_DATA_KEY + _checked(purpose), lambda before: before and Secret(before.reveal().split()[0]))
 
     def unlock(self, passphrase: Secret) -> None:
-        """Open the vault with its passphrase. It takes about half a second: so does each guess of a thief."""
+        """Open the vault with its passphrase. It takes about 0.4 s: so does each guess of a thief."""
         self._redactor.add(passphrase)
         self._file.unlock(passphrase)
 

@@ -70,6 +70,33 @@ def test_models_of_all_registries_in_one_table(studio: Studio) -> None:
     assert studio.model_details("org/smollm2").model.licence == "mit"
 
 
+def test_fits_says_whether_a_model_can_be_trained(studio: Studio, world: World) -> None:
+    """Here, or on a card; "unknown" where the registry shows no shapes; a card that is not known is said before anybody is asked."""
+    config = {
+        "model_type": "llama",
+        "hidden_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "intermediate_size": 128,
+        "vocab_size": 1000,
+    }
+    world.hub.repos = [Repo(REPO.id, {"config.json": json.dumps(config).encode()}, facts=REPO.facts)]
+    found = studio.models("smollm", fits="H100")
+
+    assert {key: fit.fit for key, fit in found.fits.items()} == {
+        ("civitai", "1"): "unknown",
+        ("huggingface", "org/smollm2"): "ok",
+        ("ollama", "smollm2:135m"): "unknown",
+    }
+    assert "fits H100" in repr(found)
+    assert "ok (LoRA)" in repr(found)
+    assert "fits here" in studio.models("smollm", fits="local", registries=["huggingface"])._repr_html_()
+    asked = len(world.hub.asked)
+    with pytest.raises(StudioError, match="no compute 'H1OO'"):
+        studio.models("smollm", fits="H1OO")
+    assert len(world.hub.asked) == asked
+
+
 def test_a_registry_that_is_down_leaves_the_others(studio: Studio, world: World) -> None:
     """Its reason stands below the table."""
     world.hub.down = True

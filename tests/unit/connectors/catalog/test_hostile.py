@@ -79,6 +79,17 @@ def test_a_loop_in_python_is_ended(catalog: Catalog) -> None:
             assert time.monotonic() < until
 
 
+def test_a_loop_that_nobody_waits_for_is_ended_too(catalog: Catalog) -> None:
+    """Its caller has gone on with the others; the call still has its deadline, and the mark comes by itself."""
+    call = catalog.start("loops", Page, lambda connector: connector.search(Query()), deadline_s=DEADLINE_S)
+    with pytest.raises(Unavailable, match="not waited for any longer"):
+        call.result(0.0)
+
+    until = time.monotonic() + 5
+    while catalog.health("loops").ok or any(thread.name == "connector-loops" for thread in threading.enumerate()):
+        assert time.monotonic() < until
+
+
 def test_one_that_waits_in_c_fills_its_own_lane_and_no_other(catalog: Catalog) -> None:
     """With all its places taken it is refused at once; the good one answers as ever."""
     calls = [

@@ -12,10 +12,12 @@ import random
 import re
 import shlex
 import string
+import sys
 from collections.abc import Callable
 from urllib.parse import quote, quote_plus, urlencode
 
 import pytest
+from IPython.core.ultratb import VerboseTB
 
 from peft_studio.core.redact import Redactor, Secret
 
@@ -87,6 +89,19 @@ def test_hides_the_longer_of_two() -> None:
     assert knowing("abcdef", "abcdefghij").text("abcdefghij abcdef") == "*** ***"
 
 
+def test_hides_forty_keys_in_every_form_at_once() -> None:
+    """600 spots in one text, in any order; what stands between them is all that is left."""
+    rng = random.Random(20261126)
+    keys = [
+        "".join(rng.choices(string.ascii_letters + string.digits + '+/=_-. %"é', k=rng.randrange(12, 60)))
+        for _ in range(40)
+    ]
+    spots = [write(key) for key in keys for _, write in FORMS.values()]
+    rng.shuffle(spots)
+
+    assert set(knowing(*keys).text(" | ".join(spots)).split(" | ")) == {"***"}
+
+
 def test_learns_while_it_works() -> None:
     """What is added later is hidden from then on; adding it twice changes nothing."""
     redactor = knowing("first-secret")
@@ -120,6 +135,11 @@ UNTOLD = {
     "api key header": (HEX40, "x-api-key: ", "\r\n"),
     "variable": (HEX40, "WANDB_API_KEY=", " python train.py"),
     "variable of a dict": (HEX64, "environ({'VAST_API_KEY': '", "'})"),
+    "api key header, capitals": (HEX40, "'X-Api-Key': '", "'"),
+    "argument": (HEX64, "Client(api_key='", "', timeout=3)"),
+    "field": (HEX64, '{"apiKey": "', '", "a": 1}'),
+    "hub token": (HEX40, "push(hub_token=", ", private=True)"),
+    "token in a query": (HEX40, "/download?token=", "&type=Model"),
     "query": (HEX64, "GET /v0/x?page=1&api_key=", "&b=2"),
     "url": ("hunter2hunter2", "https://me:", "@host/repo.git"),
     "private key": ("-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNz\n-----END OPENSSH PRIVATE KEY-----", "a\n", "\nb"),
@@ -143,6 +163,7 @@ def test_hides_what_is_marked_as_a_key(name: str) -> None:
         "hf_model_config hf_hub_download pb_training_arguments_file civitai_model_version_loader",
         "was-internationalization has-characteristically break-straightforwardness",
         "eos_token: <|endoftext|> EOS_TOKEN=<|endoftext|> PAD_TOKEN: <pad>",
+        "Tokenizer(eos_token='<|im_end|>', pad_token='[PADDING]', max_new_tokens=1000000000)",
         "the bearer of good news; Bearer token expected; Authorization required",
         "https://huggingface.co/org/model/resolve/main/config.json?download=true ssh://git@host:22/x",
         "sk-learn scikit-learn-contrib task-specific-instruction-tuning-with-low-rank-adapters",
@@ -204,12 +225,18 @@ def test_an_endless_line_is_bounded_and_clean(seed: int) -> None:
 
 
 def test_it_shows_nothing_itself() -> None:
-    """Neither its variables nor its members; and it stays in its process."""
+    """Neither its variables nor its members, nor a notebook's verbose traceback through it; and it stays in its process."""
     redactor = knowing(VALUES["plain"], "another-secret")
     redactor.text("build it")
 
     shown = repr(redactor) + repr(inspect.getmembers(redactor, lambda found: not inspect.ismethod(found)))
     assert VALUES["plain"] not in shown
     assert "another" not in shown
+    try:
+        redactor.text(3)  # type: ignore[arg-type]
+    except TypeError:
+        shown = "\n".join(VerboseTB(theme_name="nocolor").structured_traceback(*sys.exc_info()))
+    assert "hide" in shown
+    assert VALUES["plain"] not in shown
     with pytest.raises(TypeError):
         pickle.dumps(redactor)

@@ -15,6 +15,7 @@ from peft_studio.connectors.catalog import Catalog
 from peft_studio.connectors.catalog.sources import Source
 from peft_studio.core.errors import NotFound, RateLimited, VaultLocked
 from peft_studio.core.ports import Page, Query, RegistryModel
+from peft_studio.core.services import browse
 from peft_studio.core.services.browse import fetch_details, search_models
 from tests.unit.connectors.catalog import hostile
 from tests.unit.connectors.catalog.hostile import Good, make_info
@@ -76,13 +77,13 @@ def search(catalog: Catalog, *names: str, **facts: Any) -> Any:
 
 
 def test_the_best_of_each_come_first(world: World) -> None:
-    """Downloads of different registries are not compared; the limit holds for all together; pages can go on."""
-    found = search(world.catalog(), "one", "two", limit=3)
+    """The registry that found most begins; downloads of different ones are not compared; the limit holds for all together."""
+    found = search(world.catalog(), "two", "one", limit=3)
 
     assert [row.id for row in found] == ["one/0", "two/0", "one/1"]
     assert [(part.registry, part.count, part.next_cursor) for part in found.parts] == [
-        ("one", 3, "more"),
         ("two", 1, None),
+        ("one", 3, "more"),
     ]
     assert found.missing == {}
 
@@ -128,7 +129,9 @@ def test_what_fails_is_said_and_the_rest_is_there(world: World) -> None:
     assert "three: Three &lt;i&gt;asks" in found._repr_html_()
 
 
-def test_a_hung_registry_costs_its_deadline_once_and_then_nothing(world: World, over: threading.Event) -> None:
+def test_a_hung_registry_costs_its_deadline_once_and_then_nothing(
+    world: World, over: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The first search waits for it; the next ones do not; when it answers again it is waited for again."""
     hung = threading.Event()
 
@@ -139,6 +142,7 @@ def test_a_hung_registry_costs_its_deadline_once_and_then_nothing(world: World, 
     world.add("slow", hang)
     catalog = world.catalog()
     took = []
+    monkeypatch.setattr(browse, "LEAST_S", 20.0)
     for _ in range(3):
         began = time.monotonic()
         found = search(catalog, "slow", "one", "two")
@@ -154,6 +158,31 @@ def test_a_hung_registry_costs_its_deadline_once_and_then_nothing(world: World, 
         assert time.monotonic() < until
         search(catalog, "slow", "one")
     assert [row.id for row in search(catalog, "slow", "two")] == ["slow/0", "two/0"]
+
+
+def test_a_registry_that_is_new_costs_less_than_its_deadline(
+    world: World, over: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once another has answered; nothing is known of it yet, and it is named first."""
+    monkeypatch.setattr(browse, "LEAST_S", 0.2)
+    world.add("slow", lambda query: over.wait(20) and Page(models=()))  # type: ignore[arg-type, return-value]
+    began = time.monotonic()
+
+    found = search_models(world.catalog(), ["slow", "one"], Query(), deadline_s=10)
+
+    assert time.monotonic() - began < 5
+    assert "was not waited for any longer" in found.missing["slow"]
+
+
+def test_one_that_is_slow_by_nature_is_waited_for(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twice as long as it took last time, however fast the others are."""
+    monkeypatch.setattr(browse, "LEAST_S", 0.01)
+    pace = threading.Event()
+    world.add("slow", lambda query: pace.wait(0.3) or Page(models=(model("slow", 0),)))  # type: ignore[arg-type, return-value]
+    catalog = world.catalog()
+    catalog.call("slow", Page, lambda registry: registry.search(Query()), deadline_s=5)
+
+    assert len(search_models(catalog, ["slow", "two"], Query(), deadline_s=5)) == 2
 
 
 def test_where_all_were_slow_they_are_waited_for(world: World, over: threading.Event) -> None:

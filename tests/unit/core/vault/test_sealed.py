@@ -93,7 +93,8 @@ def test_every_truncation_is_refused(sealed: Sealed) -> None:
         with pytest.raises(VaultDamaged):
             read_header(blob[:length])
         if length >= SUM:
-            with pytest.raises(VaultError):
+            too_short = length < len(MAGIC) + 1 + 16 + 3 + 2 * 28 + SUM
+            with pytest.raises(VaultDamaged if too_short else VaultError):
                 read_all(with_right_checksum(blob[:length]), key_for(sealed))
     with pytest.raises(VaultDamaged):
         read_all(with_right_checksum(blob[:-SUM] + b"\0" + bytes(SUM)), key_for(sealed))
