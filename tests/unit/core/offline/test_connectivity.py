@@ -169,13 +169,16 @@ def test_said_while_probes_are_out_it_stays(time: Clock) -> None:
 
     def ask() -> bool:
         net.set("on a plane")
-        return True
+        return answer
 
-    net = Connectivity([ask], clock=time)
-    net.report("a.org", reached=False)
-    net.report("b.org", reached=False)
+    for answer in (True, False):
+        second = Probe(True)
+        net = Connectivity([ask, second], clock=time)
+        net.report("a.org", reached=False)
+        net.report("b.org", reached=False)
 
-    assert net.check(at_once=True) == "on a plane"
+        assert net.check(at_once=True) == "on a plane"
+        assert second.asked == 0
 
 
 def test_watchers_hear_changes_alone_and_can_leave(net: Connectivity) -> None:
