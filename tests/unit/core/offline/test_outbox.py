@@ -254,9 +254,14 @@ def test_a_newer_file_is_said_and_left_alone(outbox: Outbox) -> None:
 def test_an_interrupt_leaves_nothing_half_done(outbox: Outbox) -> None:
     """In the middle of a transaction, or so that it stayed open: what was put in afterwards is there, for others too."""
     outbox.put("hub:a", "log", 1)
-    with pytest.raises(KeyboardInterrupt), outbox.file.writing() as db:
-        db.execute("DELETE FROM entries")
-        raise KeyboardInterrupt
+
+    def interrupted() -> None:
+        with outbox.file.writing() as db:
+            db.execute("DELETE FROM entries")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     outbox.file._open().execute("BEGIN IMMEDIATE")
     outbox.file._open().execute("DELETE FROM entries")
     outbox.put("hub:a", "log", 2)
