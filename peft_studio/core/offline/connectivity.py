@@ -102,7 +102,8 @@ class Connectivity:
         if not self._is_due(at_once) or not self._probing.acquire(blocking=False):
             return self.offline
         try:
-            answered = any(map(_answers, self._probes)) if self._probes else None
+            # Said by hand meanwhile, the next probe does not go out any more.
+            answered = any(self._hand is None and _answers(probe) for probe in self._probes) if self._probes else None
         finally:
             self._probing.release()
         with self._changing():

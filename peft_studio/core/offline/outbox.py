@@ -82,7 +82,7 @@ class Outbox:
     def entries(self, *, state: State | None = None, limit: int = -1) -> list[Entry]:
         """What is in it, in the order in which it goes out; the first ``limit`` of it."""
         rows = self.file.read(
-            "SELECT * FROM entries WHERE ?1 IS NULL OR state = ?1 ORDER BY seq LIMIT ?2", (state, limit)
+            "SELECT * FROM entries WHERE ? IS NULL OR state = ? ORDER BY seq LIMIT ?", (state, state, limit)
         )
         return [self.entry(row) for row in rows]
 

@@ -53,8 +53,10 @@ class OutboxFile:
         """A transaction: all of it is on disk when the block ends, or none of it. Other writers wait meanwhile."""
         with self._lock, self._in_words():
             db = self._open()
-            db.execute("BEGIN IMMEDIATE")
+            if db.in_transaction:  # Ctrl-C came between the end of a block and its undoing
+                db.execute("ROLLBACK")
             try:
+                db.execute("BEGIN IMMEDIATE")
                 yield db
                 db.execute("COMMIT")
             finally:

@@ -164,18 +164,21 @@ def test_by_hand_there_is_a_network_whatever_fails(net: Connectivity, probe: Pro
     assert net.offline
 
 
-def test_said_while_probes_are_out_it_stays(time: Clock) -> None:
+@pytest.mark.parametrize("answer", [True, False])
+def test_said_while_probes_are_out_it_stays(time: Clock, answer: bool) -> None:
     """What a person says while a probe waits for its answer is not undone by the answer."""
 
     def ask() -> bool:
         net.set("on a plane")
-        return True
+        return answer
 
-    net = Connectivity([ask], clock=time)
+    second = Probe(True)
+    net = Connectivity([ask, second], clock=time)
     net.report("a.org", reached=False)
     net.report("b.org", reached=False)
 
     assert net.check(at_once=True) == "on a plane"
+    assert second.asked == 0
 
 
 def test_watchers_hear_changes_alone_and_can_leave(net: Connectivity) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from peft_studio.core.offline.connectivity import Connectivity
-from peft_studio.core.offline.dispatcher import LINES, Dispatcher
+from peft_studio.core.offline.dispatcher import LINES, LOOK_S, Dispatcher
 from peft_studio.core.offline.line import held_line
 from peft_studio.core.offline.outbox import Outbox
 from peft_studio.core.offline.sender import Sender, SendLater
@@ -183,3 +183,47 @@ def test_closed_it_begins_nothing_more(outbox: Outbox, begin: Begin) -> None:
 
     assert dispatcher.sync()[0].why == "this studio is closed"
     assert len(outbox.entries()) == 1
+
+
+def test_it_sleeps_while_nothing_is_due(outbox: Outbox, begin: Begin, net: Connectivity, clock: Clock) -> None:
+    """Empty, not connected, held, waiting, offline: it wakes when that may end, and not before."""
+    sender = Obedient(SendLater("429", retry_after_s=30.0))
+    dispatcher = begin({"hub:a": sender}, started=False)
+    assert dispatcher._turn() == LOOK_S
+    outbox.put("wandb:r", "log", 1)
+    dispatcher._turn()
+    assert 0.9 * LOOK_S < dispatcher._turn() <= LOOK_S
+    outbox.put("hub:a", "log", 1)
+    dispatcher.sync()
+    assert 30.0 <= dispatcher._turn() <= 33.0
+    net.set("on a plane")
+    assert dispatcher._turn() == LOOK_S
+    net.set(None)
+    net.report("a.org", reached=False)
+    net.report("b.org", reached=False)
+    assert 0 < dispatcher._turn() <= 5.0
+    assert len(sender.sent) == 1
+
+
+def test_what_cannot_be_sent_is_not_tried_all_the_time(outbox: Outbox, net: Connectivity) -> None:
+    """Held by another process, or not connected: once a minute, or when something was put in."""
+    asked: list[str] = []
+
+    def find(target: str) -> Sender | None:
+        asked.append(target)
+        return Obedient() if target == "hub:a" else None
+
+    outbox.put("hub:a", "log", 1)
+    outbox.put("wandb:r", "log", 1)
+    dispatcher = Dispatcher(outbox, find, net)
+    with held_line(Outbox(outbox.folder, key=KEY), "hub:a"):
+        for _ in range(3):
+            dispatcher._turn()
+            wait_for(lambda: not dispatcher._working, "the line to be left", timeout_s=20)
+        assert asked == ["hub:a", "wandb:r"]
+    outbox.put("wandb:r", "log", 2)
+    dispatcher._turn()
+    wait_for(lambda: not dispatcher._working, "the line to be sent", timeout_s=20)
+
+    assert asked == ["hub:a", "wandb:r"] * 2
+    assert len(outbox.entries()) == 2

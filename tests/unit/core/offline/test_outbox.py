@@ -251,6 +251,26 @@ def test_a_newer_file_is_said_and_left_alone(outbox: Outbox) -> None:
         outbox.put("hub:a", "log", 2)
 
 
+def test_an_interrupt_leaves_nothing_half_done(outbox: Outbox) -> None:
+    """In the middle of a transaction, or so that it stayed open: what was put in afterwards is there, for others too."""
+    outbox.put("hub:a", "log", 1)
+
+    def interrupted() -> None:
+        with outbox.file.writing() as db:
+            db.execute("DELETE FROM entries")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    outbox.file._open().execute("BEGIN IMMEDIATE")
+    outbox.file._open().execute("DELETE FROM entries")
+    outbox.put("hub:a", "log", 2)
+    other = Outbox(outbox.folder, key=KEY)
+
+    assert [e.payload for e in other.entries()] == [1, 2]
+    other.file.close()
+
+
 def test_a_full_disk_takes_nothing_and_loses_nothing(outbox: Outbox) -> None:
     """The error says so, the operation was not queued, and the rest is as it was."""
     outbox.put("hub:a", "log", 1)

@@ -106,6 +106,13 @@ class Worker:
         self.world, self.alive = world, True
         self.outbox = Outbox(world.folder, key=KEY, now=lambda: world.now)
 
+    def bury(self) -> None:
+        """What the system does with a killed process: its locks are gone, and the next to come undoes what it had not committed."""
+        db = self.outbox.file._db
+        if db is not None:
+            db.rollback()
+            db.close()
+
     def deliver(self) -> None:
         """One look at every line that is due."""
         for target in self.outbox.heads():
@@ -169,12 +176,12 @@ class World:
             work(worker)
             return True
         except Crash:
-            if worker:
-                worker.outbox.file.close()
             self.workers[who] = None
-            return False
         finally:
             self.at_work.pop()
+        if worker:
+            worker.bury()
+        return False
 
     def surely(self, work: Callable[[Worker], Any]) -> None:
         """A caller that begins anew after each kill."""
@@ -277,7 +284,11 @@ class DyingConnection(sqlite3.Connection):
     def execute(self, *args: Any) -> sqlite3.Cursor:
         self.world.step()
         done = super().execute(*args)
-        self.world.step()
+        try:
+            self.world.step()
+        except Crash:
+            done.close()  # what reads holds a lock for as long as somebody knows of it: the traceback does
+            raise
         worker = self.world.workers[self.world.at_work[-1]]
         if args[0] == "COMMIT" and worker and worker.outbox.file._db is self:  # not while it is still being opened
             self.world.let_the_other_work()
