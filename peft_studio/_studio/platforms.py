@@ -38,11 +38,14 @@ class Platforms(Home):
             NotAuthorised: The platform does not know the key, or it is another platform's by its looks and was not sent.
             ConnectorError: The call failed otherwise; its hint says what to do. VaultError: The key cannot be kept.
         """
+        from peft_studio.core.redact import Secret
+
+        given = {name: value if isinstance(value, Secret) else Secret(value) for name, value in keys.items() if value}
+        keys.clear()  # a verbose traceback shows what a frame holds
         info = self._catalog.get_info(platform)
-        wanted = [field for field in info.keys if field.secret]
-        if not keys and wanted:
-            keys = {field.name: value for field in wanted if (value := ask_for(info, field))}
-        return self._connections.connect(platform, keys, keep=keep)
+        if not given:
+            given = {field.name: key for field in info.keys if field.secret and (key := ask_for(info, field))}
+        return self._connections.connect(platform, given, keep=keep)
 
     def connections(self, *, check: bool = False) -> ConnectionList:
         """How each platform stands; with ``check`` those that are connected are asked again."""
@@ -136,20 +139,23 @@ class Platforms(Home):
         return Connections(self.home, self.vault, self._catalog)
 
 
-def ask_for(info: ConnectorInfo, field: KeyField) -> str:
-    """Ask whoever sits here for a secret, unseen. Empty where nobody can be asked, or nothing is given.
+def ask_for(info: ConnectorInfo, field: KeyField) -> Secret | None:
+    """Ask whoever sits here for a secret, unseen. None where nobody can be asked, or nothing is given.
 
     What the environment holds is offered, and taken only on a yes.
     """
+    from peft_studio.core.redact import Secret
+
     if not somebody_is_here():
-        return ""
+        return None
     for variable in field.env:
         if os.environ.get(variable) and input(
             f"Use {variable} of the environment for {info.title}? [y/N] "
         ).lower() in ("y", "yes"):
-            return os.environ[variable]
+            return Secret(os.environ[variable])
     optional = "" if field.required else "; Enter for none"
-    return getpass.getpass(f"{field.title} for {info.title} ({info.docs_url}{optional}): ").strip()
+    typed = getpass.getpass(f"{field.title} for {info.title} ({info.docs_url}{optional}): ").strip()
+    return Secret(typed) if typed else None
 
 
 def somebody_is_here() -> bool:

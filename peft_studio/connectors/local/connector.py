@@ -11,10 +11,12 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+from peft_studio.connectors.base import network
 from peft_studio.connectors.base.agent_client import Address, AgentClient
 from peft_studio.core.runs.events import Event
 from peft_studio.core.runs.folder import RunFolder
 from peft_studio.core.system import detached, is_locked
+from peft_studio.core.vault import without_keys
 
 
 class LocalCompute:
@@ -69,5 +71,10 @@ def find_agent(folder: RunFolder) -> Address | None:
 
 
 def _environment() -> dict[str, str]:
-    """Ours, less what only makes sense inside a notebook's kernel."""
-    return {key: value for key, value in os.environ.items() if not key.startswith(("JPY_", "JUPYTER_", "IPYTHON"))}
+    """Ours, less what only makes sense inside a notebook's kernel, and keys that training has no use for."""
+    found = {
+        name: value
+        for name, value in without_keys(os.environ).items()
+        if not name.startswith(("JPY_", "JUPYTER_", "IPYTHON"))
+    }
+    return found if network.allows("the base model") else {**found, "HF_HUB_OFFLINE": "1"}

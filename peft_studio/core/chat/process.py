@@ -17,6 +17,7 @@ from typing import Any
 from peft_studio.core.errors import AdapterMismatch, ChatError, StudioError
 from peft_studio.core.models import ModelFailure
 from peft_studio.core.system import SHARING
+from peft_studio.core.vault import without_keys
 
 _KEPT_LINES = 20  # of standard error, for the message when it dies
 _CLOSE_S = 5.0
@@ -145,9 +146,8 @@ class ChatProcess:
 
 
 def _build_environment() -> dict[str, str]:
-    """Ours, without what an answer does not need: the model is on this machine, so no token and no network."""
-    kept = {name: value for name, value in os.environ.items() if name not in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")}
-    return {**SHARING, **kept, "HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1"}
+    """Ours, without what an answer does not need: the model is on this machine, so no key and no network."""
+    return {**SHARING, **without_keys(os.environ, keep=()), "HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1"}
 
 
 def _build_error(error: dict[str, Any]) -> StudioError:

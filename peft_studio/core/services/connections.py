@@ -52,7 +52,7 @@ class Connections:
         self._lock = threading.Lock()
         self._attached: set[str] = set()
 
-    def connect(self, name: str, given: Mapping[str, str | Secret], *, keep: bool = True) -> Connection:
+    def connect(self, name: str, given: Mapping[str, Secret], *, keep: bool = True) -> Connection:
         """Prove keys with a real call, then keep them. A failure leaves what was connected before as it was.
 
         Args:
@@ -196,8 +196,8 @@ def _connect(connector: Connector) -> Account:
     return connector.connect()
 
 
-def _read_given(info: ConnectorInfo, given: Mapping[str, str | Secret]) -> _Given:
-    """What was given, each value looked at before anything is sent."""
+def _read_given(info: ConnectorInfo, given: Mapping[str, Secret]) -> _Given:
+    """What was given, each value looked at before anything is sent. No value stands in a variable here, where a traceback could show it."""
     fields = {field.name: field for field in info.keys}
     for name in given:
         if name not in fields:
@@ -206,8 +206,7 @@ def _read_given(info: ConnectorInfo, given: Mapping[str, str | Secret]) -> _Give
     secrets, settings = {}, {}
     for field in info.keys:
         value = given.get(field.name)
-        text = value.reveal() if isinstance(value, Secret) else (value or "")
-        if not text:
+        if value is None:
             if field.required:
                 raise StudioError(
                     f"{info.title} needs its {field.title.lower()}.",
@@ -215,24 +214,24 @@ def _read_given(info: ConnectorInfo, given: Mapping[str, str | Secret]) -> _Give
                     fields=(field.name,),
                 )
             continue
-        _check_value(info, field, text)
+        _check_value(info, field, value)
         if field.secret:
-            secrets[field.name] = Secret(text)
-            REDACTOR.add(secrets[field.name])  # before it travels, and whether or not it will be kept
+            secrets[field.name] = value
+            REDACTOR.add(value)  # before it travels, and whether or not it will be kept
         else:
-            settings[field.name] = text
+            settings[field.name] = value.reveal()
     return _Given(secrets, settings)
 
 
-def _check_value(info: ConnectorInfo, field: KeyField, text: str) -> None:
+def _check_value(info: ConnectorInfo, field: KeyField, value: Secret) -> None:
     """Refuse what is surely no value of this field. Never quotes it."""
-    if field.secret and (verdict := judge_key(info.name, text)).outcome == "wrong":
+    if field.secret and (verdict := judge_key(info.name, value)).outcome == "wrong":
         raise NotAuthorised(
             f"{verdict.sentence} It was not sent to {info.title}.",
             hint=f"Copy the {field.title.lower()} from {info.docs_url}.",
             platform=info.name,
         )
-    if not field.fits(text):
+    if not field.fits(value.reveal()):
         raise StudioError(
             f"This does not look like the {field.title.lower()} of {info.title}.", hint=field.help, fields=(field.name,)
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import subprocess
 import sys
 from importlib import metadata
@@ -20,6 +21,7 @@ from peft_studio.core.estimators import Estimate
 from peft_studio.core.services.prepare import require_train_extra
 from peft_studio.core.spec import RunSpec
 from peft_studio.core.system import home_folder, write_private
+from peft_studio.core.vault import without_keys
 
 DECIDING = (
     "method", "quantization", "rank", "target_modules", "optimizer", "batch_size", "max_length", "packing", "gradient_checkpointing",
@@ -94,6 +96,7 @@ def _count(spec: RunSpec, model_folder: Path, timeout_s: float) -> dict[str, Any
         done = subprocess.run(
             command,
             input=spec.to_json(),
+            env=without_keys(os.environ),
             capture_output=True,
             text=True,
             encoding="utf-8",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from typing import Any
 
 from peft_studio.core.errors import DataError, MissingExtra, ModelError
 from peft_studio.core.models import find_prepared
+from peft_studio.core.vault import without_keys
 
 TRAIN_MODULES = ("torch", "transformers", "peft", "accelerate", "safetensors")
 Progress = Callable[[str], None]
@@ -67,7 +69,12 @@ def run_worker(arguments: list[str], progress: Progress) -> dict[str, Any]:
     command = [sys.executable, "-m", "peft_studio.runner", *arguments]
     last: dict[str, Any] = {}
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8"
+        command,
+        env=without_keys(os.environ),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
     ) as process:
         assert process.stdout
         assert process.stderr

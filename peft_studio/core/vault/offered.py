@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from peft_studio.core.errors import VaultError
@@ -31,6 +31,9 @@ VARIABLES = {
     "MODAL_TOKEN_SECRET": ("modal", "modal.secret"),
     "REPLICATE_API_TOKEN": ("replicate", "replicate"),
 }
+
+
+HUB_TOKENS = frozenset({"HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"})  # for gated base models
 
 
 @dataclass(frozen=True)
@@ -63,3 +66,9 @@ def find_offered(environment: Mapping[str, str] | None = None) -> list[Offered]:
         for variable, (platform, name) in VARIABLES.items()
         if given.get(variable)
     ]
+
+
+def without_keys(environment: Mapping[str, str], *, keep: Collection[str] = HUB_TOKENS) -> dict[str, str]:
+    """An environment for processes of ours. It can be read for as long as they live, and training has no use for keys but the hub's."""
+    unused = VARIABLES.keys() - set(keep)
+    return {name: value for name, value in environment.items() if name not in unused}

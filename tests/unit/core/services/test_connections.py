@@ -75,7 +75,7 @@ def test_a_key_is_proved_and_then_kept(process: Process, tmp_path: Path, keystor
     """The account is known, another process is connected too, and no file has the key in it."""
     assert process.row("huggingface") == "not connected -"
 
-    made = process.connections.connect("huggingface", {"token": TOKEN})
+    made = process.connections.connect("huggingface", {"token": Secret(TOKEN)})
 
     assert (made.state, made.account and made.account.name) == ("connected", "ann")
     assert TOKEN not in f"{made!r} {process.connections.list_all()!r} {process.connections.list_all()._repr_html_()}"
@@ -87,10 +87,10 @@ def test_a_key_is_proved_and_then_kept(process: Process, tmp_path: Path, keystor
 
 def test_a_wrong_key_changes_nothing(process: Process) -> None:
     """The one before stays connected and in use."""
-    process.connections.connect("huggingface", {"token": TOKEN})
+    process.connections.connect("huggingface", {"token": Secret(TOKEN)})
 
     with pytest.raises(NotAuthorised):
-        process.connections.connect("huggingface", {"token": "hf_" + "c" * 34})
+        process.connections.connect("huggingface", {"token": Secret("hf_" + "c" * 34)})
 
     assert (process.row("huggingface"), process.ask()) == ("connected ann", "ann")
     assert process.vault.get("huggingface") == Secret(TOKEN)
@@ -100,14 +100,14 @@ def test_another_platforms_key_is_not_sent(process: Process, hub: Hub) -> None:
     """It is told by its looks, and the error does not repeat it."""
     key = "r8_" + "d" * 37
     with pytest.raises(NotAuthorised, match="looks like a Replicate token") as caught:
-        process.connections.connect("huggingface", {"token": key})
+        process.connections.connect("huggingface", {"token": Secret(key)})
     assert key not in str(caught.value)
     assert hub.asked == []
 
 
 def test_disconnect_forgets(process: Process, tmp_path: Path, keystore: MemoryKeystore) -> None:
     """In the vault, in the list, in use, and for other processes; twice is once."""
-    process.connections.connect("huggingface", {"token": TOKEN})
+    process.connections.connect("huggingface", {"token": Secret(TOKEN)})
     for _ in range(2):
         process.connections.disconnect("huggingface")
 
@@ -120,7 +120,7 @@ def test_a_key_for_this_process_alone_is_not_found_by_another(
     process: Process, tmp_path: Path, keystore: MemoryKeystore
 ) -> None:
     """Which says why."""
-    process.connections.connect("huggingface", {"token": TOKEN}, keep=False)
+    process.connections.connect("huggingface", {"token": Secret(TOKEN)}, keep=False)
     other = Process(tmp_path, keystore)
 
     assert (process.row("huggingface"), other.row("huggingface")) == ("connected ann", "not connected ann")
@@ -129,10 +129,10 @@ def test_a_key_for_this_process_alone_is_not_found_by_another(
 
 def test_connecting_again_without_a_key_drops_it(process: Process) -> None:
     """What is kept is what was given last."""
-    process.connections.connect("huggingface", {"token": TOKEN})
+    process.connections.connect("huggingface", {"token": Secret(TOKEN)})
     assert process.connections.connect("huggingface", {}).account == process.connections.list_all()[1].account
     assert (process.ask(), process.vault.get("huggingface")) == ("nobody", None)
-    process.connections.connect("huggingface", {"token": OTHER})
+    process.connections.connect("huggingface", {"token": Secret(OTHER)})
     assert process.ask() == "bob"
 
 
@@ -140,7 +140,7 @@ def test_check_asks_again_and_says_what_is_wrong(
     process: Process, hub: Hub, tmp_path: Path, keystore: MemoryKeystore
 ) -> None:
     """A key that was revoked shows as failed with the reason; the account stays for reference."""
-    process.connections.connect("huggingface", {"token": TOKEN})
+    process.connections.connect("huggingface", {"token": Secret(TOKEN)})
     del hub.accounts[TOKEN]
     other = Process(tmp_path, keystore)
 
@@ -152,7 +152,7 @@ def test_check_asks_again_and_says_what_is_wrong(
 
 def test_a_keystore_that_is_away_is_the_reason(process: Process, keystore: MemoryKeystore, tmp_path: Path) -> None:
     """The list still comes; the platform shows as failed."""
-    process.connections.connect("huggingface", {"token": TOKEN})
+    process.connections.connect("huggingface", {"token": Secret(TOKEN)})
     keystore.away = "none runs here"
     other = Process(tmp_path, keystore)
 
@@ -164,12 +164,12 @@ def test_a_keystore_that_is_away_is_the_reason(process: Process, keystore: Memor
 def test_an_address_is_a_setting_and_no_secret(process: Process, tmp_path: Path, keystore: MemoryKeystore) -> None:
     """Ollama's address is kept in the open, and used by other processes."""
     with serve_ollama(Daemon()) as address:
-        process.connections.connect("ollama", {"host": address})
+        process.connections.connect("ollama", {"host": Secret(address)})
         assert Process(tmp_path, keystore).row("ollama", check=True) == f"connected {address}"
     assert address in (tmp_path / "connections.json").read_text()
     assert process.vault.names() == []
     with pytest.raises(StudioError, match="does not look like the address"):
-        process.connections.connect("ollama", {"host": "not an address"})
+        process.connections.connect("ollama", {"host": Secret("not an address")})
 
 
 def test_what_cannot_be_connected_says_why(process: Process, tmp_path: Path) -> None:
@@ -185,7 +185,7 @@ def test_what_cannot_be_connected_says_why(process: Process, tmp_path: Path) -> 
     with pytest.raises(StudioError, match="is disabled"):
         connect("huggingface", {})
     with pytest.raises(Unavailable):
-        connect("ollama", {"host": "127.0.0.1:9"})
+        connect("ollama", {"host": Secret("127.0.0.1:9")})
 
     info = make_info("strict", keys=(KeyField(name="key", title="Key"),))
     strict = Connections(tmp_path, process.vault, Catalog(tmp_path, sources=[Source("strict", "test", lambda: info)]))
@@ -197,7 +197,7 @@ def test_what_cannot_be_connected_says_why(process: Process, tmp_path: Path) -> 
 def test_ready_are_the_connected_or_those_without_a_key(process: Process) -> None:
     """So that a search without any connection finds something, and one with connections asks those alone."""
     assert process.connections.list_ready(Role.REGISTRY) == ["civitai", "huggingface", "ollama"]
-    process.connections.connect("huggingface", {"token": TOKEN})
+    process.connections.connect("huggingface", {"token": Secret(TOKEN)})
     assert process.connections.list_ready(Role.REGISTRY) == ["huggingface"]
 
 
@@ -207,7 +207,7 @@ def test_a_connector_that_misbehaved_shows_why(process: Process) -> None:
     def misbehave(connector: object) -> object:
         raise ValueError("oh")
 
-    process.connections.connect("huggingface", {"token": TOKEN})
+    process.connections.connect("huggingface", {"token": Secret(TOKEN)})
     with pytest.raises(BadConnector):
         process.catalog.call("huggingface", Account, misbehave, deadline_s=5)
     assert process.row("huggingface") == "failed ann"

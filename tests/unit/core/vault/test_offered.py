@@ -6,7 +6,7 @@ import pytest
 
 from peft_studio.core.redact.shapes import SHAPES
 from peft_studio.core.vault import Secret, find_offered
-from peft_studio.core.vault.offered import VARIABLES
+from peft_studio.core.vault.offered import VARIABLES, without_keys
 from peft_studio.core.vault.vault import _NAME
 
 KEY = "r8_" + "aB3dE" * 7 + "xy"
@@ -43,3 +43,11 @@ def test_every_variable_leads_to_a_platform_and_a_name() -> None:
     """Names that the vault takes; platforms of which a shape is known, but for Ollama, whose keys have none."""
     assert all(_NAME.fullmatch(name) for _, name in VARIABLES.values())
     assert {platform for platform, _ in VARIABLES.values()} - {shape.platform for shape in SHAPES} == {"ollama"}
+
+
+def test_processes_of_ours_get_no_keys() -> None:
+    """Training may have the hub's, a chat none; all else stays."""
+    environment = {**dict.fromkeys(VARIABLES, KEY), "PATH": "/bin"}
+
+    assert without_keys(environment) == {"PATH": "/bin", "HF_TOKEN": KEY, "HUGGING_FACE_HUB_TOKEN": KEY}
+    assert without_keys(environment, keep=()) == {"PATH": "/bin"}
