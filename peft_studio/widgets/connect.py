@@ -17,6 +17,7 @@ from peft_studio.widgets._code import opening
 from peft_studio.widgets._connect_source import ConnectSource
 from peft_studio.widgets._connect_view import build_snapshot, view_problem
 from peft_studio.widgets._content import Content, command
+from peft_studio.widgets._feed import ERRORS
 from peft_studio.widgets._host import Host
 from peft_studio.widgets._looker import Looker
 
@@ -63,8 +64,8 @@ class ConnectContent(Content):
     @command
     def connect(
         self, platform: str, values: Mapping[str, str] | None = None, env: Mapping[str, str] | None = None
-    ) -> None:
-        """Prove keys with a real call, then keep them.
+    ) -> bool:
+        """Prove keys with a real call, then keep them. False where that failed: why stands on the card.
 
         Args:
             values: What was typed, by field.
@@ -76,12 +77,14 @@ class ConnectContent(Content):
         with self._trying(platform, f"studio.connect({platform!r})\n"):
             # What the terminal would ask for is not asked here: nobody sits at the kernel's input.
             self._studio._connections.connect(platform, given)
+        return platform not in self._source.problems
 
     @command
-    def test(self, platform: str) -> None:
-        """Ask a connected platform again."""
+    def test(self, platform: str) -> bool:
+        """Ask a connected platform again; as :meth:`connect`."""
         with self._trying(platform, ""):
             self._studio._connections.check(platform)
+        return platform not in self._source.problems
 
     @command
     def disconnect(self, platform: str) -> None:
@@ -166,8 +169,8 @@ class ConnectContent(Content):
             yield
             self._did = code or self._did
         except StudioError as exc:
+            ERRORS.append(exc)
             self._source.problems[platform] = view_problem(exc)
-            raise
         finally:
             self._source.look()
 

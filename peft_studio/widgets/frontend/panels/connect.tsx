@@ -35,8 +35,7 @@ function ConnectPanel() {
   const [text, setText] = useState("");
   const now = useNow(bridge.watched);
   const failed = bridge.sections["problem"] as Problem | null | undefined;
-  // What goes wrong with a platform stands on its card.
-  const problem = failed ?? (open && view.platforms?.find((one) => one.name === open)?.problem ? null : commands.problem);
+  const problem = failed ?? commands.problem; // what goes wrong with a platform stands on its card
   if (!view.platforms)
     return (
       <section class="ps ps-connect" aria-labelledby={titleId}>
@@ -81,7 +80,7 @@ function ConnectPanel() {
             <span class="ps-muted ps-s">{`${ones.filter(isReady).length} of ${ones.length} ready`}</span>
           </header>
           <div class="ps-cards">
-            {ones.map((one) => (
+            {[...ones].sort((one, two) => Number(two.name === open) - Number(one.name === open)).map((one) => (
               <Card key={one.name} platform={one} now={now} tier={TIERS[view.tier.name] ?? ""} open={open === one.name} onOpen={(on) => setOpen(on ? one.name : null)} run={commands.run} />
             ))}
           </div>

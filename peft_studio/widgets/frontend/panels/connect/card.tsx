@@ -2,10 +2,9 @@
 import { useEffect, useRef } from "preact/hooks";
 import { useUnique } from "../../bridge/hooks";
 import { Button, CopyButton, IconButton } from "../../ui/button";
-import { duration } from "../../ui/format";
 import { Icon } from "../../ui/icon";
 import { Detail } from "./detail";
-import { type Platform, type Run, stateOf } from "./view";
+import { ago, type Platform, type Run, stateOf } from "./view";
 
 interface CardProps {
   platform: Platform;
@@ -65,12 +64,10 @@ function Lines({ platform, now }: { platform: Platform; now: number }) {
       <p class="ps-s ps-muted ps-two" dir="auto" title={note}>
         {note}
       </p>
-      {platform.account && <p class="ps-xs ps-muted">{checked(platform.account.checked_at, now)}</p>}
+      {platform.account && <p class="ps-xs ps-muted">checked {ago(platform.account.checked_at, now)}</p>}
     </>
   );
 }
-
-export const checked = (at: number, now: number): string => `checked ${duration(Math.max(0, now / 1000 - at))} ago`;
 
 function Action({ platform, onOpen, run }: { platform: Platform; onOpen: () => void; run: Run }) {
   const of = `, ${platform.title}`;

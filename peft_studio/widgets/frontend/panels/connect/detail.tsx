@@ -7,8 +7,7 @@ import { Input } from "../../ui/field";
 import { Icon } from "../../ui/icon";
 import { Notice } from "../../ui/notice";
 import { Password, take } from "../../ui/password";
-import { checked } from "./card";
-import type { KeyField, Platform, Run, Trouble } from "./view";
+import { ago, type KeyField, type Platform, type Run, type Trouble } from "./view";
 
 interface DetailProps {
   platform: Platform;
@@ -43,7 +42,7 @@ export function Detail({ platform, now, tier, onDone, run }: DetailProps) {
           </div>
           <div>
             <dt>Last check</dt>
-            <dd>{checked(account.checked_at, now)}</dd>
+            <dd>{ago(account.checked_at, now)}</dd>
           </div>
         </dl>
       )}
@@ -103,13 +102,15 @@ function KeyForm({ platform, connected, tier, onDone, run }: Omit<DetailProps, "
   const [settings, setSettings] = useState<Record<string, string>>({});
   const [filled, setFilled] = useState<Record<string, boolean>>({});
   const missing = platform.fields.find((field) => field.required && !(field.secret ? filled[field.name] : settings[field.name]));
+  const empty = !Object.values(filled).some(Boolean) && !Object.values(settings).some(Boolean);
+  // An empty form must not take away the key of one that is connected.
+  const reason = missing ? `${missing.title} is missing` : empty && connected ? "Nothing has been typed yet" : undefined;
   const send = async (env: Record<string, string> = {}): Promise<void> => {
     const typed = platform.fields.filter((field) => field.secret && !env[field.name]).map((field) => [field.name, take(controls.current[field.name])]);
     setFilled({});
-    if ((await run("connect", { platform: platform.name, values: { ...settings, ...Object.fromEntries(typed) }, env })) !== null) onDone();
+    if ((await run("connect", { platform: platform.name, values: { ...settings, ...Object.fromEntries(typed) }, env })) === true) onDone();
   };
-  const submit = (): unknown => (missing ? undefined : send());
-  const empty = !Object.values(filled).some(Boolean) && !Object.values(settings).some(Boolean);
+  const submit = (): unknown => (reason ? undefined : send());
   return (
     <div class="ps-key">
       {platform.fields.map((field) => (
@@ -135,8 +136,8 @@ function KeyForm({ platform, connected, tier, onDone, run }: Omit<DetailProps, "
         </div>
       ))}
       <div class="ps-row ps-tight">
-        <Button kind="primary" reason={missing ? `${missing.title} is missing` : undefined} onPress={() => submit()}>
-          {empty ? "Connect without a key" : "Test and save"}
+        <Button kind="primary" reason={reason} onPress={() => submit()}>
+          {empty && !connected && !missing ? (platform.fields.some((field) => field.secret) ? "Connect without a key" : "Connect") : "Test and save"}
         </Button>
         {platform.docs_url && (
           <a class="ps-btn" href={platform.docs_url} target="_blank" rel="noopener noreferrer">

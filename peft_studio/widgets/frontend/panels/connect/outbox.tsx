@@ -40,7 +40,8 @@ export function OutboxSection({ outbox, offline, now, run }: { outbox: ConnectVi
                 <b>{entry.state === "dead" ? (entry.cause === "refused" ? "Refused" : "Needs you") : "Waits"}</b> <bdi>{entry.kind}</bdi> <span class="ps-muted">to</span> <bdi>{entry.target}</bdi>
                 {entry.reason && <span class="ps-why-entry" dir="auto">{entry.reason}</span>}
                 <span class="ps-muted" title={fullTime(entry.since)}>
-                  since {began(entry.since)}, {fileSize(entry.size_bytes)}
+                  since {began(entry.since)}
+                  {entry.size_bytes >= 1000 && `, ${fileSize(entry.size_bytes)}`}
                   {entry.tries > 0 && `, tried ${count(entry.tries)} ${entry.tries === 1 ? "time" : "times"}`}
                   {next(entry, offline, now)}
                 </span>

@@ -1,4 +1,5 @@
 // What the kernel says of platforms, network and outbox; see widgets/_connect_view.py.
+import { duration } from "../../ui/format";
 import type { Hue, IconName } from "../../ui/icon";
 
 export interface Offered {
@@ -78,6 +79,9 @@ export function grouped(platforms: Platform[]): [title: string, ones: Platform[]
     .map((title): [string, Platform[]] => [title, platforms.filter((one) => of(one) === title)])
     .filter(([, ones]) => ones.length > 0);
 }
+
+/** `at` in seconds since 1970, `now` in milliseconds. */
+export const ago = (at: number, now: number): string => `${duration(Math.max(0, now / 1000 - at))} ago`;
 
 export const isReady = (one: Platform): boolean => one.state === "connected" || (one.state === "not connected" && one.free);
 
