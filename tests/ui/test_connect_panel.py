@@ -53,7 +53,8 @@ def notebook(lab: Lab, home: Path, heard: list[bytes]) -> Iterator[Notebook]:
             socket.on("framereceived", lambda frame: heard.append(frame.encode() if isinstance(frame, str) else frame))
 
         opened.page.on("websocket", listen)
-        opened.load()  # so that every socket is heard from its beginning
+        opened.page.reload()  # so that every socket is heard from its beginning
+        opened.wait_until_ready()
         opened.run(0)
         expect(opened.panel().locator("[data-name=huggingface]")).to_be_visible()
         yield opened
