@@ -46,6 +46,8 @@ _STEPS: tuple[tuple[type[StudioError], str, tuple[str, ...]], ...] = (
 
 def view_problem(error: StudioError) -> Section:
     """What went wrong, and what to do about it step by step."""
+    if isinstance(error, NotAuthorised) and error.status is None:  # told by its looks, before anything was sent
+        return {"kind": "other", "message": _safe(error.message), "hint": _safe(error.hint), "steps": []}
     kind, steps = next(((kind, steps) for of, kind, steps in _STEPS if isinstance(error, of)), ("failed", ()))
     return {"kind": kind, "message": _safe(error.message), "hint": _safe(error.hint), "steps": list(steps)}
 

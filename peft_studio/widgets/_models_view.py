@@ -8,7 +8,14 @@ from typing import Any
 
 from peft_studio.core.models.facts import build_model_facts
 from peft_studio.core.ports.registry import ModelDetails, RegistryModel
-from peft_studio.core.services.model_fit import Machine, ModelFit, find_gpu_gib, fit_by_config, fit_by_count
+from peft_studio.core.services.model_fit import (
+    Machine,
+    ModelFit,
+    find_gpu_gib,
+    find_way,
+    fit_by_config,
+    fit_by_count,
+)
 from peft_studio.core.services.model_list import short_count, size
 from peft_studio.core.services.registry_search import Answer
 from peft_studio.widgets._text import plain
@@ -82,18 +89,22 @@ def view_details(details: ModelDetails, machine: Machine, *, as_of: str, here: C
 
 
 def _needs(config: dict[str, Any], machine: Machine) -> list[Section]:
-    """Memory to train it, two ways, here and on a GPU."""
-    rows = []
-    for name, fields in (("LoRA", {"method": "lora"}), ("QLoRA", {"method": "qlora"})):
-        found = fit_by_config(config, machine, **fields)
-        if found is None or found.needs is None:
-            continue
-        needs = found.needs
-        rows.append({
-            "name": name, "fit": found.fit, "value": float(needs.value), "low": float(needs.low), "high": float(needs.high),
-            "basis": f"{found.basis}; {needs.basis}", "gpu_gib": find_gpu_gib(config, **fields),
-        })  # fmt: skip
+    """Memory to train it, two ways, here and on a GPU; and what would make the default fit here, where it does not."""
+    ways = [(name, fit_by_config(config, machine, method=name.lower())) for name in ("LoRA", "QLoRA")]
+    rows = [_need(name, found, gpu_gib=find_gpu_gib(config, method=name.lower())) for name, found in ways if found]
+    default = fit_by_config(config, machine)
+    if default and default.fit != "ok" and (way := find_way(config, machine)):
+        rows.append({**_need("Made to fit", way, gpu_gib=None), "extra": True})
     return rows
+
+
+def _need(name: str, found: ModelFit, *, gpu_gib: int | None) -> Section:
+    needs = found.needs
+    assert needs is not None  # by config there is always an estimate
+    return {
+        "name": name, "fit": found.fit, "value": float(needs.value), "low": float(needs.low), "high": float(needs.high),
+        "basis": f"{found.basis}; {needs.basis}" if gpu_gib else found.basis, "gpu_gib": gpu_gib, "extra": False,
+    }  # fmt: skip
 
 
 def _shapes(config: dict[str, Any]) -> list[list[str]]:

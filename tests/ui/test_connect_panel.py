@@ -47,14 +47,16 @@ def notebook(lab: Lab, home: Path, heard: list[bytes]) -> Iterator[Notebook]:
     account = {"type": "user", "name": HOSTILE, "auth": {"accessToken": {"role": "write"}}}
     with serve_hub(Hub(accounts={TOKEN: account})) as hub:
         cells = [SHOW.format(hub=hub, home=str(home)), QUEUE, "print(studio.offline)"]
-        opened = lab.open(cells, name="connect.ipynb", viewport={"width": 1700, "height": 1200})
+        lab.write(cells, name="connect.ipynb")
+        page = lab.browser.new_page(viewport={"width": 1700, "height": 1200})
+        page.set_default_timeout(60_000)
 
         def listen(socket: WebSocket) -> None:
             socket.on("framereceived", lambda frame: heard.append(frame.encode() if isinstance(frame, str) else frame))
 
-        opened.page.on("websocket", listen)
-        opened.page.reload()  # so that every socket is heard from its beginning
-        opened.wait_until_ready()
+        page.on("websocket", listen)  # before there is one
+        opened = Notebook(page, f"{lab.address}/lab/tree/connect.ipynb?reset")
+        opened.load()
         opened.run(0)
         expect(opened.panel().locator("[data-name=huggingface]")).to_be_visible()
         yield opened

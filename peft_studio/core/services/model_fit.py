@@ -6,12 +6,12 @@ rules by which defaults are chosen; it says so.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from peft_studio.core.defaults import ExplainedSpec
-from peft_studio.core.defaults.fit_ladder import GPU_GIB, GPU_SHARE
+from peft_studio.core.defaults.fit_ladder import GPU_GIB, GPU_SHARE, climb
 from peft_studio.core.defaults.hardware import BYTES, NF4_BYTES, ROOM, TIGHT
 from peft_studio.core.device import find_device, find_free_bytes
 from peft_studio.core.estimators import Estimate, Fit, estimate_training_memory, find_fit
@@ -60,6 +60,32 @@ def fit_by_config(config: Mapping[str, Any], machine: Machine, **fields: Any) ->
     Args:
         config: The parsed ``config.json``.
     """
+    default = _default_spec(config, machine, **fields)
+    if default is None:
+        return None
+    spec, needs = default
+    title = {"qlora": "QLoRA"}.get(spec.method, "LoRA")
+    words = f"{title} at rank {spec.rank}, {spec.batch_size} rows of {spec.basis.max_tokens:,} tokens at once"
+    return ModelFit(find_fit(found := needs(spec), machine.free_bytes), spec.method, words, found)
+
+
+def find_way(config: Mapping[str, Any], machine: Machine) -> ModelFit | None:
+    """What to give up so that the default spec fits: the first rung of the fit ladder that does. None where it fits, or nothing helps."""
+    default = _default_spec(config, machine)
+    if default is None or machine.free_bytes is None:
+        return None
+    ladder = climb(default[0], free_bytes=machine.free_bytes, needs=default[1])
+    rung = ladder.first or ladder.tightest
+    if rung is None or not rung.changes:
+        return None
+    words = ", ".join(f"{name}={value!r}" for name, value in rung.changes.items())
+    return ModelFit(rung.fit, rung.spec.method, f"{words}. {rung.costs}", rung.needs)
+
+
+def _default_spec(
+    config: Mapping[str, Any], machine: Machine, **fields: Any
+) -> tuple[ExplainedSpec, Callable[[ExplainedSpec], Estimate]] | None:
+    """The spec that would be the default, and what one of this model needs."""
     facts, shapes = build_model_facts(config), build_model_shapes(config)
     if shapes is None or not shapes.known:
         return None
@@ -69,10 +95,11 @@ def fit_by_config(config: Mapping[str, Any], machine: Machine, **fields: Any) ->
         max_tokens=longest, device=machine.kind, bf16=machine.bf16, free_bytes=machine.free_bytes, hidden_size=facts.hidden_size,
     )  # fmt: skip
     spec = ExplainedSpec.derive(basis=basis, model="unnamed", data=_NO_ROWS, **fields)
-    needs = estimate_training_memory(spec, shapes, device=machine.kind, row_tokens=longest)
-    title = {"qlora": "QLoRA"}.get(spec.method, "LoRA")
-    words = f"{title} at rank {spec.rank}, {spec.batch_size} rows of {longest:,} tokens at once"
-    return ModelFit(find_fit(needs, machine.free_bytes), spec.method, words, needs)
+
+    def needs(one: ExplainedSpec) -> Estimate:
+        return estimate_training_memory(one, shapes, device=machine.kind, row_tokens=longest)
+
+    return spec, needs
 
 
 def find_gpu_gib(config: Mapping[str, Any], **fields: Any) -> int | None:

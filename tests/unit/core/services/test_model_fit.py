@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from peft_studio.core.services.model_fit import Machine, find_gpu_gib, fit_by_config, fit_by_count
+from peft_studio.core.services.model_fit import Machine, find_gpu_gib, find_way, fit_by_config, fit_by_count
 
 GIB = 2**30
 CONFIG: dict[str, Any] = {
@@ -53,6 +53,22 @@ def test_the_smallest_gpu_is_named() -> None:
     assert lora is not None
     assert qlora <= lora
     assert find_gpu_gib({**CONFIG, "hidden_size": 32768, "num_hidden_layers": 200}) is None
+
+
+def test_what_would_make_it_fit_is_found_where_something_does() -> None:
+    """The first rung of the fit ladder; nothing where it fits as it is, or where nothing helps."""
+    asked, way = fit_by_config(CONFIG, machine(8)), find_way(CONFIG, machine(8))
+
+    assert asked is not None
+    assert asked.fit != "ok"
+    assert way is not None
+    assert way.needs is not None
+    assert asked.needs is not None
+    assert way.fit in ("ok", "tight")
+    assert way.needs.value < asked.needs.value
+    assert "=" in way.basis
+    assert find_way(CONFIG, machine(80)) is None
+    assert find_way(CONFIG, machine(1)) is None
 
 
 @pytest.mark.parametrize("config", [{}, {"model_type": "nobody-knows", "hidden_size": 8}, {"hidden_size": "x"}])

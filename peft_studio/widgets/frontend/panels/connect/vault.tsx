@@ -58,7 +58,7 @@ export function VaultSection({ tier, onDone }: { tier: ConnectView["tier"]; onDo
                 Once more
               </label>
               <Password id={`${id}-2`} label="Passphrase once more" control={second} onEnter={() => void send()} />
-              <p class="ps-xs ps-muted">Nobody can bring it back: without it the keys are lost and made anew.</p>
+              <p class="ps-xs ps-muted">Nobody can bring it back. Without it the keys kept here are lost, and you make new ones on the platforms.</p>
             </>
           )}
           <div class="ps-row">

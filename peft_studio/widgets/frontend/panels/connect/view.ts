@@ -87,6 +87,7 @@ export const isReady = (one: Platform): boolean => one.state === "connected" || 
 
 const TROUBLES: Record<string, [word: string, icon: IconName, hue: Hue]> = {
   refused: ["Key refused", "error", "error"],
+  other: ["Not its key", "error", "error"],
   silent: ["No answer", "stale", "warn"],
   offline: ["Offline", "offline", "warn"],
   wait: ["Asked to wait", "clock", "warn"],

@@ -2,11 +2,11 @@
 import { useEffect, useRef } from "preact/hooks";
 import { Button } from "../../ui/button";
 import { FitBadge } from "../../ui/fit";
-import { count, fileSize, gib, large, UNKNOWN } from "../../ui/format";
+import { count, fileSize, gib, UNKNOWN } from "../../ui/format";
 import { Icon } from "../../ui/icon";
 import { Notice } from "../../ui/notice";
 import { Skeleton } from "../../ui/skeleton";
-import { type Details, type ModelsView, type Needs, placeOf } from "./view";
+import { type Details, type ModelsView, type Needs, parameters, placeOf } from "./view";
 
 interface DetailsProps {
   view: ModelsView;
@@ -132,7 +132,7 @@ function Facts({ details, view }: { details: Details; view: ModelsView }) {
         </span>
       )}
       {details.author && <span>by <bdi>{details.author}</bdi></span>}
-      <span>{large(details.parameters)} parameters</span>
+      <span>{parameters(details.parameters)} parameters</span>
       <span>{fileSize(details.size_bytes)}</span>
       <span>licence <bdi>{details.licence || UNKNOWN}</bdi></span>
       {details.downloads !== null && <span>{count(details.downloads)} downloads{details.downloads_over ? ` over ${details.downloads_over}` : ""}</span>}
@@ -190,7 +190,7 @@ function Need({ needs }: { needs: Needs }) {
       <b>{needs.name}</b>
       <FitBadge fit={needs.fit} />
       <span>
-        about <b>{gib(needs.value)}</b> <span class="ps-muted">({gib(needs.low)}–{gib(needs.high)})</span>{"\u202f"}GiB here; {needs.gpu_gib === null ? "more than one GPU" : `fits a GPU of ${needs.gpu_gib}\u202fGiB`}
+        about <b>{gib(needs.value)}</b> <span class="ps-muted">({gib(needs.low)}–{gib(needs.high)})</span>{"\u202f"}GiB here{needs.gpu_gib === null ? needs.extra ? "" : "; no usual GPU has enough" : `; fits a GPU of ${needs.gpu_gib}\u202fGiB`}
       </span>
       <span class="ps-muted ps-xs" dir="auto">{needs.basis}</span>
     </li>

@@ -1,8 +1,8 @@
 // Results as they come, and how each registry stands. A name opens the details.
 import { FitBadge } from "../../ui/fit";
-import { count, fileSize, large, UNKNOWN } from "../../ui/format";
+import { count, fileSize, UNKNOWN } from "../../ui/format";
 import { Icon, type Hue, type IconName } from "../../ui/icon";
-import { type ModelsView, type Part, placeOf, type Row } from "./view";
+import { type ModelsView, parameters, type Part, placeOf, type Row } from "./view";
 
 const STATES: Record<Part["state"], [icon: IconName, hue: Hue]> = {
   asking: ["open", "info"],
@@ -57,7 +57,7 @@ export function Results({ rows, view, onOpen }: { rows: Row[]; view: ModelsView;
               <Second row={row} view={view} />
             </th>
             <td>{row.fit ? <span title={row.fit_basis}><FitBadge fit={row.fit} /></span> : <span class="ps-muted" title={row.reason}>{UNKNOWN}</span>}</td>
-            <td class="ps-num ps-p1">{large(row.parameters)}</td>
+            <td class="ps-num ps-p1">{parameters(row.parameters)}</td>
             <td class="ps-num ps-p2">{fileSize(row.size_bytes)}</td>
             <td class="ps-p2">
               <bdi class="ps-cut">{row.licence || UNKNOWN}</bdi>
@@ -87,7 +87,7 @@ function Second({ row, view }: { row: Row; view: ModelsView }) {
         </span>
       )}
       {row.quantisation && <span>{row.quantisation}</span>}
-      {row.parameters !== null && <span class="ps-back-1">{large(row.parameters)}</span>}
+      {row.parameters !== null && <span class="ps-back-1">{parameters(row.parameters)}</span>}
       {row.size_bytes !== null && <span class="ps-back-2">{fileSize(row.size_bytes)}</span>}
       {row.licence && <span class="ps-back-2">{row.licence}</span>}
     </span>

@@ -1,6 +1,7 @@
 // What the kernel says of models; see widgets/_models_view.py. Filters are this page's own.
 import type { Problem } from "../../bridge/bridge";
 import type { Fit } from "../../ui/fit";
+import { large } from "../../ui/format";
 
 export interface Row {
   id: string;
@@ -43,6 +44,8 @@ export interface Needs {
   high: number;
   basis: string;
   gpu_gib: number | null;
+  /** What would be given up to make it fit here, not the default. */
+  extra: boolean;
 }
 
 export interface Details extends Row {
@@ -90,6 +93,9 @@ export interface Narrowed {
 export const EVERYTHING: Narrowed = { size: "", licence: "", gated: "", fits: "" };
 
 export const placeOf = (row: { registry: string }, view: ModelsView): string => (row.registry === "here" ? "This machine" : (view.registries.find((one) => one.name === row.registry)?.title ?? row.registry));
+
+/** As models are called: `1.71 B`, `135 M`. */
+export const parameters = (count: number | null): string => (count !== null && count >= 1e9 ? `${(count / 1e9).toPrecision(3)}\u202fB` : large(count));
 
 /** What is not known is not shown where something is asked of it. */
 export function narrow(rows: Row[], by: Narrowed): Row[] {
