@@ -62,12 +62,12 @@ def platform_states(notebook: Notebook) -> Iterator[str]:
     """Connect with a refused and a silent platform, offline, with what waits; Models with results and one of them opened."""
     connect = go(notebook, "Connect")
     notebook.run(2)
+    connect.get_by_role("button", name="Show code").click()
     connect.get_by_role("button", name="More", exact=True).click()
     connect.get_by_role("button", name="Connect, Hugging Face").click()
     connect.get_by_label("Access token of Hugging Face").fill("hf_" + "x1" * 20)
     connect.get_by_role("button", name="Test and save").click()
     expect(connect.get_by_role("alert")).to_be_visible()
-    connect.get_by_role("button", name="Show code").click()
     yield "Connect, a key refused"
     connect.get_by_role("button", name="Connect, Civitai").click()
     expect(connect.get_by_role("button", name="Use CIVITAI_TOKEN")).to_be_visible()

@@ -35,14 +35,30 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("connect") / "home"
 
 
-@pytest.fixture(scope="module")
-def heard() -> list[bytes]:
-    """What the page heard from its server since it was loaded, frame by frame."""
-    return []
+class Wire:
+    """What went over the page's sockets since it was loaded."""
+
+    def __init__(self) -> None:
+        self.heard: list[bytes] = []
+        self.sent: list[bytes] = []
+
+    def listen(self, socket: WebSocket) -> None:
+        """Keep every frame of a socket."""
+        socket.on("framereceived", lambda frame: self.heard.append(_bytes(frame)))
+        socket.on("framesent", lambda frame: self.sent.append(_bytes(frame)))
+
+
+def _bytes(frame: str | bytes) -> bytes:
+    return frame.encode() if isinstance(frame, str) else frame
 
 
 @pytest.fixture(scope="module")
-def notebook(lab: Lab, home: Path, heard: list[bytes]) -> Iterator[Notebook]:
+def wire() -> Wire:
+    return Wire()
+
+
+@pytest.fixture(scope="module")
+def notebook(lab: Lab, home: Path, wire: Wire) -> Iterator[Notebook]:
     """One notebook for all tests here."""
     account = {"type": "user", "name": HOSTILE, "auth": {"accessToken": {"role": "write"}}}
     with serve_hub(Hub(accounts={TOKEN: account})) as hub:
@@ -51,10 +67,7 @@ def notebook(lab: Lab, home: Path, heard: list[bytes]) -> Iterator[Notebook]:
         page = lab.browser.new_page(viewport={"width": 1700, "height": 1200})
         page.set_default_timeout(60_000)
 
-        def listen(socket: WebSocket) -> None:
-            socket.on("framereceived", lambda frame: heard.append(frame.encode() if isinstance(frame, str) else frame))
-
-        page.on("websocket", listen)  # before there is one
+        page.on("websocket", wire.listen)  # before there is one
         opened = Notebook(page, f"{lab.address}/lab/tree/connect.ipynb?reset")
         opened.load()
         opened.run(0)
@@ -65,7 +78,7 @@ def notebook(lab: Lab, home: Path, heard: list[bytes]) -> Iterator[Notebook]:
     assert errors == []
 
 
-def test_a_typed_key_is_nowhere_but_in_the_vault(notebook: Notebook, lab: Lab, home: Path, heard: list[bytes]) -> None:
+def test_a_typed_key_is_nowhere_but_in_the_vault(notebook: Notebook, lab: Lab, home: Path, wire: Wire) -> None:
     """By keyboard: another platform's key is told and not sent, the right one connects. Neither is in the saved notebook, the widgets' state,
     what the kernel said, the page's storage, the page itself or a file."""
     panel, keys, card = notebook.panel(), notebook.page.keyboard, notebook.panel().locator("[data-name=huggingface]")
@@ -98,11 +111,12 @@ def test_a_typed_key_is_nowhere_but_in_the_vault(notebook: Notebook, lab: Lab, h
     files = [path for folder in (home, lab.folder) for path in folder.rglob("*") if path.is_file()]
     places = {
         "notebook and widget state": json.dumps(saved), "storage": json.dumps(storage), "session": session, "page": shown,
-        "kernel": b"".join(heard).decode("latin-1"), "files": b"".join(path.read_bytes() for path in files).decode("latin-1"),
+        "kernel": b"".join(wire.heard).decode("latin-1"), "files": b"".join(path.read_bytes() for path in files).decode("latin-1"),
     }  # fmt: skip
 
     assert "application/vnd.jupyter.widget-state+json" in json.dumps(saved["metadata"])
-    assert "Connected" in places["notebook and widget state"] or "connected" in places["kernel"]
+    assert HOSTILE in places["kernel"]  # what it did say is found there
+    assert TOKEN in b"".join(wire.sent).decode("latin-1")  # and the one right message, the other way
     assert {name for name, text in places.items() if TOKEN in text or WRONG in text} == set()
     assert notebook.page.evaluate("() => window.stolen") is None
 
