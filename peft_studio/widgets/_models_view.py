@@ -18,9 +18,9 @@ from peft_studio.core.services.model_fit import (
 )
 from peft_studio.core.services.model_list import short_count, size
 from peft_studio.core.services.registry_search import Answer
+from peft_studio.widgets._models_found import HERE
 from peft_studio.widgets._text import plain
 
-HERE = "here"  # this machine, as a place where models are found; no connector's name is so
 TRAINED = (HERE, "huggingface")  # whose names a spec takes
 _NAME, _CARD, _FILES = 300, 60_000, 60
 _FONT = "font:13px/20px var(--jp-ui-font-family,system-ui,sans-serif)"
@@ -61,12 +61,6 @@ def view_answer(answer: Answer, title: str) -> Section:
         "name": answer.registry, "title": plain(title, limit=_NAME), "state": answer.state, "count": len(answer.models),
         "as_of": plain(answer.as_of), "why_not": plain(answer.why_not), "more": answer.next_cursor is not None,
     }  # fmt: skip
-
-
-def merge(answers: Sequence[Answer]) -> list[RegistryModel]:
-    """The best of each, then the second of each: downloads of different registries cannot be compared."""
-    longest = max((len(one.models) for one in answers), default=0)
-    return [one.models[at] for at in range(longest) for one in answers if at < len(one.models)]
 
 
 def view_details(details: ModelDetails, machine: Machine, *, as_of: str, here: Collection[str]) -> Section:

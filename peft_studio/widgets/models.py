@@ -14,9 +14,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from peft_studio.core.errors import ModelError, StudioError, nearest
-from peft_studio.core.models.catalog import EMBEDDED, find_embedded
-from peft_studio.core.models.facts import read_config
-from peft_studio.core.models.failure import ModelFailure
+from peft_studio.core.models.catalog import find_embedded
 from peft_studio.core.models.prepared import find_prepared, is_hub_id, list_known
 from peft_studio.core.ports.platform import Role
 from peft_studio.core.ports.registry import ModelDetails, Query, RegistryModel
@@ -26,7 +24,8 @@ from peft_studio.widgets._code import opening
 from peft_studio.widgets._content import Content, command
 from peft_studio.widgets._host import Host
 from peft_studio.widgets._looker import Looker
-from peft_studio.widgets._models_view import HERE, build_snapshot, merge, view_answer, view_details, view_row
+from peft_studio.widgets._models_found import HERE, describe_here, matches, merge
+from peft_studio.widgets._models_view import build_snapshot, view_answer, view_details, view_row
 from peft_studio.widgets._text import plain
 
 _RESTLESS_S, _QUIET_S = 0.15, 1.0
@@ -48,6 +47,7 @@ class ModelsContent(Content):
         self._search: RegistrySearch | None = None
         self._machine: Machine = find_machine()
         self._fits: dict[tuple[str, str], ModelFit] = {}  # what opened details gave
+        self._own: dict[str, RegistryModel] = {}  # of this machine, by name
         self._details: dict[str, Any] | None = None
         self._numbers = count(1)
         self._newest = 0  # number of the details asked for last
@@ -162,30 +162,30 @@ class ModelsContent(Content):
         here = list_known(self._studio.home)
         found = merge(answers)
         listed = {model.id for model in found if model.registry == "huggingface"}
-        own = [model for name in here if name not in listed and _matches(model := _here(name), self._asked.text)]
+        own = [model for name in here if name not in listed and matches(model := self._here(name), self._asked.text)]
+        fits = self._fits
         return [
-            view_row(model, self._machine, here=here, known=self._fits.get((model.registry, model.id)) or self._fit_here(model))
+            view_row(model, self._machine, here=here, known=fits.get((model.registry, model.id)))
             for model in [*own, *found]
-        ]  # fmt: skip
+        ]
 
-    def _fit_here(self, model: RegistryModel) -> ModelFit | None:
-        """The verdict by the config on this machine, looked up once."""
-        key = (model.registry, model.id)
-        if model.registry != HERE or (folder := find_prepared(model.id, self._studio.home)) is None:
-            return None
-        try:
-            found = fit_by_config(read_config(folder), self._machine)
-        except ModelFailure:
-            return None
-        if found:
-            self._fits[key] = found
-        return found
+    def _here(self, name: str) -> RegistryModel:
+        """A model of this machine as a result: of a package, or prepared. What its folder says is read once."""
+        if name not in self._own:
+            folder = find_prepared(name, self._studio.home)
+            model, config = describe_here(name, folder)
+            if folder is None:
+                return model
+            self._own[name] = model
+            if config and (fit := fit_by_config(config, self._machine)):
+                self._fits[(HERE, name)] = fit
+        return self._own[name]
 
     def _fetch(self, registry: str, model: str) -> dict[str, Any]:
         here, as_of = list_known(self._studio.home), ""
         if registry == HERE:
-            folder = find_prepared(model, self._studio.home)
-            found = ModelDetails(model=_here(model), config=read_config(folder) if folder else None)
+            own, config = describe_here(model, find_prepared(model, self._studio.home))
+            found = ModelDetails(model=own, config=config)
         else:
             make_ready = self._studio._connections.make_ready
             found, as_of = fetch_details_or_known(
@@ -207,19 +207,3 @@ class ModelsContent(Content):
         if model := self._studio.session.now.model:
             lines.append(f"studio.session.choose(model={model!r})")
         return opening(self._studio.home) + "\n".join(lines)
-
-
-def _here(name: str) -> RegistryModel:
-    """A model of this machine as a result: those that packages carry, and those that were prepared."""
-    embedded = EMBEDDED.get(name)
-    if embedded is None:
-        return RegistryModel(id=name[:300], registry=HERE, task="text-generation")
-    return RegistryModel(
-        id=name, registry=HERE, title=embedded.title, licence=embedded.license.lower(), task="text-generation",
-        base_models=(embedded.hub_id,),
-    )  # fmt: skip
-
-
-def _matches(model: RegistryModel, text: str) -> bool:
-    name = f"{model.id} {model.title or ''}".lower()
-    return all(word in name for word in text.lower().split())

@@ -132,8 +132,8 @@ function Facts({ details, view }: { details: Details; view: ModelsView }) {
         </span>
       )}
       {details.author && <span>by <bdi>{details.author}</bdi></span>}
-      <span>{parameters(details.parameters)} parameters</span>
-      <span>{fileSize(details.size_bytes)}</span>
+      {details.parameters !== null && <span>{parameters(details.parameters)} parameters</span>}
+      {details.size_bytes !== null && <span>{fileSize(details.size_bytes)}</span>}
       <span>licence <bdi>{details.licence || UNKNOWN}</bdi></span>
       {details.downloads !== null && <span>{count(details.downloads)} downloads{details.downloads_over ? ` over ${details.downloads_over}` : ""}</span>}
       {details.quantisation && <span>{details.quantisation}</span>}
@@ -142,7 +142,7 @@ function Facts({ details, view }: { details: Details; view: ModelsView }) {
           <Icon name="lock" hue="warn" /> gated
         </span>
       )}
-      {details.here && (
+      {details.here && details.registry !== "here" && (
         <span>
           <Icon name="laptop" hue="ok" /> on this machine
         </span>

@@ -31,7 +31,8 @@ function said(part: Part): string {
   if (part.state === "asking") return "asking";
   if (part.state === "late") return "slow, the others do not wait";
   if (part.state === "answered") return part.count ? `${count(part.count)}${part.more ? " and more" : ""}` : "none";
-  return part.as_of ? `${count(part.count)} ${part.as_of}. ${part.why_not}` : part.why_not;
+  if (part.state === "offline") return part.as_of ? `${count(part.count)} ${part.as_of}` : "not asked, and never was for this";
+  return part.as_of ? `${part.why_not} Here are ${count(part.count)} ${part.as_of}.` : part.why_not;
 }
 
 export function Results({ rows, view, onOpen }: { rows: Row[]; view: ModelsView; onOpen: (row: Row) => void }) {
