@@ -19,6 +19,7 @@ from peft_studio.core.models.facts import build_model_facts
 from peft_studio.core.models.shapes import build_model_shapes
 from peft_studio.core.spec import Basis, DataRef
 
+SHORTEST_TOKENS = 8  # that a spec takes
 ASSUMED_TOKENS = 1024  # of the longest row, while no data is chosen
 _NO_ROWS = DataRef(path="/", origin="no data yet", format="text", rows=0, sha256="")
 
@@ -89,7 +90,7 @@ def _default_spec(
     facts, shapes = build_model_facts(config), build_model_shapes(config)
     if shapes is None or not shapes.known:
         return None
-    longest = min(ASSUMED_TOKENS, facts.context_length or ASSUMED_TOKENS)
+    longest = max(SHORTEST_TOKENS, min(ASSUMED_TOKENS, facts.context_length or ASSUMED_TOKENS))
     basis = Basis(
         parameters=shapes.parameters, family=facts.family, context_length=facts.context_length, p95_tokens=longest,
         max_tokens=longest, device=machine.kind, bf16=machine.bf16, free_bytes=machine.free_bytes, hidden_size=facts.hidden_size,

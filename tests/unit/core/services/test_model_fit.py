@@ -71,6 +71,15 @@ def test_what_would_make_it_fit_is_found_where_something_does() -> None:
     assert find_way(CONFIG, machine(1)) is None
 
 
+@pytest.mark.parametrize("value", [0, -1, 3, 10**30, "x", None, [], {}, 1.5, float("nan"), float("inf"), True], ids=str)
+def test_a_hostile_config_gives_an_estimate_or_none(value: Any) -> None:
+    """Whatever stands in one of its fields; it never raises anything."""
+    for name in CONFIG:
+        for of in (fit_by_config, find_way):
+            found = of({**CONFIG, name: value}, machine(8))
+            assert found is None or found.fit in ("ok", "tight", "wont-fit")
+
+
 @pytest.mark.parametrize("config", [{}, {"model_type": "nobody-knows", "hidden_size": 8}, {"hidden_size": "x"}])
 def test_shapes_that_are_not_told_give_no_estimate(config: dict[str, Any]) -> None:
     """A stranger's config is no reason to fail."""
