@@ -90,9 +90,10 @@ def _default_spec(
     facts, shapes = build_model_facts(config), build_model_shapes(config)
     if shapes is None or not shapes.known:
         return None
-    longest = max(SHORTEST_TOKENS, min(ASSUMED_TOKENS, facts.context_length or ASSUMED_TOKENS))
+    context = max(SHORTEST_TOKENS, facts.context_length or ASSUMED_TOKENS)
+    longest = min(ASSUMED_TOKENS, context)
     basis = Basis(
-        parameters=shapes.parameters, family=facts.family, context_length=facts.context_length, p95_tokens=longest,
+        parameters=shapes.parameters, family=facts.family, context_length=context, p95_tokens=longest,
         max_tokens=longest, device=machine.kind, bf16=machine.bf16, free_bytes=machine.free_bytes, hidden_size=facts.hidden_size,
     )  # fmt: skip
     spec = ExplainedSpec.derive(basis=basis, model="unnamed", data=_NO_ROWS, **fields)
