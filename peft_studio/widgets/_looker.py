@@ -18,12 +18,12 @@ class Looker:
         wait([self._looking], timeout=_PATIENCE_S)
 
     def again(self, *, due: bool) -> bool:
-        """Look once more if that is due and has ended; returns whether it is looking. What went wrong is raised here, once."""
-        if self._looking and self._looking.done():
-            done, self._looking = self._looking, None
+        """Look once more if that is due and has ended; returns whether it is looking. What went wrong is raised here, once a look."""
+        done = self._looking if self._looking and self._looking.done() else None
+        if done or self._looking is None:
+            self._looking = self._pool.submit(self._look) if due else None
+        if done:
             done.result()
-        if self._looking is None and due:
-            self._looking = self._pool.submit(self._look)
         return self._looking is not None
 
     def close(self) -> None:

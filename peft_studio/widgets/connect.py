@@ -41,10 +41,11 @@ class ConnectContent(Content):
 
     def sections(self) -> dict[str, Any]:
         """Platforms as they were last read; reading goes on beside it. The network as it is."""
+        self.interval_s = _QUIET_S  # where reading fails, too
         self._looker.again(due=self._source.is_due)
         found = self._source.sections
-        self.interval_s = _QUIET_S if found else _FIRST_S
         if not found:
+            self.interval_s = _FIRST_S
             return {}
         code = f"{opening(self._studio.home)}{self._did}studio.connections()"
         return {**found, "network": self._source.network(), "code": code}

@@ -171,3 +171,16 @@ def test_a_passphrase_guards_the_keys_and_unlocks_them(page: Browser, studio: St
     assert page.command("unlock", passphrase="correct horse")["ok"]
     assert card(page, "huggingface")["state"] == "connected"
     assert "horse" not in json.dumps([page.sections, page.replies])
+
+
+def test_switches_that_cannot_be_read_are_said(tmp_path: Path, hub: Hub, open_browser: OpenBrowser) -> None:
+    """In the panel, for as long as it lasts, and then the platforms are there."""
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "connectors.json").write_text("{")
+    page = open_browser(lambda: Studio(home=home).panel("connect"))
+    page.wait(lambda: bool(page.sections.get("problem")))
+
+    assert "nobody knows which connectors are disabled" in page.sections["problem"]["message"]
+    (home / "connectors.json").unlink()
+    page.wait(lambda: "platforms" in page.sections and not page.sections.get("problem"))
