@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from peft_studio._studio.home import Home
-from peft_studio.core.errors import StudioError, nearest
+from peft_studio.core.errors import ConnectorError, StudioError, nearest
 
 if TYPE_CHECKING:
     from peft_studio.connectors.catalog import Catalog
@@ -130,7 +130,13 @@ class Platforms(Home):
     def _catalog(self) -> Catalog:
         from peft_studio.connectors.catalog import Catalog
 
-        return Catalog(self.home)
+        return Catalog(self.home, gate=self._may_ask, tell=self._learn)
+
+    def _may_ask(self, info: ConnectorInfo) -> None:
+        """Raises where this platform must not be asked now."""
+
+    def _learn(self, info: ConnectorInfo, error: ConnectorError | None) -> None:
+        """What a call to a platform came to."""
 
     @cached_property
     def _connections(self) -> Connections:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from peft_studio._studio.offline import Syncing
 from peft_studio._studio.platforms import Platforms
 from peft_studio._studio.runs import Running
 
 if TYPE_CHECKING:
+    from peft_studio.core.errors import ConnectorError
+    from peft_studio.core.offline.sender import Sender
+    from peft_studio.core.ports.platform import ConnectorInfo
     from peft_studio.widgets._panel import Panel
 
 
-class Studio(Running, Platforms):
+class Studio(Running, Platforms, Syncing):
     """One home of runs and models. Two studios on one home see the same runs.
 
     Args:
@@ -37,3 +42,24 @@ class Studio(Running, Platforms):
         from peft_studio.widgets import ERRORS
 
         return list(ERRORS)
+
+    # -- how accounts, outbox and network are wired -------------------------------------------------------------
+
+    def _data_keys(self, purpose: str) -> Sequence[bytes]:
+        return self._vault.data_keys(purpose)
+
+    def _find_sender(self, target: str) -> Sender | None:
+        return None  # no platform takes uploads yet: what is queued waits
+
+    def _probes(self) -> Sequence[Callable[[], bool]]:
+        return ()  # while nothing answers, a request is let through now and then instead
+
+    def _may_ask(self, info: ConnectorInfo) -> None:
+        from peft_studio.core.services.reachability import require_network
+
+        require_network(self._connectivity, info)
+
+    def _learn(self, info: ConnectorInfo, error: ConnectorError | None) -> None:
+        from peft_studio.core.services.reachability import report_outcome
+
+        report_outcome(self._connectivity, info, error)

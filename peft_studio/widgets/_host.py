@@ -11,12 +11,19 @@ if TYPE_CHECKING:
     from peft_studio.core.chat import Chat
     from peft_studio.core.data import Dataset
     from peft_studio.core.defaults import ExplainedSpec
+    from peft_studio.core.offline.cache import Cache
+    from peft_studio.core.offline.connectivity import Connectivity
+    from peft_studio.core.ports.catalog import Catalog
     from peft_studio.core.services.check import Check
+    from peft_studio.core.services.connection_list import ConnectionList
+    from peft_studio.core.services.connections import Connections
     from peft_studio.core.services.quote import Quote
     from peft_studio.core.services.run import Run
     from peft_studio.core.services.runs import RunList
     from peft_studio.core.services.sweep import Sweep
+    from peft_studio.core.services.sync import OutboxView, Synced
     from peft_studio.core.session import Session
+    from peft_studio.core.vault import Vault
 
 
 class Host(Protocol):
@@ -51,3 +58,35 @@ class Host(Protocol):
     def export(self, spec_or_run: Any, path: str | os.PathLike[str]) -> Path: ...
 
     def load(self, path: str | os.PathLike[str]) -> tuple[ExplainedSpec, Sequence[str]]: ...
+
+    # -- accounts and the network. With an underscore what code has no face for: how cards, ages and tiers stand.
+
+    offline: Any
+
+    @property
+    def outbox(self) -> OutboxView: ...
+
+    def sync(self, *, timeout_s: float | None = None) -> Synced: ...
+
+    def connections(self, *, check: bool = False) -> ConnectionList: ...
+
+    def disconnect(self, platform: str) -> None: ...
+
+    def disable(self, platform: str) -> None: ...
+
+    def enable(self, platform: str) -> None: ...
+
+    @property
+    def _catalog(self) -> Catalog: ...
+
+    @property
+    def _connections(self) -> Connections: ...
+
+    @property
+    def _vault(self) -> Vault: ...
+
+    @property
+    def _connectivity(self) -> Connectivity: ...
+
+    @property
+    def _cache(self) -> Cache: ...

@@ -35,6 +35,7 @@ class Step:
 
 
 STEPS: dict[str, Step] = {}
+START = "data"  # what a studio opens with: it needs no account
 
 
 def register(step: Step) -> None:
@@ -53,6 +54,8 @@ def find_step(name: str) -> Step:
     return STEPS[name]
 
 
+register(Step("connect", "Connect", "peft_studio.widgets.connect:ConnectContent"))
+register(Step("models", "Models", "peft_studio.widgets.models:ModelsContent"))
 register(Step("data", "Data", "peft_studio.widgets.data:DataContent"))
 register(Step("train", "Train", "peft_studio.widgets.train:TrainContent"))
 register(Step("runs", "Runs", "peft_studio.widgets.runs:RunsContent"))

@@ -9,7 +9,7 @@ from peft_studio.widgets._code import opening
 from peft_studio.widgets._content import Content, command
 from peft_studio.widgets._host import Host
 from peft_studio.widgets._panel import Panel, built
-from peft_studio.widgets._steps import STEPS, find_step
+from peft_studio.widgets._steps import START, STEPS, find_step
 from peft_studio.widgets._text import plain
 
 
@@ -56,7 +56,7 @@ class StudioContent(Content):
 
     def _shown(self) -> str:
         panel = self._studio.session.now.panel
-        return panel if panel in STEPS else next(iter(STEPS))
+        return panel if panel in STEPS else START
 
     @command
     def go(self, panel: str) -> None:

@@ -1,6 +1,7 @@
 """Pictures of every panel for the docs, in both themes: ``python -m tests.ui.screenshots``.
 
-What is seen is real: the file of the data-doctor notebook, runs that trained the embedded model here, answers of that model. The runs stay
+What is seen is real: the file of the data-doctor notebook, runs that trained the embedded model here, answers of that model, the platforms of
+the catalog as they stand without keys. Nothing is asked of a registry. The runs stay
 in ``.work/pictures``, so that only the first call trains (a few minutes on two cores); ``--home`` and ``--out`` choose other places.
 """
 
@@ -79,6 +80,16 @@ def train_runs(home: Path) -> None:
             studio.launch(spec, name=name).wait()
 
 
+def see_connect(panel: Locator) -> None:
+    expect(panel.locator("[data-name=huggingface]")).to_be_visible()
+
+
+def see_models(panel: Locator) -> None:
+    """What comes with the studio; no registry is asked, so nothing here is of a fixture."""
+    panel.get_by_role("button", name="SmolLM2 135M Instruct").click()
+    expect(panel.locator(".ps-needs li").first).to_be_visible()
+
+
 def see_data(panel: Locator) -> None:
     expect(panel.locator(".ps-head .ps-badge")).to_contain_text("blocking", timeout=MODEL_MS)
     expect(panel.locator(".ps-counts")).to_contain_text("tokens are trained", timeout=MODEL_MS)
@@ -128,6 +139,8 @@ def see_studio(panel: Locator) -> None:
 
 
 PANELS: dict[str, tuple[str, Callable[[Locator], None]]] = {
+    "connect": ("show('connect')", see_connect),
+    "models": ("show('models')", see_models),
     "data": (DATA, see_data),
     "train": (TRAIN, see_train),
     "runs": ("show('runs')", see_runs),

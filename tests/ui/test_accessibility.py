@@ -11,15 +11,23 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Locator, expect
 
+from tests.emulators.hub import Hub, serve_hub
 from tests.speed import write_speed
 from tests.tiny import build_rows
 from tests.ui.axe import scan_themes, words
 from tests.ui.lab import Lab, Notebook
 from tests.ui.write_home import write_home
+from tests.unit.widgets.test_models import repo
 
 pytestmark = pytest.mark.slow
 
 SHOW = "from peft_studio import Studio\nstudio = Studio(home={!r})\nstudio.session.choose(model={!r})\nstudio.show()"
+NOWHERE = "127.0.0.1:9"  # where nobody listens
+PLATFORMS = """
+import os
+os.environ.update(HF_ENDPOINT={hub!r}, CIVITAI_URL="http://{nowhere}", OLLAMA_HOST="{nowhere}", CIVITAI_TOKEN="x" * 32)
+_ = studio._queue("huggingface:me/adapter", "upload", {{}}, id="e1")
+"""
 DRAFT = "_ = studio.spec(model={model!r}, data=studio.session.now.data, name='tiny')"
 
 
@@ -48,6 +56,32 @@ def go(notebook: Notebook, step: str) -> Locator:
     for where in (".jp-Notebook", "#peft-studio-sidebar"):
         expect(notebook.page.locator(f"{where} [role=tabpanel] section.ps .ps-head")).to_be_visible()
     return notebook.page.locator(".jp-Notebook [role=tabpanel] section.ps")
+
+
+def platform_states(notebook: Notebook) -> Iterator[str]:
+    """Connect with a refused and a silent platform, offline, with what waits; Models with results and one of them opened."""
+    connect = go(notebook, "Connect")
+    notebook.run(2)
+    connect.get_by_role("button", name="Show code").click()
+    connect.get_by_role("button", name="More", exact=True).click()
+    connect.get_by_role("button", name="Connect, Hugging Face").click()
+    connect.get_by_label("Access token of Hugging Face").fill("hf_" + "x1" * 20)
+    connect.get_by_role("button", name="Test and save").click()
+    expect(connect.get_by_role("alert")).to_be_visible()
+    yield "Connect, a key refused"
+    connect.get_by_role("button", name="Connect, Civitai").click()
+    expect(connect.get_by_role("button", name="Use CIVITAI_TOKEN")).to_be_visible()
+    connect.get_by_role("button", name="Work offline").click()
+    expect(connect.locator(".ps-entries li")).to_have_count(1)
+    yield "Connect, offline"
+    connect.get_by_role("button", name="Go online").click()
+    models = go(notebook, "Models")
+    models.get_by_role("button", name="Show the most downloaded").click()
+    expect(models.locator(".ps-parts-line [data-state=failed]")).to_have_count(2)
+    yield "Models, results and failures"
+    models.get_by_role("button", name="org/tiny-1", exact=True).click()
+    expect(models.get_by_label("Model card")).to_be_visible()
+    yield "Models, one of them"
 
 
 def data_states(notebook: Notebook, folder: Path) -> Iterator[str]:
@@ -116,7 +150,7 @@ def test_empty_panels(open_studio: Callable[..., Notebook], tmp_path: Path) -> N
     """A home with nothing in it: every step as a newcomer sees it."""
     notebook = open_studio(SHOW.format(str(tmp_path / "home"), None))
     found: dict[str, str] = {}
-    for step in ("Data", "Train", "Runs", "Run", "Chat", "Logs"):
+    for step in ("Connect", "Models", "Data", "Train", "Runs", "Run", "Chat", "Logs"):
         go(notebook, step)
         found |= scan_themes(notebook, step)
 
@@ -124,10 +158,14 @@ def test_empty_panels(open_studio: Callable[..., Notebook], tmp_path: Path) -> N
 
 
 def test_full_panels(open_studio: Callable[..., Notebook], tmp_path: Path, tiny_model: Path) -> None:
-    """Data with findings, a draft that is not ready, a comparison, a dialog, ended runs of three kinds, their log."""
+    """Platforms in trouble, models, data with findings, a draft that is not ready, a comparison, a dialog, ended runs of three kinds, their log."""
     home = write_speed(write_home(tmp_path / "home", now=time.time()))
-    notebook = open_studio(SHOW.format(str(home), str(tiny_model)), DRAFT.format(model=str(tiny_model)))
     found: dict[str, str] = {}
+    with serve_hub(Hub(repos=[repo("org/tiny-1", 2_000_000)])) as hub:
+        show, draft = SHOW.format(str(home), str(tiny_model)), DRAFT.format(model=str(tiny_model))
+        notebook = open_studio(show, draft, PLATFORMS.format(hub=hub, nowhere=NOWHERE))
+        for state in platform_states(notebook):
+            found |= scan_themes(notebook, state)
     for state in chain(data_states(notebook, tmp_path), train_states(notebook), run_states(notebook)):
         found |= scan_themes(notebook, state)
 

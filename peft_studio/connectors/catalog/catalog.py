@@ -33,11 +33,20 @@ class Catalog:
         home: Holds the switches.
         sources: Instead of the installed entry points.
         redact: Takes secrets out of what connectors' exceptions say.
+        gate: Asked before each call; raises where it must not be made now.
+        tell: Told how each call ended, on the call's own thread.
     """
 
     def __init__(
-        self, home: Path, *, sources: Iterable[Source] | None = None, redact: Callable[[str], str] = REDACTOR.text
+        self,
+        home: Path,
+        *,
+        sources: Iterable[Source] | None = None,
+        redact: Callable[[str], str] = REDACTOR.text,
+        gate: Callable[[ConnectorInfo], None] = lambda info: None,
+        tell: Callable[[ConnectorInfo, ConnectorError | None], None] = lambda info, error: None,
     ) -> None:
+        self._gate, self._tell = gate, tell
         self._switches = Switches(home)
         self._sources = sources
         self._redact = redact
@@ -54,6 +63,11 @@ class Catalog:
         return sorted(
             (info for info in shown if role is None or role in info.roles), key=lambda info: info.title.lower()
         )
+
+    def list_hidden(self) -> list[ConnectorInfo]:
+        """Those that are sound and not shown, by title."""
+        hidden = (info for info in self._found().values() if not self.is_enabled(info.name))
+        return sorted(hidden, key=lambda info: info.title.lower())
 
     def get_info(self, name: str) -> ConnectorInfo:
         """One of them, enabled or not.
@@ -90,7 +104,18 @@ class Catalog:
     def start(self, name: str, kind: type[V], work: Callable[[Any], Any], *, deadline_s: float) -> Pending[V]:
         """Begin ``work(connector)`` in its lane; returns at once. The result is checked field by field to be a ``kind``."""
         info = self.get_info(name)
-        return self._lanes[name].start(lambda: _checked(name, kind, work(self._connector(info))), deadline_s=deadline_s)
+        self._gate(info)
+
+        def call() -> V:
+            try:
+                value = _checked(name, kind, work(self._connector(info)))
+            except ConnectorError as exc:
+                self._tell(info, exc)
+                raise
+            self._tell(info, None)
+            return value
+
+        return self._lanes[name].start(call, deadline_s=deadline_s)
 
     def call(self, name: str, kind: type[V], work: Callable[[Any], Any], *, deadline_s: float) -> V:
         """The same, waited for.

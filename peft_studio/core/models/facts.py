@@ -74,10 +74,10 @@ def build_model_facts(config: Mapping[str, Any]) -> ModelFacts:
     hidden = whole(shape, "hidden_size", "n_embd")
     split = hidden // heads if hidden and heads else None
     head_dim = whole(shape, "head_dim") or HEAD_DIM.get(family or "") or split
-    architectures = config.get("architectures") or [None]
+    architectures = config.get("architectures")
     facts = ModelFacts(
         family=family,
-        architecture=_text(architectures[0]),
+        architecture=_text(architectures[0]) if isinstance(architectures, list) and architectures else None,
         hidden_size=hidden,
         intermediate_size=whole(shape, "intermediate_size", "n_inner"),
         layers=whole(shape, "num_hidden_layers", "n_layer"),

@@ -50,6 +50,10 @@ class Catalog(Protocol):
         """Those that are sound, enabled and asked for, by title."""
         ...
 
+    def list_hidden(self) -> Sequence[ConnectorInfo]:
+        """Those that are sound and not shown, by title."""
+        ...
+
     def get_info(self, name: str) -> ConnectorInfo:
         """One of them, enabled or not.
 
@@ -72,7 +76,11 @@ class Catalog(Protocol):
         ...
 
     def start(self, name: str, kind: type[V], work: Callable[[Any], Any], *, deadline_s: float) -> Pending[V]:
-        """Begin ``work(connector)``, whose result must be a sound ``kind``. Returns at once."""
+        """Begin ``work(connector)``, whose result must be a sound ``kind``. Returns at once.
+
+        Raises:
+            Offline: It needs the network, and there is none, or there is to be none.
+        """
         ...
 
     def enable(self, name: str) -> None:

@@ -100,6 +100,17 @@ class Connections:
         rows += [Connection.of_refused(name, error.message) for name, error in sorted(self._catalog.refused.items())]
         return ConnectionList(rows, notes=[str(self._vault.tier)])
 
+    def check(self, name: str) -> Connection:
+        """Ask one platform again with what is kept for it. Raises as :meth:`connect` does, and where it is not connected."""
+        info, record = self._enabled(name), self._read().get(name)
+        if record is None:
+            raise StudioError(f"{info.title} is not connected.", hint=f"studio.connect({name!r}) connects it.")
+        self.make_ready(name)
+        pending = self._catalog.start(name, Account, _connect, deadline_s=CONNECT_S)
+        record = record.model_copy(update={"account": pending.result()})
+        self._write(name, record)
+        return self._connection(info, record)
+
     def list_ready(self, role: Role) -> list[str]:
         """Names of the platforms of a role that can be asked now: those that are connected; while none is, those that need no key."""
         infos, records = self._catalog.list_infos(role), self._read()

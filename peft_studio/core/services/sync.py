@@ -37,6 +37,11 @@ class OutboxView(Sequence[Entry]):
         return self._entries[index]
 
     @property
+    def total(self) -> int:
+        """How many there are, those that are not shown included."""
+        return sum(self._counts.values())
+
+    @property
     def summary(self) -> str:
         """One sentence: ``2 uploads wait for the network.``"""
         return summarise(self._counts, self._offline)
@@ -70,7 +75,7 @@ class OutboxView(Sequence[Entry]):
         return block([f"<p>{escape(self.summary)}</p>", *rows, *(f"<p>{line}</p>" for line in self._more())])
 
     def _more(self) -> list[str]:
-        more = sum(self._counts.values()) - len(self._entries)
+        more = self.total - len(self._entries)
         return [f"… and {more:,} more."] if more > 0 else []
 
     def _cells(self, entry: Entry) -> tuple[str, ...]:

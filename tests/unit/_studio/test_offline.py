@@ -8,13 +8,15 @@ from pathlib import Path
 import pytest
 
 from peft_studio import Studio
-from peft_studio._studio.offline import SWITCH, Syncing
+from peft_studio._studio.offline import SWITCH
+from peft_studio.core.errors import Offline
 from peft_studio.core.offline.sender import SendLater
 from tests.conftest import wait_for
+from tests.emulators.ollama import Daemon, Local, serve_ollama
 from tests.unit.core.offline.conftest import KEY, OTHER_KEY, Obedient
 
 
-class OneTarget(Syncing, Studio):
+class OneTarget(Studio):
     """Connected to one platform."""
 
     sender: Obedient
@@ -96,3 +98,29 @@ def test_an_environment_variable_says_it_from_the_start(studio: OneTarget, monke
     monkeypatch.setenv(SWITCH, "0")
     other = OneTarget(home=studio.home)
     assert other.offline is False
+
+
+def test_offline_by_hand_no_platform_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither to connect nor to search; what runs on this machine is asked as ever, and its answer tells nothing of the network."""
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    with serve_ollama(Daemon(models=[Local("tiny:1")])) as daemon:
+        monkeypatch.setenv("OLLAMA_HOST", daemon)
+        studio = Studio(home=tmp_path / "home")
+        studio.offline = "on a plane"
+        with pytest.raises(Offline, match="on a plane"):
+            studio.connect("huggingface", token="hf_" + "a" * 34)
+        found = studio.models("tiny", registries=["huggingface", "ollama"])
+
+        assert [model.id for model in found] == ["tiny:1"]
+        assert "on a plane" in found.missing["huggingface"]
+
+
+def test_the_studio_keeps_its_outbox_with_a_key_of_its_vault(tmp_path: Path) -> None:
+    """What is queued waits until a platform takes it."""
+    studio = Studio(home=tmp_path / "home")
+    studio.offline = True
+    studio._queue("huggingface:me/x", "upload", {"path": "a"}, id="e1")
+
+    assert [(entry.id, entry.payload) for entry in studio.outbox] == [("e1", {"path": "a"})]
+    assert studio.outbox.total == 1
+    studio._dispatcher.close()

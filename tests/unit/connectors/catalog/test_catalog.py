@@ -16,7 +16,7 @@ from peft_studio.connectors.base.clauses import find_class_faults
 from peft_studio.connectors.catalog import Catalog
 from peft_studio.connectors.catalog import sources as sources_module
 from peft_studio.connectors.catalog.sources import Source
-from peft_studio.core.errors import BadConnector, StudioError
+from peft_studio.core.errors import BadConnector, Offline, StudioError, Unavailable
 from peft_studio.core.ports import Account, Capability, ConnectorInfo, Page, Query, Role
 from peft_studio.core.redact import Secret
 from tests.unit.connectors.catalog.hostile import Good, make_info
@@ -78,15 +78,42 @@ def test_a_call_is_made_with_the_keys_attached_last(tmp_path: Path) -> None:
     assert seen[1] is not seen[2]
 
 
+def test_a_gate_is_asked_before_a_call_and_told_how_it_ended(tmp_path: Path) -> None:
+    """What it raises stands, and then nothing of the connector runs; an error of the platform is told, and raised all the same."""
+    told: list[tuple[str, str | None]] = []
+    shut: list[bool] = []
+
+    def gate(info: ConnectorInfo) -> None:
+        if shut:
+            raise Offline(f"{info.title} needs the network.")
+
+    catalog = Catalog(
+        tmp_path, sources=[Source("good", "test", lambda: Good.info)], gate=gate,
+        tell=lambda info, error: told.append((info.name, error.message if error else None)),
+    )  # fmt: skip
+
+    def fail(connector: Good) -> Account:
+        raise Unavailable("No answer.", platform="good")
+
+    catalog.call("good", Account, lambda one: one.connect(), deadline_s=5)
+    with pytest.raises(Unavailable):
+        catalog.call("good", Account, fail, deadline_s=5)
+    shut.append(True)
+    with pytest.raises(Offline):
+        catalog.start("good", Account, fail, deadline_s=5)
+    assert told == [("good", None), ("good", "No answer.")]
+
+
 def test_disable_hides_and_lasts(tmp_path: Path) -> None:
     """Another process with the same home does not see it; enable brings it back."""
     first, second = catalog_of(tmp_path, Good.info), catalog_of(tmp_path, Good.info)
 
     first.disable("good")
     assert first.list_infos() == second.list_infos() == []
+    assert [info.name for info in second.list_hidden()] == ["good"]
     second.enable("good")
     assert [info.name for info in first.list_infos(Role.REGISTRY)] == ["good"]
-    assert first.list_infos(Role.COMPUTE) == []
+    assert first.list_infos(Role.COMPUTE) == first.list_hidden() == []
     with pytest.raises(StudioError, match="no connector 'god'") as caught:
         first.disable("god")
     assert "'good'" in caught.value.hint

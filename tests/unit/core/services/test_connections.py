@@ -150,6 +150,21 @@ def test_check_asks_again_and_says_what_is_wrong(
     assert "does not know this token" in row.why_not
 
 
+def test_one_is_checked_alone(process: Process, hub: Hub, tmp_path: Path, keystore: MemoryKeystore) -> None:
+    """What it says now is kept; what is wrong is raised, and one that was never connected says so."""
+    process.connections.connect("huggingface", {"token": TOKEN})
+    hub.accounts[TOKEN] = account("ann2")
+    checked = Process(tmp_path, keystore).connections.check("huggingface")
+
+    assert (checked.state, checked.account.name if checked.account else None) == ("connected", "ann2")
+    assert Process(tmp_path, keystore).row("huggingface") == "connected ann2"
+    del hub.accounts[TOKEN]
+    with pytest.raises(NotAuthorised):
+        Process(tmp_path, keystore).connections.check("huggingface")
+    with pytest.raises(StudioError, match="is not connected"):
+        process.connections.check("civitai")
+
+
 def test_a_keystore_that_is_away_is_the_reason(process: Process, keystore: MemoryKeystore, tmp_path: Path) -> None:
     """The list still comes; the platform shows as failed."""
     process.connections.connect("huggingface", {"token": Secret(TOKEN)})

@@ -1,0 +1,109 @@
+// What the kernel says of models; see widgets/_models_view.py. Filters are this page's own.
+import type { Problem } from "../../bridge/bridge";
+import type { Fit } from "../../ui/fit";
+import { large } from "../../ui/format";
+
+export interface Row {
+  id: string;
+  registry: string;
+  title: string;
+  parameters: number | null;
+  size_bytes: number | null;
+  licence: string;
+  downloads: number | null;
+  downloads_over: string | null;
+  likes: number | null;
+  gated: boolean | null;
+  quantisation: string;
+  task: string;
+  updated_at: number | null;
+  url: string;
+  /** On this machine already. */
+  here: boolean;
+  fit: Fit | null;
+  fit_basis: string;
+  /** Why it cannot be trained here; empty where it can. */
+  reason: string;
+}
+
+export interface Part {
+  name: string;
+  title: string;
+  state: "asking" | "late" | "answered" | "failed" | "offline";
+  count: number;
+  as_of: string;
+  why_not: string;
+  more: boolean;
+}
+
+export interface Needs {
+  name: string;
+  fit: Fit;
+  value: number;
+  low: number;
+  high: number;
+  basis: string;
+  gpu_gib: number | null;
+  /** What would be given up to make it fit here, not the default. */
+  extra: boolean;
+}
+
+export interface Details extends Row {
+  author: string;
+  revision: string;
+  as_of: string;
+  needs: Needs[];
+  shapes: [string, string][];
+  base_models: string[];
+  files: [string, number | null][];
+  files_total: number;
+  card: string;
+}
+
+export type DetailsView = ({ state: "ready" } & Details) | { state: "busy" | "failed"; registry: string; id: string; problem: Problem | null };
+
+export interface Asked {
+  text: string;
+  registries: string[];
+  task: string;
+  sort: string;
+}
+
+export interface ModelsView {
+  asked: Asked;
+  registries: { name: string; title: string }[];
+  parts: Part[];
+  rows: Row[];
+  searched: boolean;
+  limit: number;
+  machine: { name: string; free_bytes: number | null };
+  offline: string;
+  chosen: string | null;
+  details: DetailsView | null;
+  code: string;
+}
+
+export interface Narrowed {
+  size: string;
+  licence: string;
+  gated: string;
+  fits: string;
+}
+
+export const EVERYTHING: Narrowed = { size: "", licence: "", gated: "", fits: "" };
+
+export const placeOf = (row: { registry: string }, view: ModelsView): string => (row.registry === "here" ? "This machine" : (view.registries.find((one) => one.name === row.registry)?.title ?? row.registry));
+
+/** As models are called: `1.71 B`, `135 M`. */
+export const parameters = (count: number | null): string => (count !== null && count >= 1e9 ? `${(count / 1e9).toPrecision(3)}\u202fB` : large(count));
+
+/** What is not known is not shown where something is asked of it. */
+export function narrow(rows: Row[], by: Narrowed): Row[] {
+  return rows.filter(
+    (row) =>
+      (!by.size || (row.parameters !== null && row.parameters <= Number(by.size) * 1e9)) &&
+      (!by.licence || row.licence === by.licence) &&
+      (!by.gated || (by.gated === "open" ? row.gated === false : row.gated === true)) &&
+      (!by.fits || (by.fits === "here" ? row.here : row.fit === "ok" || (by.fits === "tight" && row.fit === "tight"))),
+  );
+}

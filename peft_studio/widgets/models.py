@@ -1,0 +1,209 @@
+"""The Models panel: one search over this machine and every registry, whether a model fits here, its details, and its choice.
+
+Nothing is sent before somebody searches. Registries answer as they come; one that is slow is waited for by nobody.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from itertools import count
+from typing import Any
+
+from pydantic import ValidationError
+
+from peft_studio.core.errors import ModelError, StudioError, nearest
+from peft_studio.core.models.catalog import find_embedded
+from peft_studio.core.models.prepared import find_prepared, is_hub_id, list_known
+from peft_studio.core.ports.platform import Role
+from peft_studio.core.ports.registry import ModelDetails, Query, RegistryModel
+from peft_studio.core.services.machine_fit import Machine, ModelFit, find_machine, fit_by_config
+from peft_studio.core.services.registry_search import Answer, RegistrySearch, fetch_details_or_known
+from peft_studio.widgets._code import opening
+from peft_studio.widgets._content import Content, command
+from peft_studio.widgets._host import Host
+from peft_studio.widgets._looker import Looker
+from peft_studio.widgets._models_found import HERE, describe_here, matches, merge
+from peft_studio.widgets._models_view import build_snapshot, view_answer, view_details, view_row
+from peft_studio.widgets._text import plain
+
+_RESTLESS_S, _QUIET_S = 0.15, 1.0
+_AGAIN_S = 5.0  # between looks at which registries there are
+LIMIT = 50  # of each registry
+
+
+class ModelsContent(Content):
+    """What a search has brought so far."""
+
+    module = "models"
+    interval_s = _QUIET_S
+
+    def __init__(self, studio: Host) -> None:
+        self._studio = studio
+        self._lock = threading.RLock()
+        self._asked = Query(limit=LIMIT)
+        self._wanted: tuple[str, ...] = ()  # registries asked for by name; else those that are ready
+        self._search: RegistrySearch | None = None
+        self._machine: Machine = find_machine()
+        self._fits: dict[tuple[str, str], ModelFit] = {}  # what opened details gave
+        self._own: dict[str, RegistryModel] = {}  # of this machine, by name
+        self._details: dict[str, Any] | None = None
+        self._numbers = count(1)
+        self._newest = 0  # number of the details asked for last
+        self._titles: dict[str, str] = {}  # of registries, by name
+        self._looker = Looker(self._look, name="models")  # a stranger's package may take seconds to say who it is
+        self._looked_at = time.monotonic()
+
+    def __repr__(self) -> str:
+        return f"ModelsPanel({self._asked.text!r})" if self._asked.text else "ModelsPanel()"
+
+    def sections(self) -> dict[str, Any]:
+        """What was asked, how each registry stands, and all results by now."""
+        with self._lock:
+            search, details = self._search, self._details
+        answers = search.answers() if search else []
+        busy = details is not None and details["state"] == "busy"
+        self.interval_s = _RESTLESS_S if busy or (search and not search.is_over) else _QUIET_S
+        infos = self._titles
+        if self._looker.again(due=time.monotonic() - self._looked_at > _AGAIN_S):
+            self._looked_at = time.monotonic()
+        offline = self._studio.offline
+        return {
+            "asked": {"text": self._asked.text, "registries": list(self._wanted), "task": self._asked.task or "", "sort": self._asked.sort},
+            "registries": [{"name": name, "title": plain(title, limit=200)} for name, title in infos.items()],
+            "parts": [view_answer(answer, infos.get(answer.registry, answer.registry)) for answer in answers],
+            "rows": self._rows(answers),
+            "searched": search is not None,
+            "limit": LIMIT,
+            "machine": {"name": self._machine.name, "free_bytes": self._machine.free_bytes},
+            "offline": offline if isinstance(offline, str) else "" if offline is False else "set by hand",
+            "chosen": self._studio.session.now.model,
+            "details": details,
+            "code": self._code(),
+        }  # fmt: skip
+
+    def _look(self) -> None:
+        self._titles = {info.name: info.title for info in self._studio._catalog.list_infos(Role.REGISTRY)}
+
+    def close(self) -> None:
+        """End the looking thread."""
+        self._looker.close()
+
+    def snapshot_html(self) -> str:
+        """The results as they are."""
+        view = self.sections()
+        places = ", ".join(
+            f"{part['title']}: {part['as_of'] or part['why_not'] or part['count']}" for part in view["parts"]
+        )
+        return build_snapshot(view["rows"], view["asked"]["text"], places or "On this machine, without a network")
+
+    @command
+    def search(
+        self, text: str = "", registries: Sequence[str] = (), task: str = "text-generation", sort: str = "downloads"
+    ) -> None:
+        """Ask all registries, or those named. Returns at once; answers come as they come."""
+        known = [info.name for info in self._studio._catalog.list_infos(Role.REGISTRY)]
+        for name in registries:
+            if name not in known:
+                raise StudioError(f"There is no registry {name!r}.", hint=nearest(name, known))
+        try:
+            query = Query(text=text.strip(), task=task or None, sort=sort, limit=LIMIT)  # type: ignore[arg-type]
+        except ValidationError as exc:
+            raise StudioError("That cannot be searched for.", hint="Use at most 200 characters.") from exc
+        connections, catalog = self._studio._connections, self._studio._catalog
+        names = list(registries) or [name for name in known if name in connections.list_ready(Role.REGISTRY)]
+        found = RegistrySearch(catalog, names, query, cache=self._studio._cache, make_ready=connections.make_ready)
+        machine = find_machine()
+        with self._lock:
+            self._asked, self._wanted, self._search, self._machine = query, tuple(registries), found, machine
+
+    @command
+    def details(self, registry: str, model: str) -> None:
+        """Fetch all of one model and show it; what was clicked last counts."""
+        with self._lock:
+            number = self._newest = next(self._numbers)
+            self._details = {"state": "busy", "registry": registry, "id": plain(model, limit=300), "problem": None}
+        try:
+            shown = self._fetch(registry, model)
+        except StudioError as exc:
+            problem = {"message": plain(exc.message), "hint": plain(exc.hint)}
+            shown = {"state": "failed", "registry": registry, "id": plain(model, limit=300), "problem": problem}
+        with self._lock:
+            if number == self._newest:
+                self._details = shown
+
+    @command
+    def close_details(self) -> None:
+        """Back to the results."""
+        with self._lock:
+            self._details, self._newest = None, next(self._numbers)
+
+    @command
+    def use(self, registry: str, model: str) -> None:
+        """Train this one next: the session's model."""
+        if not (
+            find_embedded(model)
+            or find_prepared(model, self._studio.home)
+            or (registry == "huggingface" and is_hub_id(model))
+        ):
+            raise ModelError(
+                f"{plain(model, limit=200)} cannot be trained here.",
+                hint="Choose a model of the hub, or one on this machine.",
+            )
+        self._studio.session.choose(model=model)
+
+    @command
+    def go_on(self) -> None:
+        """To the data that it is to learn."""
+        self._studio.session.choose(panel="data")
+
+    def _rows(self, answers: Sequence[Answer]) -> list[dict[str, Any]]:
+        here = list_known(self._studio.home)
+        found = merge(answers)
+        listed = {model.id for model in found if model.registry == "huggingface"}
+        own = [model for name in here if name not in listed and matches(model := self._here(name), self._asked.text)]
+        fits = self._fits
+        return [
+            view_row(model, self._machine, here=here, known=fits.get((model.registry, model.id)))
+            for model in [*own, *found]
+        ]
+
+    def _here(self, name: str) -> RegistryModel:
+        """A model of this machine as a result: of a package, or prepared. What its folder says is read once."""
+        if name not in self._own:
+            folder = find_prepared(name, self._studio.home)
+            model, config = describe_here(name, folder)
+            if folder is None:
+                return model
+            self._own[name] = model
+            if config and (fit := fit_by_config(config, self._machine)):
+                self._fits[(HERE, name)] = fit
+        return self._own[name]
+
+    def _fetch(self, registry: str, model: str) -> dict[str, Any]:
+        here, as_of = list_known(self._studio.home), ""
+        if registry == HERE:
+            own, config = describe_here(model, find_prepared(model, self._studio.home))
+            found = ModelDetails(model=own, config=config)
+        else:
+            make_ready = self._studio._connections.make_ready
+            found, as_of = fetch_details_or_known(
+                self._studio._catalog, registry, model, cache=self._studio._cache, make_ready=make_ready
+            )
+        if found.config and (fit := fit_by_config(dict(found.config), self._machine)):
+            self._fits[(registry, model)] = fit
+        return {"state": "ready", "problem": None, **view_details(found, self._machine, as_of=as_of, here=here)}
+
+    def _code(self) -> str:
+        asked = self._asked
+        given = [repr(asked.text)] if asked.text else []
+        given += [f"registries={list(self._wanted)!r}"] if self._wanted else []
+        given += [f"task={asked.task!r}"] if asked.task != "text-generation" else []
+        given += [f"sort={asked.sort!r}"] if asked.sort != "downloads" else []
+        lines = [f"studio.models({', '.join([*given, f'limit={LIMIT}'])})"]
+        if self._details and self._details["registry"] != HERE:
+            lines.append(f"studio.model_details({self._details['id']!r}, {self._details['registry']!r})")
+        if model := self._studio.session.now.model:
+            lines.append(f"studio.session.choose(model={model!r})")
+        return opening(self._studio.home) + "\n".join(lines)

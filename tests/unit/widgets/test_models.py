@@ -1,0 +1,173 @@
+"""The Models panel against registries on loopback, one of which may hang, with a page at the other end."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from peft_studio import Studio
+from peft_studio.connectors.ollama.connector import Ollama
+from peft_studio.core.ports.registry import Page, Query
+from tests.emulators.civitai import Site, make_model, serve_civitai
+from tests.emulators.hub import Hub, Repo, serve_hub
+from tests.emulators.ollama import Daemon, Local, serve_ollama
+from tests.unit.widgets.browser import Browser
+
+OpenBrowser = Callable[[Callable[[], Any]], Browser]
+CONFIG = {
+    "model_type": "llama", "architectures": ["LlamaForCausalLM"], "hidden_size": 64, "intermediate_size": 256, "num_hidden_layers": 2,
+    "num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 512, "max_position_embeddings": 256,
+}  # fmt: skip
+CARD = "# Tiny\n<img src=x onerror=alert(1)>\x1b[31m\u202e"
+
+
+def repo(name: str, parameters: int, **facts: Any) -> Repo:
+    files = {"config.json": json.dumps(CONFIG).encode(), "README.md": CARD.encode()}
+    return Repo(
+        name, files, facts={"pipeline_tag": "text-generation", "safetensors": {"parameters": {"BF16": parameters}, "total": parameters}, **facts}
+    )  # fmt: skip
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    """Three registries, each with something of that name."""
+    hub = Hub(repos=[repo("org/tiny-1", 2_000_000, downloads=9), repo("org/tiny-900b", 900_000_000_000)])
+    site = Site(models=[make_model(1, "tiny one", type="LLM")])
+    with serve_hub(hub) as address, serve_civitai(site) as civitai, serve_ollama(Daemon([Local("tiny:1")])) as ollama:
+        monkeypatch.setenv("HF_ENDPOINT", address)
+        monkeypatch.setenv("CIVITAI_URL", civitai)
+        monkeypatch.setenv("OLLAMA_HOST", ollama)
+        yield hub
+
+
+@pytest.fixture
+def studio(tmp_path: Path, hub: Hub) -> Studio:
+    """A studio on an empty home."""
+    return Studio(home=tmp_path / "home")
+
+
+@pytest.fixture
+def page(studio: Studio, open_browser: OpenBrowser) -> Browser:
+    """The page of its Models panel."""
+    browser = open_browser(lambda: studio.panel("models"))
+    browser.wait(lambda: bool(browser.sections.get("registries")))
+    return browser
+
+
+def rows(page: Browser) -> dict[str, dict[str, Any]]:
+    """Results by id."""
+    return {row["id"]: row for row in page.sections["rows"]}
+
+
+def states(page: Browser) -> dict[str, str]:
+    """How each registry stands."""
+    return {part["name"]: part["state"] for part in page.sections["parts"]}
+
+
+def search(page: Browser, text: str = "tiny", **asked: Any) -> None:
+    """Search, and wait until every registry has answered or will not."""
+    assert page.command("search", text=text, **asked)["ok"]
+    page.wait(lambda: bool(states(page)) and not {"asking", "late"} & set(states(page).values()))
+
+
+def test_nothing_is_asked_before_somebody_searches(page: Browser, hub: Hub) -> None:
+    """What this machine has is there at once."""
+    assert (page.sections["searched"], hub.asked) == (False, [])
+    assert rows(page)["smollm2-135m"]["registry"] == "here"
+    assert rows(page)["smollm2-135m"]["licence"] == "apache-2.0"
+
+
+def test_one_search_finds_them_all_and_says_what_fits(page: Browser) -> None:
+    """A verdict for what can be trained, a reason for what cannot; the best of each registry first."""
+    search(page)
+    found = rows(page)
+
+    assert states(page) == {"civitai": "answered", "huggingface": "answered", "ollama": "answered"}
+    assert (found["org/tiny-1"]["fit"], found["org/tiny-900b"]["fit"]) == ("ok", "wont-fit")
+    assert (
+        found["tiny:1"]["fit"],
+        "cannot" in found["tiny:1"]["reason"] or "can be trained" in found["tiny:1"]["reason"],
+    ) == (None, True)
+    assert {row["registry"] for row in page.sections["rows"][:3]} == {"civitai", "huggingface", "ollama"}
+    assert "smollm2-135m" not in found
+    assert page.panel.code.endswith("studio.models('tiny', limit=50)")
+
+
+def test_a_registry_that_hangs_delays_nobody(page: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others' results are there while it is still asked."""
+    over = threading.Event()
+    monkeypatch.setattr(Ollama, "search", lambda self, query: (over.wait(30), Page(models=()))[1])
+    page.command("search", text="tiny")
+    page.wait(lambda: states(page).get("huggingface") == "answered")
+
+    assert states(page)["ollama"] == "asking"
+    assert "org/tiny-1" in rows(page)
+    over.set()
+    page.wait(lambda: states(page)["ollama"] == "answered")
+
+
+def test_details_have_the_estimate_and_the_card_as_text(page: Browser, studio: Studio) -> None:
+    """Needs with their range here and on a GPU, shapes, files; control characters are gone, markup is only characters."""
+    search(page)
+    page.command("details", registry="huggingface", model="org/tiny-1")
+    found = page.sections["details"]
+
+    assert (found["state"], found["fit"]) == ("ready", "ok")
+    assert [one["name"] for one in found["needs"]] == ["LoRA", "QLoRA"]
+    assert all(0 < one["low"] <= one["value"] <= one["high"] and one["gpu_gib"] == 8 for one in found["needs"])
+    assert ["Layers", "2"] in found["shapes"]
+    assert found["card"] == "# Tiny\n<img src=x onerror=alert(1)>"
+    assert {path for path, _ in found["files"]} == {"README.md", "config.json"}
+    assert page.command("use", registry="huggingface", model="org/tiny-1")["ok"]
+    assert (studio.session.now.model, page.sections["chosen"]) == ("org/tiny-1", "org/tiny-1")
+
+
+def test_what_cannot_be_trained_is_not_chosen(page: Browser, studio: Studio) -> None:
+    """Neither by its button nor by a command."""
+    reply = page.command("use", registry="ollama", model="tiny:1")
+
+    assert (reply["ok"], studio.session.now.model) == (False, None)
+    assert not page.command("details", registry="huggingface", model="org/none")["value"]
+    assert page.sections["details"]["state"] == "failed"
+
+
+def test_offline_shows_what_was_said_before_with_its_age(page: Browser, studio: Studio, hub: Hub) -> None:
+    """Nothing is sent, local registries answer as ever, and what was never asked is said so."""
+    search(page)
+    page.command("details", registry="huggingface", model="org/tiny-1")
+    studio.offline, before = "on a plane", list(hub.asked)
+    search(page)
+    page.command("details", registry="huggingface", model="org/tiny-1")
+    parts = {part["name"]: part for part in page.sections["parts"]}
+
+    assert {name: part["state"] for name, part in parts.items()} == {"civitai": "offline", "huggingface": "offline", "ollama": "answered"}  # fmt: skip
+    assert (parts["huggingface"]["count"], parts["huggingface"]["as_of"]) == (2, "just now")
+    assert "on a plane" in parts["huggingface"]["why_not"]
+    assert "org/tiny-1" in rows(page)
+    assert page.sections["details"]["as_of"] == "just now"
+    search(page, "another")
+    assert "org/tiny-1" not in rows(page)
+    assert hub.asked == before
+
+
+def test_the_picture_names_models_as_text(page: Browser, hub: Hub) -> None:
+    """A saved notebook shows the results, everything escaped."""
+    hub.repos.append(repo("org/tiny-<b>", 3_000_000))
+    search(page)
+    bundle = page.panel._repr_mimebundle_()
+
+    assert bundle["text/plain"] == "ModelsPanel('tiny')"
+    assert "org/tiny-&lt;b&gt;" in bundle["text/html"]
+    assert "<b>" not in bundle["text/html"]
+
+
+def test_a_query_is_checked(page: Browser) -> None:
+    """Words for a person instead of a validation error."""
+    assert page.command("search", text="x" * 300)["problem"]["hint"] == "Use at most 200 characters."
+    assert not page.command("search", registries=["nowhere"])["ok"]
+    assert Query().text == ""
