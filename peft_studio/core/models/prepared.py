@@ -59,6 +59,22 @@ def pointer_path(repo: str, home: Path, *, kind: str = "hub") -> Path:
     return home / ("models" if kind == "hub" else "") / kind / (repo.replace("/", "--") + ".json")
 
 
+def fetched_path(model: str, revision: str, home: Path, *, registry: str) -> Path:
+    """Where ``studio.download`` puts a model; of a hub's as its own cache names it, so that :func:`find_origin` reads it."""
+    kind = "hub" if registry == "huggingface" else registry
+    return home / "models" / kind / f"models--{model.replace('/', '--')}" / "snapshots" / revision
+
+
+def find_fetched(repo: str, home: Path) -> Path | None:
+    """The folder that ``studio.download`` has put a hub repository into and pointed to, prepared or not."""
+    try:
+        record = json.loads(pointer_path(repo, home).read_text(encoding="utf-8"))
+        folder = fetched_path(repo, record["commit"], home, registry="huggingface")
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return folder if folder.is_dir() else None
+
+
 def find_prepared(name: str, home: Path | str) -> Path | None:
     """The folder of a base model that is ready to load without network, or None when it must be prepared first."""
     root = Path(home)
