@@ -4,7 +4,7 @@
 
 The hub is ``tests/emulators/hub`` in a process of its own; it sends the file with ``sendfile``, so that it takes little of the machine.
 Each download runs in a process of its own, the two in turn, and each round begins with no copy of the file. Speed: seconds of the call
-alone, imports not counted, the best of the rounds. Ours checks the SHA-256 and makes every 3 MiB durable meanwhile; huggingface_hub does
+alone, imports not counted, the best of the rounds. Ours checks the SHA-256 and makes every 16 MiB durable meanwhile; huggingface_hub does
 neither. huggingface_hub runs with HF_HUB_DISABLE_XET=1: nobody can run Xet's storage here. Waste: each is killed about half-way and
 asked again; it is what its partial file held at the kill, less what the second try did not ask for again. Goal: 0.9× its speed or
 better, 8 MiB of waste or less.

@@ -123,9 +123,12 @@ class _Tar:
         self._left -= size
         if self._left < 0:
             raise refuse(self._archive, "it would unpack to more than is allowed")
-        content = self._file.read(size)
+        try:
+            content = self._file.read(size)
+        except _DAMAGED as exc:
+            raise refuse(self._archive, f"it is damaged ({type(exc).__name__})") from exc
         if len(content) < size:
-            raise EOFError("cut short")
+            raise refuse(self._archive, "it is cut short, or neither zip nor tar")
         return content
 
 

@@ -25,8 +25,8 @@ def read_zip(archive: Path, bounds: Bounds) -> Iterator[Entry]:
             _check_places(archive, infos)
             for info in infos:
                 _check_kind(archive, info)
-                yield Entry(info.orig_filename, info.file_size, info.is_dir(), _pieces(archive, opened, info))
-    except (zipfile.BadZipFile, NotImplementedError, EOFError, struct.error, UnicodeError) as exc:
+                yield Entry(info.orig_filename, info.file_size, _is_folder(info), _pieces(archive, opened, info))
+    except (zipfile.BadZipFile, RuntimeError, EOFError, struct.error, UnicodeError) as exc:
         raise refuse(archive, f"it is damaged ({type(exc).__name__})") from exc
 
 
@@ -67,10 +67,14 @@ def _check_kind(archive: Path, info: zipfile.ZipInfo) -> None:
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise refuse(archive, f"{shown!a} is packed in a way that is not read here")
     kind = stat.S_IFMT(info.external_attr >> 16) if info.create_system == _UNIX else 0
-    if kind not in (0, stat.S_IFREG, stat.S_IFDIR) or (kind == stat.S_IFDIR) > info.is_dir():
+    if kind not in (0, stat.S_IFREG, stat.S_IFDIR) or (kind == stat.S_IFDIR) > _is_folder(info):
         raise refuse(archive, f"{shown!a} is a link or a device")
-    if info.is_dir() and info.file_size:
+    if _is_folder(info) and info.file_size:
         raise refuse(archive, f"{shown!a} is a folder with content")
+
+
+def _is_folder(info: zipfile.ZipInfo) -> bool:
+    return info.orig_filename.endswith("/")
 
 
 def _pieces(archive: Path, opened: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[bytes]:
@@ -83,7 +87,7 @@ def _pieces(archive: Path, opened: zipfile.ZipFile, info: zipfile.ZipInfo) -> It
                 if size > info.file_size:
                     break
                 yield piece
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as exc:
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as exc:
         raise refuse(archive, f"{info.orig_filename[:80]!a} is damaged ({type(exc).__name__})") from exc
     if size != info.file_size:
         raise refuse(archive, f"{info.orig_filename[:80]!a} has another size than its directory says")
