@@ -73,6 +73,9 @@ def read_error(answer: Answer) -> ConnectorError | None:
             status=403,
         )
     error = build_error(answer)
+    if answer.status == 401 and b"logged in" in answer.content.lower():
+        error.message = "Its author gives this file only to those who have an account (401)."
+        error.hint = f"Make a key at {INFO.docs_url} and connect with it."
     if answer.status == 403 and b"early access" in answer.content.lower():
         error.hint = "Its author sells early access; it becomes free at the deadline that its page names."
     return error

@@ -67,12 +67,11 @@ def fetched_path(model: str, revision: str, home: Path, *, registry: str) -> Pat
 
 def find_fetched(repo: str, home: Path) -> Path | None:
     """The folder that ``studio.download`` has put a hub repository into and pointed to, prepared or not."""
-    try:
-        record = json.loads(pointer_path(repo, home).read_text(encoding="utf-8"))
-        folder = fetched_path(repo, record["commit"], home, registry="huggingface")
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return folder if folder.is_dir() else None
+    folder = _read_pointer(pointer_path(repo, home))
+    is_ours = (
+        folder is not None and folder.parent.name == "snapshots" and folder.is_relative_to(home / "models" / "hub")
+    )
+    return folder if folder and is_ours and folder.is_dir() else None
 
 
 def find_prepared(name: str, home: Path | str) -> Path | None:
@@ -97,14 +96,19 @@ def list_known(home: Path | str) -> list[str]:
 
 def find_pointed(repo: str, home: Path, *, kind: str = "hub") -> Path | None:
     """The folder that a hub repository was fetched to, if it is still there."""
-    try:
-        record = json.loads(pointer_path(repo, home, kind=kind).read_text(encoding="utf-8"))
-        folder = Path(record["folder"])
-    except (OSError, ValueError, KeyError, TypeError):
+    folder = _read_pointer(pointer_path(repo, home, kind=kind))
+    if folder is None:
         return None
     if kind != "hub":
         return folder if folder.is_dir() else None
     return _complete(folder)
+
+
+def _read_pointer(pointer: Path) -> Path | None:
+    try:
+        return Path(json.loads(pointer.read_text(encoding="utf-8"))["folder"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def find_origin(folder: Path | str) -> RemoteCode | None:

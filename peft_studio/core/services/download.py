@@ -18,7 +18,7 @@ from peft_studio.core.errors import Refused, StudioError
 from peft_studio.core.models.archive import extract, is_archive
 from peft_studio.core.models.content import check_content, is_wanted
 from peft_studio.core.models.failure import ModelFailure
-from peft_studio.core.models.prepared import fetched_path, is_hub_id, pointer_path
+from peft_studio.core.models.prepared import fetched_path, find_origin, find_pointed, is_hub_id, pointer_path
 from peft_studio.core.models.safe_name import UnsafeName, check_names
 from peft_studio.core.models.trust import RemoteCode, check_trusted
 from peft_studio.core.ports.catalog import Catalog, Pending
@@ -85,13 +85,15 @@ def download_model(
         return Downloaded(model, registry, None, None, came.size_bytes, came.received_bytes, came.note)
     details = fetch_details(catalog, registry, model)
     files = choose_files(details, source=model)
-    is_hub = registry == "huggingface" and is_hub_id(details.model.id)
-    folder = fetched_path(details.model.id, details.revision or "latest", home, registry=registry)
-    received: int | None = 0
-    if not folder.is_dir():
-        received = _bring(catalog, registry, Order(details.model.id, files, folder, details.revision, stop=stop), tell)
-    if is_hub:
-        _point(pointer_path(details.model.id, home), folder, details.revision)
+    folder, received = _find_here(registry, details, home), 0
+    if folder is None:
+        folder = fetched_path(details.model.id, details.revision or "latest", home, registry=registry)
+        order = Order(details.model.id, files, folder, details.revision, stop=stop)
+        received = _bring(catalog, registry, order, tell) or 0
+    if registry == "huggingface":
+        for name in {model, details.model.id}:  # a hub leads old names on to new ones
+            if is_hub_id(name):
+                _point(pointer_path(name, home), folder, details.revision)
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     return Downloaded(details.model.id, registry, details.revision, folder, size, received)
 
@@ -122,6 +124,18 @@ def choose_files(details: ModelDetails, *, source: str) -> tuple[ModelFile, ...]
             hint="Nothing was downloaded. Look at who published this model.",
         ) from exc
     return chosen
+
+
+def _find_here(registry: str, details: ModelDetails, home: Path) -> Path | None:
+    """The folder of this very revision, if it was brought before, by us or by the hub's own client."""
+    ours = fetched_path(details.model.id, details.revision or "latest", home, registry=registry)
+    if ours.is_dir():
+        return ours
+    pointed = (
+        find_pointed(details.model.id, home) if registry == "huggingface" and is_hub_id(details.model.id) else None
+    )
+    origin = find_origin(pointed) if pointed else None
+    return pointed if origin and origin.commit == details.revision else None
 
 
 def _bring(catalog: Catalog, registry: str, order: Order, tell: Tell) -> int | None:

@@ -5,15 +5,21 @@ from __future__ import annotations
 import hashlib
 import os
 import socket
+import threading
 from functools import cached_property
 from pathlib import Path
 
 
 class Stored:
-    """A file's content. ``sha256`` may be given where it is known."""
+    """A file's content. ``sha256`` may be given where it is known. ``hold_at``: so much of an answer is sent before ``go_on`` is set.
 
-    def __init__(self, path: Path, sha256: str = "") -> None:
+    ``sent_to``: the place up to which the last answer has been sent so far.
+    """
+
+    def __init__(self, path: Path, sha256: str = "", *, hold_at: int | None = None) -> None:
         self.path = path
+        self.hold_at, self.go_on = hold_at, threading.Event()
+        self.sent_to = 0
         self._known = sha256
 
     def __len__(self) -> int:
@@ -28,6 +34,11 @@ class Stored:
 
     def send(self, line: socket.socket, first: int, last: int) -> None:
         """Send a span, both ends included."""
+        stop_at = last + 1 if self.hold_at is None else min(last + 1, first + self.hold_at)
         with self.path.open("rb") as file:
             while first <= last:
-                first += os.sendfile(line.fileno(), file.fileno(), first, min(last + 1 - first, 2**20))
+                if first == stop_at:
+                    self.go_on.wait(60)
+                    stop_at = last + 1
+                first += os.sendfile(line.fileno(), file.fileno(), first, min(stop_at - first, 2**20))
+                self.sent_to = first
