@@ -1,10 +1,10 @@
 """Downloads of a large file: ours against huggingface_hub's own, from the same hub on this machine, and what a SIGKILL costs each.
 
-    python benchmarks/transfer.py [--size-mb 2000] [--rounds 3]
+    python benchmarks/transfer.py [--size-mb 2000] [--rounds 3] [--dir FOLDER]
 
 The hub is ``tests/emulators/hub`` in a process of its own; it sends the file with ``sendfile``, so that it takes little of the machine.
 Each download runs in a process of its own, the two in turn, and each round begins with no copy of the file. Speed: seconds of the call
-alone, imports not counted, the best of the rounds. Ours checks the SHA-256 and makes every 16 MiB durable meanwhile; huggingface_hub does
+alone, imports not counted, by the best round and by the median. Ours checks the SHA-256 and makes every 16 MiB durable meanwhile; huggingface_hub does
 neither. huggingface_hub runs with HF_HUB_DISABLE_XET=1: nobody can run Xet's storage here. Waste: each is killed about half-way and
 asked again; it is what its partial file held at the kill, less what the second try did not ask for again. Goal: 0.9× its speed or
 better, 8 MiB of waste or less.
@@ -16,6 +16,7 @@ import argparse
 import json
 import os
 import signal
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -134,8 +135,9 @@ def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--size-mb", type=int, default=2000)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--dir", help="where files are put, else where the system puts what is temporary")
     args = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="transfer-") as name:
+    with tempfile.TemporaryDirectory(prefix="transfer-", dir=args.dir) as name:
         file = Path(name) / "file"
         with file.open("wb") as out:
             for _ in range(args.size_mb):
@@ -161,8 +163,12 @@ def report(folder: Path, hub: HubProcess, size: int, rounds: int) -> int:
         print(
             f"{who:16} {size / best[who] / 1e6:6.0f} MB/s  ({', '.join(f'{t:.2f}' for t in took[who])} s for {size / 1e6:,.0f} MB)"
         )
-    ratio = best["huggingface_hub"] / best["PEFT Studio"]
-    print(f"speed: {ratio:.2f}x of huggingface_hub (goal {SPEED_GOAL}x)")
+    middle = {who: statistics.median(times) for who, times in took.items()}
+    ratios = [each["huggingface_hub"] / each["PEFT Studio"] for each in (best, middle)]
+    ratio = min(ratios)
+    print(
+        f"speed: {ratios[0]:.2f}x of huggingface_hub by the best rounds, {ratios[1]:.2f}x by the medians (goal {SPEED_GOAL}x for both)"
+    )
     wasted = {}
     for who in CODE:
         with tempfile.TemporaryDirectory(dir=folder) as fresh:

@@ -100,11 +100,11 @@ def test_a_kill_wastes_little(hub: Hub, address: str, tmp_path: Path) -> None:
 
 
 def test_memory_does_not_grow_with_the_file(hub: Hub, address: str, tmp_path: Path) -> None:
-    """400 MB, of which the process that brings them and digests them holds little at any time."""
-    size, path, digest = 400 * 10**6, tmp_path / "served", hashlib.sha256()
+    """200 MB, of which the process that brings them and digests them holds little at any time."""
+    size, path, digest = 200 * 10**6, tmp_path / "served", hashlib.sha256()
     with path.open("wb") as file:
         file.truncate(size)
-    for _ in range(400):
+    for _ in range(200):
         digest.update(bytes(10**6))
     offer(hub, path, size=size, sha256=digest.hexdigest())
     process = start(address, tmp_path / "to")
