@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from peft_studio._studio.home import Home
+from peft_studio._studio.home import OFFLINE_SWITCH, Home
 
 if TYPE_CHECKING:
     from peft_studio.core.offline.cache import Cache
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from peft_studio.core.offline.sender import Sender
     from peft_studio.core.services.sync import OutboxView, Synced
 
-SWITCH = "PEFT_STUDIO_OFFLINE"
+SWITCH = OFFLINE_SWITCH
 
 
 class Syncing(Home, ABC):
@@ -63,6 +63,9 @@ class Syncing(Home, ABC):
 
         lines = self._dispatcher.sync(timeout_s=timeout_s)
         return Synced(lines, self._outbox.counts(), self.offline)
+
+    def _require_network(self, what: str) -> None:
+        self._connectivity.require(what)
 
     def _queue(self, target: str, kind: str, payload: Any, *, id: str = "", holds: bool = False) -> Entry | Receipt:
         """Put an operation into the outbox, durably, and have it sent in the background."""

@@ -5,20 +5,23 @@ from __future__ import annotations
 import getpass
 import os
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from peft_studio._studio.home import Home
+from peft_studio._studio.home import Home, ProgressLine
 from peft_studio.core.errors import ConnectorError, StudioError, nearest
 
 if TYPE_CHECKING:
     from peft_studio.connectors.catalog import Catalog
+    from peft_studio.core.ports.download import Progress
     from peft_studio.core.ports.platform import ConnectorInfo, KeyField
     from peft_studio.core.ports.registry import ModelDetails, Sort
     from peft_studio.core.redact import Secret
     from peft_studio.core.services.connection_list import Connection, ConnectionList
     from peft_studio.core.services.connections import Connections
+    from peft_studio.core.services.download import Downloaded
     from peft_studio.core.services.model_list import ModelList
     from peft_studio.core.vault import Vault
 
@@ -118,6 +121,36 @@ class Platforms(Home):
 
         self._connections.make_ready(registry)
         return fetch_details(self._catalog, registry, model)
+
+    def download(
+        self,
+        model: str,
+        registry: str = "huggingface",
+        *,
+        progress: Callable[[Progress], None] | None = None,
+        stop: threading.Event | None = None,
+    ) -> Downloaded:
+        """Bring a model onto this machine; a hub's is then found by ``studio.spec(model=…)`` without a network.
+
+        Interrupted in any way, it goes on where it stopped when it is asked for again. Nothing wrong or half stands where models are.
+
+        Args:
+            registry: Of Ollama the daemon brings and keeps it.
+            progress: Called with how far it is; else a line is printed every few seconds.
+            stop: An event that calls it off from another thread, as Ctrl-C does here.
+
+        Raises:
+            Offline: There is no network. NoRoom: The disk is too small; said before anything travels.
+            Corrupt: What came is not what was promised. ModelFailure: The model is no safetensors, or runs code.
+            ConnectorError: The platform could not; its hint says what to do.
+        """
+        from peft_studio.core.services.download import download_model
+
+        self._require_network(f"Downloading {model}")
+        self._connections.make_ready(registry)
+        return download_model(
+            self._catalog, registry, model, home=self.home, tell=progress or ProgressLine(model), stop=stop
+        )
 
     @cached_property
     def vault(self) -> Vault:

@@ -46,7 +46,7 @@ class Studio(Running, Platforms, Syncing):
     # -- how accounts, outbox and network are wired -------------------------------------------------------------
 
     def _data_keys(self, purpose: str) -> Sequence[bytes]:
-        return self._vault.data_keys(purpose)
+        return self.vault.data_keys(purpose)
 
     def _find_sender(self, target: str) -> Sender | None:
         return None  # no platform takes uploads yet: what is queued waits

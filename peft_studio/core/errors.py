@@ -28,6 +28,9 @@
         ├── Unavailable      it cannot be reached, is too slow, or fails
         ├── Untrusted        what answers cannot prove that it is the platform, or sends keys elsewhere
         ├── BadResponse      it answered with what cannot be read: cut short, too large, no JSON
+        │   └── Corrupt      a file arrived whole and is not the one that was promised
+        ├── Cancelled        a download was called off; what has arrived is kept
+        ├── NoRoom           the disk has no room for it
         └── BadConnector     a connector breaks the contract of its role; names every clause
 
 An error is a small instruction: the message says what failed, where and why if known; ``hint`` says what to do next.
@@ -191,6 +194,18 @@ class Untrusted(ConnectorError):
 
 class BadResponse(ConnectorError):
     """The platform answered with what cannot be read."""
+
+
+class Corrupt(BadResponse):
+    """A file arrived whole and is not the one that was promised."""
+
+
+class Cancelled(ConnectorError):
+    """A download was called off. What has arrived is kept."""
+
+
+class NoRoom(ConnectorError):
+    """The disk has no room for what was to be downloaded."""
 
 
 class BadConnector(ConnectorError):

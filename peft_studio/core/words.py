@@ -23,6 +23,13 @@ def gib(size_bytes: float | Decimal) -> str:
     return f"{float(size_bytes) / 2**30:,.1f} GiB"
 
 
+def disk(size_bytes: float) -> str:
+    """Files and disks, in the thousands that those count in: ``270 MB``, ``1.7 GB``."""
+    if size_bytes < 1e6:
+        return f"{max(0.0, size_bytes) / 1e3:.0f} kB"
+    return f"{size_bytes / 1e6:,.0f} MB" if size_bytes < 1e9 else f"{size_bytes / 1e9:,.1f} GB"
+
+
 def usd(amount: float | Decimal) -> str:
     """``$0.36``; below one cent ``<$0.01``; from $100 whole dollars; nothing is ``$0``."""
     exact = amount if isinstance(amount, Decimal) else Decimal(str(amount))

@@ -45,7 +45,7 @@ class ConnectSource:
             mark = self._mark()
             self.sections = {
                 "platforms": self._platforms(),
-                "tier": view_tier(self._studio._vault.tier),
+                "tier": view_tier(self._studio.vault.tier),
                 "outbox": self._outbox(),
             }
             self._looked_at, self._seen = time.monotonic(), mark

@@ -112,12 +112,12 @@ class ConnectContent(Content):
     @command
     def unlock(self, passphrase: str) -> None:
         """Open the vault."""
-        self._do(lambda: self._studio._vault.unlock(_secret(passphrase)))
+        self._do(lambda: self._studio.vault.unlock(_secret(passphrase)))
 
     @command
     def guard(self, passphrase: str) -> None:
         """Have a passphrase guard the keys where no keystore does. Keys that waited in this process move in."""
-        self._do(lambda: self._studio._vault.move("passphrase", _secret(passphrase)))
+        self._do(lambda: self._studio.vault.move("passphrase", _secret(passphrase)))
 
     # -- network and outbox -------------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 
 import pytest
@@ -40,8 +41,14 @@ class TestCivitai(RegistryConformance):
 
     @pytest.fixture(autouse=True)
     def platform(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+        models = [make_model(n, f"tiny {n}", type="LLM") for n in range(1, 4)]
+        # Sent as it is, and of a size that is no whole number of kilobytes.
+        models[0]["modelVersions"][0]["files"][0] |= {
+            "sizeKB": 7 / 1024,
+            "hashes": {"SHA256": hashlib.sha256(b"weights").hexdigest().upper()},
+        }
         site = Site(
-            models=[make_model(n, f"tiny {n}", type="LLM") for n in range(1, 4)],
+            models=models,
             accounts={self.KEYS["token"]: {"username": "ann"}},
         )
         with serve_civitai(site) as address:

@@ -15,23 +15,25 @@
 
 from __future__ import annotations
 
+import hashlib
 import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 
-from peft_studio.connectors.base import door, patience
+from peft_studio.connectors.base import door, patience, transfer
 from peft_studio.connectors.base.clauses import find_class_faults, find_info_faults
 from peft_studio.connectors.base.misbehaving import FAULTS, Misbehaving, serve_misbehaving
 from peft_studio.core.errors import ConnectorError, NotAuthorised, NotFound, Unavailable
-from peft_studio.core.ports import Account, ConnectorInfo, Keys, ModelDetails, Page, Query
+from peft_studio.core.ports import Account, ConnectorInfo, Fetched, Keys, ModelDetails, ModelFile, Order, Page, Query
 from peft_studio.core.redact import Secret
 
-VERBS = ("connect", "search", "get_model")
+VERBS = ("connect", "search", "get_model", "fetch_artifact")  # the last where it is there
 
 
 class RegistryConformance:
@@ -50,7 +52,9 @@ class RegistryConformance:
     WRONG_KEYS: ClassVar[dict[str, str] | None] = None
 
     @pytest.fixture(autouse=True)
-    def _without_waiting(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def _without_waiting(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        self.folder = tmp_path / "files"
+        monkeypatch.setattr(transfer, "FIRST_WAIT_S", 0.0)
         monkeypatch.setattr(door, "pause", lambda wait_s: None)
         monkeypatch.setattr(patience, "_paces", {})
 
@@ -139,6 +143,21 @@ class RegistryConformance:
         """Sound, and of the id that was asked for."""
         assert ModelDetails.model_validate(connector.get_model(self.KNOWN)).model.id == self.KNOWN
 
+    def test_a_download_is_what_was_promised(self, connector: Any) -> None:
+        """Each file under its name, of the size and digest that the details say, and nothing beside them."""
+        if not hasattr(connector, "fetch_artifact") or self.INFO.local:
+            pytest.skip("it gives no files")
+        details = connector.get_model(self.KNOWN)
+        assert details.files
+        Fetched.model_validate(
+            connector.fetch_artifact(Order(self.KNOWN, details.files, self.folder, details.revision))
+        )
+        for file in details.files:
+            content = (self.folder / file.path).read_bytes()
+            assert file.size_bytes in (None, len(content))
+            assert file.sha256 in (None, hashlib.sha256(content).hexdigest())
+        assert sum(path.is_file() for path in self.folder.rglob("*")) == len(details.files)
+
     @pytest.mark.parametrize("ending", ["", "/../../x", "?a=b", "#c", "%2e%2e"])
     def test_a_missing_model_is_not_found(self, connector: Any, ending: str) -> None:
         """Whatever signs its name has."""
@@ -186,14 +205,18 @@ class RegistryConformance:
         elsewhere = Misbehaving("no JSON")
         with serve_misbehaving(elsewhere) as address:
             broken.fault = address.replace("127.0.0.1", "localhost")
-            for verb in VERBS:
+            for verb in (verb for verb in VERBS if hasattr(load(self.INFO), verb)):
                 with pytest.raises(ConnectorError):
                     self.call(load(self.INFO)(keys), verb)
         assert not [value for value in self.KEYS.values() if value in "".join(elsewhere.seen)]
 
     def call(self, connector: Any, verb: str) -> Any:
         """A verb with what this suite has for it."""
-        given = {"connect": (), "search": (self.FINDS,), "get_model": (self.KNOWN,)}[verb]
+        if not hasattr(connector, verb):
+            pytest.skip(f"it has no {verb}")
+        file = ModelFile(path="model.safetensors", size_bytes=3, sha256="0" * 64)
+        order = Order(self.KNOWN, (file,), self.folder, "main")
+        given = {"connect": (), "search": (self.FINDS,), "get_model": (self.KNOWN,), "fetch_artifact": (order,)}[verb]
         return getattr(connector, verb)(*given)
 
 

@@ -24,7 +24,8 @@ _SHORTEST_SECRET = 6  # shorter values would tear holes into ordinary text
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What is asked for. ``twice``: it may be sent a second time; ``until``: when all of it must be over, by time.monotonic."""
+    """What is asked for. ``twice``: it may be sent a second time; ``until``: when all of it must be over, by time.monotonic, but for
+    a body with a time of its own, ``body_until``."""
 
     method: str
     url: httpx.URL
@@ -32,6 +33,7 @@ class Call:
     content: bytes | None
     twice: bool
     until: float
+    body_until: float | None = None
 
 
 class Courier:
@@ -74,15 +76,17 @@ class Courier:
             platform=self.platform.name,
         )
 
-    def pieces(self, call: Call, response: httpx.Response, *, at_most: int | None = None) -> Iterator[bytes]:
-        """The body, unpacked. Errors of the wire come as Miss.
+    def pieces(
+        self, call: Call, response: httpx.Response, *, at_most: int | None = None, packed: bool = False
+    ) -> Iterator[bytes]:
+        """The body, unpacked unless ``packed``. Errors of the wire come as Miss.
 
         Raises:
             BadResponse: It is larger than ``at_most`` bytes.
         """
         size = 0
         try:
-            for piece in response.iter_bytes():
+            for piece in response.iter_raw() if packed else response.iter_bytes():
                 size += len(piece)
                 if at_most is not None and size > at_most:
                     raise unreadable(self.platform, f"more than {at_most / 1e6:.0f} MB", status=response.status_code)
@@ -110,7 +114,13 @@ class Courier:
         if not is_loopback(url.host):
             network.require(self.platform.title)
         try:
-            response = self._wire.send(request, until=call.until, timeouts=self._limits.timeouts, fresh=not call.twice)
+            response = self._wire.send(
+                request,
+                until=call.until,
+                timeouts=self._limits.timeouts,
+                fresh=not call.twice,
+                body_until=call.body_until,
+            )
         except FAILURES as exc:
             miss = self._miss(call, exc, url.host)
             network.report(url.host, reached=isinstance(miss.error, Untrusted | BadResponse))

@@ -9,7 +9,8 @@ from __future__ import annotations
 import json as json_text
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import httpx
@@ -29,6 +30,15 @@ STREAM_S = 24 * 3600.0
 
 T = TypeVar("T")
 pause = time.sleep
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """An answer whose body is still to come. Header names are in lower case; ``pieces`` raises ConnectorError."""
+
+    status: int
+    headers: Mapping[str, str]
+    pieces: Iterator[bytes]
 
 
 class Door:
@@ -121,6 +131,26 @@ class Door:
                 raise miss.error from miss.__cause__
         if kept.strip():
             yield kept
+
+    @contextmanager
+    def opened(self, path: str, *, headers: Mapping[str, str], total_s: float = STREAM_S) -> Iterator[Body]:
+        """Ask for something large and read its body piece by piece, as it was packed for the way.
+
+        Raises:
+            ConnectorError: As :meth:`request`; nothing is repeated once the answer has begun.
+        """
+        now = time.monotonic()
+        url = self._courier.base.join(path.removeprefix("/"))
+        call = Call("GET", url, headers, None, True, now + self._limits.total_s, body_until=now + total_s)
+        with closing(self._patiently(call, lambda: self._opened(call))) as response:
+            known = {name.lower(): value for name, value in response.headers.items()}
+            yield Body(response.status_code, known, self._pieces(call, response))
+
+    def _pieces(self, call: Call, response: httpx.Response) -> Iterator[bytes]:
+        try:
+            yield from self._courier.pieces(call, response, packed=True)
+        except Miss as miss:
+            raise miss.error from miss.__cause__
 
     def close(self) -> None:
         """Close idle connections."""

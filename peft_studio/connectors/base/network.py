@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from peft_studio.core.errors import StudioError
-
 
 class Network(Protocol):
     """Who keeps an eye on it; core.offline has one. Any thread calls."""
@@ -35,15 +33,6 @@ def require(what: str) -> None:
     """Ask whether a request may leave."""
     if _watcher is not None:
         _watcher.require(what)
-
-
-def allows(what: str) -> bool:
-    """Whether a request may leave, for processes of ours that make their own."""
-    try:
-        require(what)
-    except StudioError:
-        return False
-    return True
 
 
 def report(host: str, *, reached: bool) -> None:

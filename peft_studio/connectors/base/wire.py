@@ -36,11 +36,18 @@ class Wire:
         self._pools: dict[tuple[str, bool], httpcore.ConnectionPool] = {}
 
     def send(
-        self, request: httpx.Request, *, until: float, timeouts: dict[str, float], fresh: bool = False
+        self,
+        request: httpx.Request,
+        *,
+        until: float,
+        timeouts: dict[str, float],
+        fresh: bool = False,
+        body_until: float | None = None,
     ) -> httpx.Response:
         """Send, and return the answer with its body still to be read; the caller closes it.
 
-        ``until``: the time of ``time.monotonic`` after which nothing is waited for any more, the body included.
+        ``until``: the time of ``time.monotonic`` after which nothing is waited for any more, the body included unless ``body_until``
+        gives it a time of its own.
 
         Raises:
             httpcore.NetworkError, TimeoutException, ProtocolError, ProxyError: As httpcore says it.
@@ -57,7 +64,10 @@ class Wire:
             )
         )
         return httpx.Response(
-            sent.status, headers=sent.headers, stream=_Body(sent, self._backend.clock, until), request=request
+            sent.status,
+            headers=sent.headers,
+            stream=_Body(sent, self._backend.clock, body_until or until),
+            request=request,
         )
 
     def close(self) -> None:
@@ -167,6 +177,7 @@ class _Body(httpx.SyncByteStream):
         self._answer, self._clock, self._until = answer, clock, until
 
     def __iter__(self) -> Iterator[bytes]:
+        self._clock.until = self._until
         for piece in self._answer.iter_stream():
             yield piece
             self._clock.until = self._until

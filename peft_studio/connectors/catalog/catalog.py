@@ -15,7 +15,7 @@ from peft_studio.connectors.base.clauses import broken_contract, find_class_faul
 from peft_studio.connectors.catalog.lane import Lane, Pending, log
 from peft_studio.connectors.catalog.sources import Source, find_sources, load_object
 from peft_studio.connectors.catalog.switches import Switches, read_wanted
-from peft_studio.core.errors import BadConnector, StudioError, nearest
+from peft_studio.core.errors import BadConnector, ConnectorError, StudioError, nearest
 from peft_studio.core.ports.catalog import Health
 from peft_studio.core.ports.platform import ConnectorInfo, Keys, Role, Value
 from peft_studio.core.redact import REDACTOR

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
 from peft_studio.connectors.base.answer import Answer, Platform, build_error
 from peft_studio.connectors.base.door import Door
+from peft_studio.connectors.base.transfer import fetch_files
 from peft_studio.connectors.civitai import INFO
 from peft_studio.core.errors import ConnectorError, Forbidden
+from peft_studio.core.ports.download import Fetched, Order
 from peft_studio.core.redact import Secret
 
 PLATFORM = Platform(INFO.name, INFO.title, INFO.docs_url)
@@ -46,6 +49,19 @@ class CivitaiApi:
         """A model with its versions, newest first."""
         return self._door.get(f"/api/v1/models/{quote(model, safe='')}").record()
 
+    def fetch_files(self, order: Order, numbers: Mapping[str, int]) -> Fetched:
+        """Bring files of a version, each by its number: the addresses that the site itself names are at times dead.
+
+        It says sizes in rounded kilobytes, so the answer's own size counts; the digest must be right all the same.
+        """
+        files = tuple(file.model_copy(update={"size_bytes": None}) for file in order.files)
+        version = quote(order.revision or "", safe="")
+        return fetch_files(
+            self._door,
+            replace(order, files=files),
+            lambda file: f"/api/download/models/{version}?fileId={numbers[file.path]}",
+        )
+
 
 def read_error(answer: Answer) -> ConnectorError | None:
     """A page of HTML with 403 comes from the firewall before it, not from Civitai; a refused country looks the same."""
@@ -57,6 +73,9 @@ def read_error(answer: Answer) -> ConnectorError | None:
             status=403,
         )
     error = build_error(answer)
+    if answer.status == 401 and b"logged in" in answer.content.lower():
+        error.message = "Its author gives this file only to those who have an account (401)."
+        error.hint = f"Make a key at {INFO.docs_url} and connect with it."
     if answer.status == 403 and b"early access" in answer.content.lower():
         error.hint = "Its author sells early access; it becomes free at the deadline that its page names."
     return error

@@ -9,7 +9,8 @@ from typing import Any
 from peft_studio.connectors.base.reading import count, record, records, text, when, words
 from peft_studio.connectors.civitai import INFO
 from peft_studio.connectors.civitai.api import CivitaiApi
-from peft_studio.core.errors import BadResponse
+from peft_studio.core.errors import BadResponse, NotFound
+from peft_studio.core.ports.download import Fetched, Order
 from peft_studio.core.ports.platform import Account, Capability, Keys
 from peft_studio.core.ports.registry import ModelDetails, ModelFile, Page, Query, RegistryModel
 
@@ -27,7 +28,6 @@ class Civitai:
 
     info = INFO
     unsupported: Mapping[Capability, str] = {
-        Capability.DOWNLOAD: "Its models are for images, which this studio does not train; their pages have the downloads.",
         Capability.PUBLISH: "Civitai has no API that uploads a model; its page does it in a browser.",
     }
 
@@ -71,6 +71,22 @@ class Civitai:
             files=tuple(_files(version)),
             card=card[:1_000_000] if isinstance(card, str) else None,
         )
+
+    def fetch_artifact(self, order: Order) -> Fetched:
+        """Files of a model's version, with their digests. Some authors let only those who have an account."""
+        return self._api.fetch_files(order, {_file_name(one): one["id"] for one in self._version_files(order)})
+
+    def _version_files(self, order: Order) -> list[Mapping[str, Any]]:
+        """The files of the version that was ordered, which have numbers here."""
+        versions = records(self._api.get_model(order.model).get("modelVersions"))
+        found = next((one for one in versions if str(one.get("id")) == order.revision), None)
+        if found is None:
+            raise NotFound(
+                f"Civitai has no version {order.revision} of this model any more.",
+                hint='Look at it again: studio.model_details(model, "civitai").',
+                platform=INFO.name,
+            )
+        return [one for one in records(found.get("files")) if count(one, "id") is not None]
 
     def _model(self, found: Mapping[str, Any]) -> RegistryModel:
         version, stats = _newest(found), record(found, "stats")
@@ -125,8 +141,12 @@ def _licence(found: Mapping[str, Any]) -> str | None:
     return "; ".join(parts)[:300]
 
 
+def _file_name(file: Mapping[str, Any]) -> str:
+    return text(file, "name") or ""
+
+
 def _files(version: Mapping[str, Any]) -> Iterator[ModelFile]:
     for one in records(version.get("files")):
-        if name := text(one, "name"):
+        if name := _file_name(one):
             digest = str(record(one, "hashes").get("SHA256")).lower()
             yield ModelFile(path=name, size_bytes=_bytes(one), sha256=digest if _SHA256.fullmatch(digest) else None)

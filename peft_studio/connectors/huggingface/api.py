@@ -1,6 +1,6 @@
-"""The hub's HTTP API, as far as looking for models needs it: addresses, parameters, and what its errors mean.
+"""The hub's HTTP API, as far as looking for models and bringing them needs it: addresses, parameters, and what its errors mean.
 
-Downloads go through huggingface_hub in the runner. Checked against huggingface_hub 2.4 and its documentation, November 2026.
+Checked against huggingface_hub 2.4 and its documentation, November 2026.
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 from peft_studio.connectors.base.answer import Answer, Platform, build_error
 from peft_studio.connectors.base.door import Door
+from peft_studio.connectors.base.transfer import fetch_files
 from peft_studio.connectors.huggingface import INFO
 from peft_studio.core.errors import ConnectorError, Forbidden, NotAuthorised, NotFound
+from peft_studio.core.ports.download import Fetched, Order
 from peft_studio.core.redact import Secret
 
 PLATFORM = Platform(INFO.name, INFO.title, INFO.docs_url)
@@ -59,7 +61,16 @@ class HubApi:
 
     def get_file(self, model: str, revision: str, path: str) -> Answer:
         """A small file of a model."""
-        return self._door.get(f"/{_checked(model)}/resolve/{quote(revision, safe='')}/{quote(path)}")
+        return self._door.get(_resolve(model, revision, path))
+
+    def fetch_files(self, order: Order) -> Fetched:
+        """Bring files of a model. The hub sends large ones on to another host, where its token must not follow."""
+        revision = order.revision or "main"
+        return fetch_files(self._door, order, lambda file: _resolve(order.model, revision, file.path))
+
+
+def _resolve(model: str, revision: str, path: str) -> str:
+    return f"/{_checked(model)}/resolve/{quote(revision, safe='')}/{quote(path)}"
 
 
 def _checked(model: str) -> str:

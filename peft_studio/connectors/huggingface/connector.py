@@ -13,6 +13,7 @@ from peft_studio.connectors.base.reading import count, record, records, text, wh
 from peft_studio.connectors.huggingface import INFO
 from peft_studio.connectors.huggingface.api import HubApi
 from peft_studio.core.errors import BadResponse, Forbidden, NotFound, RateLimited
+from peft_studio.core.ports.download import Fetched, Order
 from peft_studio.core.ports.platform import Account, Capability, Keys
 from peft_studio.core.ports.registry import ModelDetails, ModelFile, Page, Query, RegistryModel
 
@@ -24,6 +25,7 @@ PACKED = frozenset({"U8", "I32"})  # several quantised weights in one number: th
 WEIGHTS = (".safetensors", ".bin", ".gguf", ".pth", ".pt")
 CARD_CHARACTERS = 1_000_000
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_BLOB = re.compile(r"[0-9a-f]{40}")
 
 
 class HuggingFace:
@@ -31,7 +33,6 @@ class HuggingFace:
 
     info = INFO
     unsupported: Mapping[Capability, str] = {
-        Capability.DOWNLOAD: "studio.prepare(model) downloads a model, with the hub's own client, when it is needed.",
         Capability.PUBLISH: "Publishing an adapter is not built yet.",
     }
 
@@ -78,6 +79,10 @@ class HuggingFace:
         return ModelDetails(
             model=summary, revision=revision, files=files, card=card and card[:CARD_CHARACTERS], config=_parse(config)
         )
+
+    def fetch_artifact(self, order: Order) -> Fetched:
+        """Files of a model at one commit, by ranges and with their digests."""
+        return self._api.fetch_files(order)
 
     def _ask_account(self) -> Account:
         if not self._known:
@@ -173,9 +178,14 @@ def _quantisation(config: Mapping[str, Any]) -> str | None:
 def _files(found: Mapping[str, Any]) -> Iterator[ModelFile]:
     for one in records(found.get("siblings")):
         if path := one.get("rfilename"):
-            digest = record(one, "lfs").get("sha256")
+            digest, blob = record(one, "lfs").get("sha256"), one.get("blobId")
+            is_large = isinstance(digest, str) and _SHA256.fullmatch(digest) is not None
             yield ModelFile(
-                path=str(path)[:1000], size_bytes=count(one, "size"), sha256=digest if isinstance(digest, str) else None
+                path=str(path)[:1000],
+                size_bytes=count(one, "size"),
+                sha256=digest if is_large else None,
+                # Of a large file git keeps a pointer, and the id would be the pointer's.
+                blob_id=blob if not one.get("lfs") and isinstance(blob, str) and _BLOB.fullmatch(blob) else None,
             )
 
 

@@ -8,11 +8,11 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from peft_studio.connectors.base import network
 from peft_studio.connectors.base.agent_client import Address, AgentClient
+from peft_studio.core.errors import StudioError
 from peft_studio.core.runs.events import Event
 from peft_studio.core.runs.folder import RunFolder
 from peft_studio.core.system import detached, is_locked
@@ -24,6 +24,10 @@ class LocalCompute:
 
     name = "local"
 
+    def __init__(self, *, require_network: Callable[[str], None] = lambda what: None) -> None:
+        """``require_network`` raises while nothing may leave: an agent that is started then asks the hub for nothing."""
+        self._require_network = require_network
+
     def submit_job(self, folder: RunFolder, *, from_step: int = 0) -> None:
         """Start the agent in a session of its own: closing the notebook, kernel or terminal does not reach it."""
         command = [sys.executable, "-m", "peft_studio.runner", "agent", str(folder.path), "--from-step", str(from_step)]
@@ -34,7 +38,7 @@ class LocalCompute:
                 stdout=log,
                 stderr=log,
                 cwd=folder.path,
-                env=_environment(),
+                env=self._build_environment(),
                 **detached(),
             )
         # Should the agent end before we do, somebody must take note, or it stays in the process table.
@@ -55,6 +59,16 @@ class LocalCompute:
         to.parent.mkdir(parents=True, exist_ok=True)
         return Path(shutil.copy2(folder.path / name, to))
 
+    def _build_environment(self) -> dict[str, str]:
+        """Ours, less what only makes sense inside a notebook's kernel, and keys that training has no use for."""
+        kept = without_keys(os.environ).items()
+        found = {name: value for name, value in kept if not name.startswith(("JPY_", "JUPYTER_", "IPYTHON"))}
+        try:
+            self._require_network("The base model")
+        except StudioError:
+            return {**found, "HF_HUB_OFFLINE": "1"}
+        return found
+
     def _client(self, folder: RunFolder) -> AgentClient:
         return AgentClient(lambda: find_agent(folder))
 
@@ -68,13 +82,3 @@ def find_agent(folder: RunFolder) -> Address | None:
     except FileNotFoundError:
         return None
     return Address(found["host"], found["port"], found["token"])
-
-
-def _environment() -> dict[str, str]:
-    """Ours, less what only makes sense inside a notebook's kernel, and keys that training has no use for."""
-    found = {
-        name: value
-        for name, value in without_keys(os.environ).items()
-        if not name.startswith(("JPY_", "JUPYTER_", "IPYTHON"))
-    }
-    return found if network.allows("the base model") else {**found, "HF_HUB_OFFLINE": "1"}

@@ -6,7 +6,7 @@ Checked against ollama's own Python client 0.6 and its docs/openapi.yaml, Novemb
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from typing import Any
 
 from peft_studio.connectors.base.answer import Answer, Platform, build_error, parse_json, unreadable
@@ -45,7 +45,7 @@ class OllamaApi:
         # It only reads, so a lost reply may be asked for again.
         return self._ask("POST", "/api/show", {"model": model}).record()
 
-    def pull(self, model: str) -> Iterator[Mapping[str, Any]]:
+    def pull(self, model: str) -> Generator[Mapping[str, Any], None, None]:
         """Fetch a model from the registry; progress with ``status``, ``total`` and ``completed``. Begun again it goes on.
 
         Raises:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import closing
 from datetime import UTC, datetime
 from typing import Any
 
+from peft_studio.connectors.base.meter import Meter
 from peft_studio.connectors.base.reading import count, record, records, text, when, words
 from peft_studio.connectors.ollama import INFO
 from peft_studio.connectors.ollama.api import OllamaApi
-from peft_studio.core.errors import NotFound
+from peft_studio.core.errors import Cancelled, NotFound
+from peft_studio.core.ports.download import Fetched, Order
 from peft_studio.core.ports.platform import Account, Capability, Keys
 from peft_studio.core.ports.registry import ModelDetails, Page, Query, RegistryModel
 
@@ -28,7 +31,6 @@ class Ollama:
 
     info = INFO
     unsupported: Mapping[Capability, str] = {
-        Capability.DOWNLOAD: "`ollama pull NAME` brings a model onto this machine; its files cannot be trained on.",
         Capability.PUBLISH: "Publishing to Ollama is not built yet.",
     }
 
@@ -71,6 +73,39 @@ class Ollama:
             }
         )
         return ModelDetails(model=summary, revision=text(listed, "digest"))
+
+    def fetch_artifact(self, order: Order) -> Fetched:
+        """Have the daemon pull a model. It keeps it itself, goes on where an earlier pull stopped, and checks its digests."""
+        layers: dict[str, tuple[int, int]] = {}
+        meter: Meter | None = None
+        with closing(self._api.pull(order.model)) as events:
+            for event in events:
+                if order.stop.is_set():
+                    raise Cancelled(
+                        "The pull was called off.",
+                        hint="Ollama keeps what has arrived: the next one goes on from there.",
+                        platform=INFO.name,
+                    )
+                digest, total = text(event, "digest"), count(event, "total")
+                if digest is None or total is None:
+                    continue
+                done = min(count(event, "completed") or 0, total)
+                before = layers.get(digest, (0, 0))[0]
+                layers[digest] = (done, total)
+                if meter is None:
+                    meter = Meter(order, None)
+                    meter.begin(order.model, here_bytes=done)
+                else:
+                    meter.total_bytes = sum(size for _, size in layers.values())
+                    meter.add(max(0, done - before))
+        if meter:
+            meter.end()
+        size = sum(total for _, total in layers.values())
+        return Fetched(
+            size_bytes=size or None,
+            kept_by=INFO.title,
+            note="Ollama keeps it; it can be run there, and not be trained on.",
+        )
 
 
 def _model(found: Mapping[str, Any]) -> RegistryModel:

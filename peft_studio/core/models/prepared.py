@@ -59,6 +59,21 @@ def pointer_path(repo: str, home: Path, *, kind: str = "hub") -> Path:
     return home / ("models" if kind == "hub" else "") / kind / (repo.replace("/", "--") + ".json")
 
 
+def fetched_path(model: str, revision: str, home: Path, *, registry: str) -> Path:
+    """Where ``studio.download`` puts a model; of a hub's as its own cache names it, so that :func:`find_origin` reads it."""
+    kind = "hub" if registry == "huggingface" else registry
+    return home / "models" / kind / f"models--{model.replace('/', '--')}" / "snapshots" / revision
+
+
+def find_fetched(repo: str, home: Path) -> Path | None:
+    """The folder that ``studio.download`` has put a hub repository into and pointed to, prepared or not."""
+    folder = _read_pointer(pointer_path(repo, home))
+    is_ours = (
+        folder is not None and folder.parent.name == "snapshots" and folder.is_relative_to(home / "models" / "hub")
+    )
+    return folder if folder and is_ours and folder.is_dir() else None
+
+
 def find_prepared(name: str, home: Path | str) -> Path | None:
     """The folder of a base model that is ready to load without network, or None when it must be prepared first."""
     root = Path(home)
@@ -81,14 +96,19 @@ def list_known(home: Path | str) -> list[str]:
 
 def find_pointed(repo: str, home: Path, *, kind: str = "hub") -> Path | None:
     """The folder that a hub repository was fetched to, if it is still there."""
-    try:
-        record = json.loads(pointer_path(repo, home, kind=kind).read_text(encoding="utf-8"))
-        folder = Path(record["folder"])
-    except (OSError, ValueError, KeyError, TypeError):
+    folder = _read_pointer(pointer_path(repo, home, kind=kind))
+    if folder is None:
         return None
     if kind != "hub":
         return folder if folder.is_dir() else None
     return _complete(folder)
+
+
+def _read_pointer(pointer: Path) -> Path | None:
+    try:
+        return Path(json.loads(pointer.read_text(encoding="utf-8"))["folder"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def find_origin(folder: Path | str) -> RemoteCode | None:

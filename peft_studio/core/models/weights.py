@@ -15,9 +15,9 @@ from typing import IO, Any
 from peft_studio.core.models.failure import ModelFailure
 
 # Format: 8 bytes little-endian header length, a JSON header, then the tensors' bytes (safetensors README).
-_LENGTH_BYTES = 8
-_MAX_HEADER_BYTES = 100_000_000  # the limit of the safetensors library itself
-_BITS = {
+LENGTH_BYTES = 8
+MAX_HEADER_BYTES = 100_000_000  # the limit of the safetensors library itself
+BITS = {
     "F64": 64,
     "I64": 64,
     "U64": 64,
@@ -67,13 +67,13 @@ def read_header(path: Path) -> dict[str, Tensor]:
     """
     size = path.stat().st_size
     with path.open("rb") as file:
-        length = int.from_bytes(file.read(_LENGTH_BYTES), "little")
-        if not 2 <= length <= min(_MAX_HEADER_BYTES, size - _LENGTH_BYTES):
+        length = int.from_bytes(file.read(LENGTH_BYTES), "little")
+        if not 2 <= length <= min(MAX_HEADER_BYTES, size - LENGTH_BYTES):
             raise TornFile("it does not begin like a safetensors file")
         raw = file.read(length)
     try:
         header = json.loads(raw)
-        begin = _LENGTH_BYTES + length
+        begin = LENGTH_BYTES + length
         tensors = {name: _read_entry(entry, begin) for name, entry in header.items() if name != "__metadata__"}
     except (ValueError, KeyError, TypeError, AttributeError) as exc:
         raise TornFile("its header is not readable") from exc
@@ -86,7 +86,7 @@ def read_header(path: Path) -> dict[str, Tensor]:
 def _read_entry(entry: dict[str, Any], begin: int) -> Tensor:
     start, end = (int(offset) for offset in entry["data_offsets"])
     tensor = Tensor(str(entry["dtype"]), tuple(int(n) for n in entry["shape"]), begin + start, begin + end)
-    bits = _BITS.get(tensor.dtype)
+    bits = BITS.get(tensor.dtype)
     if start < 0 or (bits is not None and (end - start) * 8 != tensor.elements * bits):
         raise ValueError("offsets and shape disagree")
     return tensor

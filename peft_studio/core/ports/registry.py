@@ -65,11 +65,12 @@ class Page(Value):
 
 
 class ModelFile(Value):
-    """A file of a model."""
+    """A file of a model. ``blob_id``: git's own name of its content, where that is all that is known of it."""
 
     path: Annotated[str, StringConstraints(max_length=1000)]
     size_bytes: NonNegativeInt | None = None
     sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] | None = None
+    blob_id: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")] | None = None
 
 
 class ModelDetails(Value):
@@ -89,7 +90,7 @@ class ModelDetails(Value):
 
 
 class Registry(Protocol):
-    """A model registry. ``fetch_artifact`` and ``upload_artifact`` come with Capability.DOWNLOAD and PUBLISH.
+    """A model registry. ``fetch_artifact`` (:mod:`peft_studio.core.ports.download`) and ``upload_artifact`` come with Capability.DOWNLOAD and PUBLISH.
 
     Its calls block, have an end of their own, and may come from several threads at once. They raise ConnectorError alone.
     """

@@ -18,6 +18,7 @@ from typing import Any
 from peft_studio.core.models import ModelFailure, find_embedded, find_prepared, parse_remote_code
 from peft_studio.core.models.prepared import (
     check_folder,
+    find_fetched,
     find_local,
     find_origin,
     is_hub_id,
@@ -102,7 +103,10 @@ def _prepare_hub(repo: str, *, root: Path, revision: str | None, remote_code: Pi
         return found
     pointer = pointer_path(repo, root)
     with locked(pointer.with_name(f".{pointer.name}.lock")):
-        folder = fetch_model(repo, revision=revision, remote_code=remote_code, say=say)
+        here = find_fetched(repo, root) if revision is None and remote_code is None else None
+        if here:
+            check_folder(here, source=repo)
+        folder = here or fetch_model(repo, revision=revision, remote_code=remote_code, say=say)
         if not (folder / "tokenizer.json").exists():
             target = prepared_path(str(folder), root)
             convert_tokenizer(folder, target, name=repo, say=say)

@@ -2,5 +2,6 @@
 
 from tests.emulators.hub.server import serve_hub
 from tests.emulators.hub.state import Hub, Repo
+from tests.emulators.hub.stored import Stored
 
-__all__ = ["Hub", "Repo", "serve_hub"]
+__all__ = ["Hub", "Repo", "Stored", "serve_hub"]

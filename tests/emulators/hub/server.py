@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from tests.emulators.hub.listing import Reply, list_models, whoami
 from tests.emulators.hub.state import Hub, Repo, blob_id, is_large, sha256
+from tests.emulators.hub.stored import Stored
 
 _API = re.compile(r"^/api/(models|datasets)/([^/]+/[^/]+?)(?:/(revision|tree)/([^/]+))?$")
 _FILE = re.compile(r"^/(datasets/)?([^/]+/[^/]+)/resolve/([^/]+)/(.+)$")
@@ -98,7 +99,7 @@ class _Handler(BaseHTTPRequestHandler):
             content = repo.files[path]
             self._content(content, {"X-Repo-Commit": repo.commit, "ETag": f'"{blob_id(content)}"'})
 
-    def _redirect(self, repo: Repo, content: bytes) -> None:
+    def _redirect(self, repo: Repo, content: bytes | Stored) -> None:
         port = self.server.server_address[1]
         headers = {
             "X-Repo-Commit": repo.commit,
@@ -130,24 +131,51 @@ class _Handler(BaseHTTPRequestHandler):
     def _token(self) -> str:
         return (self.headers.get("Authorization") or "").removeprefix("Bearer ")
 
-    def _content(self, content: bytes, headers: dict[str, str]) -> None:
+    def _content(self, content: bytes | Stored, headers: dict[str, str]) -> None:
         span = re.match(r"bytes=(\d+)-(\d*)$", self.headers.get("Range") or "")
-        if span is None:
-            self._answer(200, content, {**headers, "Accept-Ranges": "bytes"})
+        if span and self.headers.get("If-Range", headers["ETag"]) != headers["ETag"]:
+            span = None
+        first, last = int(span[1]) if span else 0, len(content) - 1
+        if span and first > last:
+            self._answer(416, b"", {"Content-Range": f"bytes */{len(content)}"})
             return
-        first, last = int(span[1]), min(int(span[2] or len(content) - 1), len(content) - 1)
-        headers = {**headers, "Content-Range": f"bytes {first}-{last}/{len(content)}"}
-        self._answer(206, content[first : last + 1], headers)
+        last = min(int(span[2] or last), last) if span else last
+        if self.path.startswith("/cdn/") and self.command == "GET":
+            self.hub.spans.append((first, last))
+            if self.hub.cuts:
+                self._cut(content, first, last, headers)
+                return
+        status = 206 if span else 200
+        named = {"Content-Range": f"bytes {first}-{last}/{len(content)}"} if span else {"Accept-Ranges": "bytes"}
+        if isinstance(content, Stored):
+            self._head(status, last + 1 - first, {**headers, **named})
+            if self.command != "HEAD":
+                self.wfile.flush()
+                with contextlib.suppress(OSError):  # whoever asked has gone
+                    content.send(self.connection, first, last)
+        else:
+            self._answer(status, content[first : last + 1], {**headers, **named})
+
+    def _cut(self, content: bytes | Stored, first: int, last: int, headers: dict[str, str]) -> None:
+        """Promise all that was asked for and send less."""
+        assert isinstance(content, bytes)
+        span = {"Content-Range": f"bytes {first}-{last}/{len(content)}"}
+        self._head(206 if self.headers.get("Range") else 200, last + 1 - first, {**headers, **span})
+        self.wfile.write(content[first : min(last + 1, first + self.hub.cuts.pop(0))])
+        self.close_connection = True
 
     def _refuse(self, status: int, code: str, message: str, headers: dict[str, str] | None = None) -> None:
         body = json.dumps({"error": message}).encode()
         self._answer(status, body, {"X-Error-Code": code, "X-Error-Message": message, **(headers or {})})
 
-    def _answer(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
+    def _head(self, status: int, size: int, headers: dict[str, str]) -> None:
         self.send_response(status)
-        for name, value in (headers or {}).items():
+        for name, value in headers.items():
             self.send_header(name, value)
-        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Content-Length", str(size))
         self.end_headers()
+
+    def _answer(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
+        self._head(status, len(body), headers or {})
         if self.command != "HEAD":
             self.wfile.write(body)

@@ -6,13 +6,15 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.emulators.hub.stored import Stored
+
 
 @dataclass
 class Repo:
     """A repository at one commit. ``gated``: listed for everybody, files only for ``readers`` (tokens)."""
 
     id: str
-    files: dict[str, bytes]
+    files: dict[str, bytes | Stored]
     kind: str = "models"
     gated: bool = False
     private: bool = False
@@ -26,7 +28,8 @@ class Repo:
     def commit(self) -> str:
         digest = hashlib.sha1(self.id.encode())
         for path in sorted(self.files):
-            digest.update(path.encode() + self.files[path])
+            content = self.files[path]
+            digest.update(path.encode() + (content.sha256.encode() if isinstance(content, Stored) else content))
         return digest.hexdigest()
 
     def info(self, *, blobs: bool = False) -> dict[str, object]:
@@ -72,6 +75,12 @@ class Hub:
     asked: list[str] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
     tokens_at_cdn: list[str] = field(default_factory=list)
+    spans: list[tuple[int, int]] = field(
+        default_factory=list
+    )  # of the large files: what was asked for, first and last byte
+    cuts: list[int] = field(
+        default_factory=list
+    )  # so many bytes of each next large answer are sent, and then the line is closed
     accounts: dict[str, dict[str, Any]] = field(default_factory=dict)  # token → what whoami says
     whoami_left: int = 10_000  # the hub rations this call
 
@@ -84,10 +93,13 @@ def is_large(path: str) -> bool:
     return path.endswith((".safetensors", ".bin", ".parquet"))
 
 
-def sha256(content: bytes) -> str:
+def sha256(content: bytes | Stored) -> str:
+    if isinstance(content, Stored):
+        return content.sha256
     return hashlib.sha256(content).hexdigest()
 
 
-def blob_id(content: bytes) -> str:
-    """git's own id of a file's content."""
+def blob_id(content: bytes | Stored) -> str:
+    """git's own id of a file's content; of one on disk, which is large, that of something that stands for it."""
+    content = content.sha256.encode() if isinstance(content, Stored) else content
     return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()

@@ -35,6 +35,22 @@ def test_money_is_in_cents_until_it_is_much(amount: str, text: str) -> None:
     assert words.usd(Decimal(amount)) == text
 
 
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [
+        (0, "0 kB"),
+        (-5, "0 kB"),
+        (270_400, "270 kB"),
+        (2_450_000, "2 MB"),
+        (999_000_000, "999 MB"),
+        (1_720_000_000, "1.7 GB"),
+    ],
+)
+def test_files_count_in_thousands(size: int, text: str) -> None:
+    """As disks do."""
+    assert words.disk(size) == text
+
+
 def test_memory_is_in_gib() -> None:
     """With one decimal."""
     assert words.gib(1.7 * 2**30) == "1.7 GiB"

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from peft_studio import Studio
 from peft_studio.core.models import find_prepared
 from tests.emulators.hub import Hub, Repo, serve_hub
 from tests.unit.runner.trainer.tiny_model import save_tiny_model
@@ -254,3 +255,26 @@ def test_embedded_model_is_converted_once_by_two(tmp_path: Path) -> None:
     assert sorted(len(out) for out in outs) == [1, 4]  # one converted in three steps, one only waited
     assert not [path for path in folder.parent.iterdir() if path.is_dir() and path != folder]
     assert find_prepared("smollm2-135m", machine.home) == folder
+
+
+def test_what_studio_download_brought_needs_no_hub(
+    tmp_path: Path, tiny: Path, hub: Hub, endpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even where its tokenizer has to be converted first."""
+    monkeypatch.setenv("HF_ENDPOINT", endpoint)
+    slow = {
+        "vocab.json": json.dumps({"<|endoftext|>": 0, "a": 1, "b": 2, "ab": 3, "Ġ": 4}).encode(),
+        "merges.txt": b"#version: 0.2\na b\n",
+        "tokenizer_config.json": b'{"tokenizer_class": "GPT2Tokenizer"}',
+    }
+    hub.repos.append(
+        Repo("org/old", {name: (tiny / name).read_bytes() for name in ("config.json", "model.safetensors")} | slow)
+    )
+    machine = Machine(tmp_path)
+    Studio(home=machine.home).download("org/old")
+    assert find_prepared("org/old", machine.home) is None
+
+    folder = Path(machine.do("prepare", "org/old")["folder"])
+    assert find_prepared("org/old", machine.home) == folder
+    assert (folder / "tokenizer.json").exists()
+    assert (folder / "model.safetensors").read_bytes() == (tiny / "model.safetensors").read_bytes()

@@ -1,0 +1,221 @@
+"""Bringing a model from a registry onto this machine: chosen files, looked at before and after, and put where everything else finds them.
+
+They gather in ``models/<registry>/incoming`` and become a folder of the home at once, when all of them are there and are what they say.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import cast
+
+from peft_studio.core.errors import Refused, StudioError
+from peft_studio.core.models.archive import extract, is_archive
+from peft_studio.core.models.content import check_content, is_wanted
+from peft_studio.core.models.failure import ModelFailure
+from peft_studio.core.models.prepared import fetched_path, find_origin, find_pointed, is_hub_id, pointer_path
+from peft_studio.core.models.safe_name import UnsafeName, check_names
+from peft_studio.core.models.trust import RemoteCode, check_trusted
+from peft_studio.core.ports.catalog import Catalog, Pending
+from peft_studio.core.ports.download import Downloads, Fetched, Order, Progress
+from peft_studio.core.ports.platform import Capability
+from peft_studio.core.ports.registry import ModelDetails, ModelFile, Registry
+from peft_studio.core.services.browse import fetch_details
+from peft_studio.core.system import locked, sync_folder, write_private
+from peft_studio.core.words import disk, duration
+
+DOWNLOAD_S = 7 * 24 * 3600.0
+LOOK_S = 0.25  # between two looks at how far it is
+Tell = Callable[[Progress], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Downloaded:
+    """A model that is on this machine now.
+
+    Attributes:
+        folder: Where its files are; None where the platform keeps it, as Ollama does.
+        received_bytes: What had to travel for it; 0 when it was here already, None where nobody says.
+    """
+
+    model: str
+    registry: str
+    revision: str | None
+    folder: Path | None
+    size_bytes: int | None
+    received_bytes: int | None
+    note: str = ""
+
+    def __str__(self) -> str:
+        where = f"in {self.folder}" if self.folder else f"with {self.registry}"
+        size = f", {disk(self.size_bytes)}" if self.size_bytes is not None else ""
+        came = " (was here already)" if self.received_bytes == 0 else ""
+        return f"{self.model} is {where}{size}{came}." + (f" {self.note}" if self.note else "")
+
+
+def download_model(
+    catalog: Catalog,
+    registry: str,
+    model: str,
+    *,
+    home: Path,
+    tell: Tell = lambda progress: None,
+    stop: threading.Event | None = None,
+) -> Downloaded:
+    """Bring a model. An interrupted download goes on where it stopped when it is asked for again.
+
+    Args:
+        tell: Called with the progress a few times a second, in this thread.
+        stop: Set from another thread, it calls the download off.
+
+    Raises:
+        ConnectorError: Corrupt, NoRoom and Cancelled among them.
+        ModelFailure: The model cannot be trusted, or has nothing that could be loaded.
+    """
+    stop = stop or threading.Event()
+    info = catalog.get_info(registry)
+    if info.local:  # a daemon of this machine keeps its models itself
+        order = Order(model, (), home / "models", stop=stop)
+        came = _carry_out(catalog, registry, order, tell)
+        return Downloaded(model, registry, None, None, came.size_bytes, came.received_bytes, came.note)
+    details = fetch_details(catalog, registry, model)
+    files = choose_files(details, source=model)
+    folder, received = _find_here(registry, details, home), 0
+    if folder is None:
+        folder = fetched_path(details.model.id, details.revision or "latest", home, registry=registry)
+        order = Order(details.model.id, files, folder, details.revision, stop=stop)
+        received = _bring(catalog, registry, order, tell) or 0
+    if registry == "huggingface":
+        for name in {model, details.model.id}:  # a hub leads old names on to new ones
+            if is_hub_id(name):
+                _point(pointer_path(name, home), folder, details.revision)
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    return Downloaded(details.model.id, registry, details.revision, folder, size, received)
+
+
+def choose_files(details: ModelDetails, *, source: str) -> tuple[ModelFile, ...]:
+    """The files that load a model, of all that its repository has.
+
+    Raises:
+        ModelFailure: There are none, or they cannot be trusted: pickle, code, or names that lead elsewhere.
+    """
+    if details.model.registry == "huggingface":
+        top = [file.path for file in details.files if "/" not in file.path]
+        origin = RemoteCode(details.model.id, details.revision or "")
+        check_trusted(top, details.config or {}, source=source, origin=origin)
+    chosen = tuple(file for file in details.files if is_wanted(file.path) or is_archive(file.path))
+    if not any(file.path.lower().endswith(".safetensors") or is_archive(file.path) for file in chosen):
+        raise ModelFailure(
+            f"{source} has no safetensors file; nothing was downloaded.",
+            code="untrusted",
+            hint="Other formats of weights run code when they are opened, or cannot be trained on. Choose a model that has safetensors.",
+        )
+    try:
+        check_names(file.path for file in chosen)
+    except UnsafeName as exc:
+        raise ModelFailure(
+            f"{source} has a file whose name cannot be one here: {exc}.",
+            code="untrusted",
+            hint="Nothing was downloaded. Look at who published this model.",
+        ) from exc
+    return chosen
+
+
+def _find_here(registry: str, details: ModelDetails, home: Path) -> Path | None:
+    """The folder of this very revision, if it was brought before, by us or by the hub's own client."""
+    ours = fetched_path(details.model.id, details.revision or "latest", home, registry=registry)
+    if ours.is_dir():
+        return ours
+    pointed = (
+        find_pointed(details.model.id, home) if registry == "huggingface" and is_hub_id(details.model.id) else None
+    )
+    origin = find_origin(pointed) if pointed else None
+    return pointed if origin and origin.commit == details.revision else None
+
+
+def _bring(catalog: Catalog, registry: str, order: Order, tell: Tell) -> int | None:
+    """Have files brought beside their place, look at them, and put them there."""
+    folder, incoming = order.to, order.to.with_name(f".incoming-{order.to.name}")
+    came = _carry_out(catalog, registry, replace(order, to=incoming), tell)
+    with locked(incoming.with_name(f".{folder.name}.placing")):
+        if folder.is_dir():  # another process was as fast
+            shutil.rmtree(incoming, ignore_errors=True)
+            return came.received_bytes
+        try:
+            _look_at(incoming, order.files, source=order.model)
+        except StudioError:
+            shutil.rmtree(incoming, ignore_errors=True)
+            raise
+        os.replace(incoming, folder)
+        sync_folder(folder.parent)
+    return came.received_bytes
+
+
+def _look_at(incoming: Path, files: Sequence[ModelFile], *, source: str) -> None:
+    """Unpack what is packed, and refuse what is not what it says."""
+    for file in files:
+        path = incoming / file.path
+        if not is_archive(path.name):
+            check_content(path, source=source)
+            continue
+        unpacked = extract(path, path.with_name(f"{path.name}.content"))
+        for one in unpacked:
+            if one.suffix.lower() == ".safetensors":
+                check_content(one, source=source)
+            else:
+                one.unlink()  # previews and notes; nothing here loads them
+        path.unlink()
+
+
+def _carry_out(catalog: Catalog, registry: str, order: Order, tell: Tell) -> Fetched:
+    """Have an order carried out in the registry's lane, and tell how far it is from this thread."""
+    newest: list[Progress] = []
+    settled = threading.Event()
+
+    def work(connector: Registry) -> Fetched:
+        try:
+            if reason := connector.unsupported.get(Capability.DOWNLOAD):
+                raise Refused(f"{connector.info.title} gives no downloads: {reason}", platform=registry)
+            return cast("Downloads", connector).fetch_artifact(ordered)
+        finally:
+            settled.set()
+
+    ordered = replace(order, tell=newest.append)
+    pending = catalog.start(registry, Fetched, work, deadline_s=DOWNLOAD_S)
+    try:
+        while not _is_over(pending, settled):
+            if newest:
+                tell(newest[-1])
+                del newest[:-1]
+        if newest:
+            tell(newest[-1])
+        return pending.result()
+    finally:
+        if not pending.done():  # as after Ctrl-C: nobody waits for it any more
+            order.stop.set()
+
+
+def _is_over(pending: Pending[Fetched], settled: threading.Event) -> bool:
+    return pending.done() or settled.wait(LOOK_S) or pending.done()
+
+
+def _point(pointer: Path, folder: Path, commit: str | None) -> None:
+    """Let ``find_prepared`` find it, as after the runner's prepare."""
+    pointer.parent.mkdir(parents=True, exist_ok=True)
+    with locked(pointer.with_name(f".{pointer.name}.lock")):
+        write_private(pointer, json.dumps({"folder": str(folder), "commit": commit}) + "\n")
+
+
+def say_progress(progress: Progress) -> str:
+    """One line of how far a download is: ``1.2 of 2.7 GB, 84 MB/s, 18 s left``."""
+    parts = [disk(progress.done_bytes) + (f" of {disk(progress.total_bytes)}" if progress.total_bytes else "")]
+    if progress.bytes_per_s:
+        parts.append(f"{disk(progress.bytes_per_s)}/s")
+        if progress.total_bytes:
+            parts.append(f"{duration((progress.total_bytes - progress.done_bytes) / progress.bytes_per_s)} left")
+    return ", ".join(parts)
