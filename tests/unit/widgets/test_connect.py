@@ -70,7 +70,7 @@ def test_a_key_is_proved_kept_and_never_said_again(page: Browser, studio: Studio
 
     assert (reply["ok"], reply["value"]) == (True, True)
     assert (shown["state"], shown["account"]["name"], shown["account"]["can_write"]) == ("connected", "ann <b>", False)
-    assert studio._vault.get("huggingface") == Secret(TOKEN)
+    assert studio.vault.get("huggingface") == Secret(TOKEN)
     bundle = page.panel._repr_mimebundle_()
     everything = json.dumps([page.sections, page.replies, bundle, page.panel.get_state()], default=str)
     assert TOKEN not in everything
@@ -109,10 +109,10 @@ def test_what_the_environment_holds_is_offered_and_taken_on_a_click(
 
     assert card(page, "huggingface")["fields"][0]["offered"] == [{"variable": "HF_TOKEN", "wrong": ""}]
     assert "Replicate" in card(page, "civitai")["fields"][0]["offered"][0]["wrong"]
-    assert studio._vault.get("huggingface") is None
+    assert studio.vault.get("huggingface") is None
     assert not page.command("connect", platform="huggingface", env={"token": "PATH"})["ok"]
     assert page.command("connect", platform="huggingface", env={"token": "HF_TOKEN"})["value"]
-    assert studio._vault.get("huggingface") == Secret(TOKEN)
+    assert studio.vault.get("huggingface") == Secret(TOKEN)
     assert TOKEN not in json.dumps([page.sections, page.replies])
 
 
@@ -120,7 +120,7 @@ def test_disconnected_and_switched_off(page: Browser, studio: Studio) -> None:
     """Keys are gone; a card that is off stays, to be switched on again."""
     page.command("connect", platform="huggingface", values={"token": TOKEN})
     page.command("disconnect", platform="huggingface")
-    assert (card(page, "huggingface")["state"], studio._vault.get("huggingface")) == ("not connected", None)
+    assert (card(page, "huggingface")["state"], studio.vault.get("huggingface")) == ("not connected", None)
 
     page.command("disable", platform="civitai")
     assert card(page, "civitai")["state"] == "off"
@@ -163,7 +163,7 @@ def test_a_passphrase_guards_the_keys_and_unlocks_them(page: Browser, studio: St
     assert page.command("guard", passphrase="correct horse")["ok"]
     assert (page.sections["tier"]["name"], page.sections["tier"]["open"]) == ("passphrase", True)
 
-    studio._vault.lock()
+    studio.vault.lock()
     page.panel.content._source.look()
     page.wait(lambda: not page.sections["tier"]["open"])
     wrong = page.command("unlock", passphrase="battery staple")

@@ -18,7 +18,6 @@ import pytest
 from safetensors.numpy import save
 
 from peft_studio import Studio
-from peft_studio._studio.offline import Syncing
 from peft_studio.connectors.base import door, patience, transfer
 from peft_studio.core.errors import (
     Cancelled,
@@ -58,7 +57,7 @@ LEFT_OUT = {
 }
 
 
-class World(Syncing, Studio):
+class World(Studio):
     """A studio that knows of the network, and three platforms."""
 
     hub: Hub
