@@ -58,6 +58,7 @@ LEFT_OUT = {
     "onnx/model.safetensors": b"other",
     "run.py": b"import os",
     ".gitattributes": b"",
+    "data.zip": b"PK",
 }
 
 
@@ -164,12 +165,14 @@ def test_a_broken_download_goes_on(world: World) -> None:
     assert models_of(world) == set()
     assert find_prepared("org/tiny", world.home) is None
 
+    next(world.home.rglob(".model.safetensors.part")).with_name("stray.py").write_text("import os")
     world.hub.cuts.clear()
     world.hub.spans.clear()
     came = world.download("org/tiny")
     assert world.hub.spans == [(150_000, len(WEIGHTS) - 1)]
     assert came.folder is not None
     assert (came.folder / "model.safetensors").read_bytes() == WEIGHTS
+    assert {path.name for path in came.folder.iterdir()} == set(FILES)
 
 
 def test_gated_models_need_a_token_that_was_let_in(world: World) -> None:
