@@ -1,6 +1,6 @@
 """Bringing a model from a registry onto this machine: chosen files, looked at before and after, and put where everything else finds them.
 
-They gather in ``models/<registry>/incoming`` and become a folder of the home at once, when all of them are there and are what they say.
+They gather in a hidden folder beside their place and become a folder of the home at once, when all of them are there and are what they say.
 """
 
 from __future__ import annotations
@@ -9,29 +9,24 @@ import json
 import os
 import shutil
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast
 
-from peft_studio.core.errors import Refused, StudioError
+from peft_studio.core.errors import StudioError
 from peft_studio.core.models.archive import extract, is_archive
 from peft_studio.core.models.content import check_content, is_wanted
 from peft_studio.core.models.failure import ModelFailure
 from peft_studio.core.models.prepared import fetched_path, find_origin, find_pointed, is_hub_id, pointer_path
 from peft_studio.core.models.safe_name import UnsafeName, check_names
 from peft_studio.core.models.trust import RemoteCode, check_trusted
-from peft_studio.core.ports.catalog import Catalog, Pending
-from peft_studio.core.ports.download import Downloads, Fetched, Order, Progress
-from peft_studio.core.ports.platform import Capability
-from peft_studio.core.ports.registry import ModelDetails, ModelFile, Registry
-from peft_studio.core.services.browse import fetch_details
+from peft_studio.core.ports.catalog import Catalog
+from peft_studio.core.ports.download import Order, Progress
+from peft_studio.core.ports.registry import ModelDetails, ModelFile
+from peft_studio.core.services.browse import DETAILS_S
+from peft_studio.core.services.errand import Tell, carry_out, require_downloads
 from peft_studio.core.system import locked, sync_folder, write_private
 from peft_studio.core.words import disk, duration
-
-DOWNLOAD_S = 7 * 24 * 3600.0
-LOOK_S = 0.25  # between two looks at how far it is
-Tell = Callable[[Progress], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +76,11 @@ def download_model(
     info = catalog.get_info(registry)
     if info.local:  # a daemon of this machine keeps its models itself
         order = Order(model, (), home / "models", stop=stop)
-        came = _carry_out(catalog, registry, order, tell)
+        came = carry_out(catalog, registry, order, tell)
         return Downloaded(model, registry, None, None, came.size_bytes, came.received_bytes, came.note)
-    details = fetch_details(catalog, registry, model)
+    details = catalog.start(
+        registry, ModelDetails, lambda one: require_downloads(one).get_model(model), deadline_s=DETAILS_S
+    ).result()
     files = choose_files(details, source=model)
     folder, received = _find_here(registry, details, home), 0
     if folder is None:
@@ -108,7 +105,8 @@ def choose_files(details: ModelDetails, *, source: str) -> tuple[ModelFile, ...]
         top = [file.path for file in details.files if "/" not in file.path]
         origin = RemoteCode(details.model.id, details.revision or "")
         check_trusted(top, details.config or {}, source=source, origin=origin)
-    chosen = tuple(file for file in details.files if is_wanted(file.path) or is_archive(file.path))
+    may_be_packed = details.model.registry != "huggingface"
+    chosen = tuple(file for file in details.files if is_wanted(file.path) or (may_be_packed and is_archive(file.path)))
     if not any(file.path.lower().endswith(".safetensors") or is_archive(file.path) for file in chosen):
         raise ModelFailure(
             f"{source} has no safetensors file; nothing was downloaded.",
@@ -141,7 +139,7 @@ def _find_here(registry: str, details: ModelDetails, home: Path) -> Path | None:
 def _bring(catalog: Catalog, registry: str, order: Order, tell: Tell) -> int | None:
     """Have files brought beside their place, look at them, and put them there."""
     folder, incoming = order.to, order.to.with_name(f".incoming-{order.to.name}")
-    came = _carry_out(catalog, registry, replace(order, to=incoming), tell)
+    came = carry_out(catalog, registry, replace(order, to=incoming), tell)
     with locked(incoming.with_name(f".{folder.name}.placing")):
         if folder.is_dir():  # another process was as fast
             shutil.rmtree(incoming, ignore_errors=True)
@@ -157,7 +155,11 @@ def _bring(catalog: Catalog, registry: str, order: Order, tell: Tell) -> int | N
 
 
 def _look_at(incoming: Path, files: Sequence[ModelFile], *, source: str) -> None:
-    """Unpack what is packed, and refuse what is not what it says."""
+    """Unpack what is packed, refuse what is not what it says, and leave nothing that was not ordered."""
+    ordered = {incoming / file.path for file in files}
+    for path in incoming.rglob("*"):
+        if path.is_file() and path not in ordered:
+            path.unlink()  # of an earlier try that wanted more
     for file in files:
         path = incoming / file.path
         if not is_archive(path.name):
@@ -170,38 +172,6 @@ def _look_at(incoming: Path, files: Sequence[ModelFile], *, source: str) -> None
             else:
                 one.unlink()  # previews and notes; nothing here loads them
         path.unlink()
-
-
-def _carry_out(catalog: Catalog, registry: str, order: Order, tell: Tell) -> Fetched:
-    """Have an order carried out in the registry's lane, and tell how far it is from this thread."""
-    newest: list[Progress] = []
-    settled = threading.Event()
-
-    def work(connector: Registry) -> Fetched:
-        try:
-            if reason := connector.unsupported.get(Capability.DOWNLOAD):
-                raise Refused(f"{connector.info.title} gives no downloads: {reason}", platform=registry)
-            return cast("Downloads", connector).fetch_artifact(ordered)
-        finally:
-            settled.set()
-
-    ordered = replace(order, tell=newest.append)
-    pending = catalog.start(registry, Fetched, work, deadline_s=DOWNLOAD_S)
-    try:
-        while not _is_over(pending, settled):
-            if newest:
-                tell(newest[-1])
-                del newest[:-1]
-        if newest:
-            tell(newest[-1])
-        return pending.result()
-    finally:
-        if not pending.done():  # as after Ctrl-C: nobody waits for it any more
-            order.stop.set()
-
-
-def _is_over(pending: Pending[Fetched], settled: threading.Event) -> bool:
-    return pending.done() or settled.wait(LOOK_S) or pending.done()
 
 
 def _point(pointer: Path, folder: Path, commit: str | None) -> None:

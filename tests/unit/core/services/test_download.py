@@ -19,6 +19,8 @@ from safetensors.numpy import save
 
 from peft_studio import Studio
 from peft_studio.connectors.base import door, patience, transfer
+from peft_studio.connectors.catalog import Catalog
+from peft_studio.connectors.catalog.sources import Source
 from peft_studio.core.errors import (
     Cancelled,
     Corrupt,
@@ -35,11 +37,12 @@ from peft_studio.core.models.archive import BadArchive
 from peft_studio.core.models.failure import ModelFailure
 from peft_studio.core.models.prepared import find_origin
 from peft_studio.core.ports.download import Progress
-from peft_studio.core.services.download import say_progress
+from peft_studio.core.services.download import download_model, say_progress
 from tests.conftest import wait_for
 from tests.emulators.civitai import Site, make_model, serve_civitai
 from tests.emulators.hub import Hub, Repo, Stored, serve_hub
 from tests.emulators.ollama import Daemon, Local, serve_ollama
+from tests.unit.connectors.catalog.hostile import Good
 
 TOKEN = "hf_" + "a" * 34
 WEIGHTS = save({"w": numpy.arange(100_000, dtype=numpy.float32)})
@@ -54,6 +57,7 @@ LEFT_OUT = {
     "onnx/model.safetensors": b"other",
     "run.py": b"import os",
     ".gitattributes": b"",
+    "data.zip": b"PK",
 }
 
 
@@ -160,12 +164,14 @@ def test_a_broken_download_goes_on(world: World) -> None:
     assert models_of(world) == set()
     assert find_prepared("org/tiny", world.home) is None
 
+    next(world.home.rglob(".model.safetensors.part")).with_name("stray.py").write_text("import os")
     world.hub.cuts.clear()
     world.hub.spans.clear()
     came = world.download("org/tiny")
     assert world.hub.spans == [(150_000, len(WEIGHTS) - 1)]
     assert came.folder is not None
     assert (came.folder / "model.safetensors").read_bytes() == WEIGHTS
+    assert {path.name for path in came.folder.iterdir()} == set(FILES)
 
 
 def test_gated_models_need_a_token_that_was_let_in(world: World) -> None:
@@ -221,6 +227,13 @@ def test_no_such_model_and_no_such_registry(world: World) -> None:
         world.download("org/nothing")
     with pytest.raises(StudioError, match="no connector 'hugingface'"):
         world.download("org/tiny", "hugingface")
+
+
+def test_a_registry_without_downloads_says_why(tmp_path: Path) -> None:
+    """In its own words, before anything else is asked."""
+    catalog = Catalog(tmp_path, sources=[Source("good", "test", lambda: Good.info)])
+    with pytest.raises(Refused, match="gives no downloads: It has nothing to give"):
+        download_model(catalog, "good", "any", home=tmp_path)
 
 
 def test_no_room(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -339,6 +352,30 @@ def test_an_interrupt_stops_the_download_too(world: World, tmp_path: Path) -> No
     part = next(world.home.rglob(".model.safetensors.part"))
     wait_for(lambda: part.stat().st_size >= 100_000, "the download to end")
     assert find_prepared("org/tiny", world.home) is None
+
+
+def test_downloads_leave_room_for_questions(world: World, tmp_path: Path) -> None:
+    """Two of a registry are under way at once; a third waits, and the registry can still be searched."""
+    (tmp_path / "weights").write_bytes(WEIGHTS)
+    held = [Stored(tmp_path / "weights", hold_at=1000) for _ in range(3)]
+    for number, content in enumerate(held):
+        world.put(f"org/tiny-{number}", {**FILES, "config.json": b'{"n": %d}' % number, "model.safetensors": content})
+    came: list[Any] = []
+    threads = [threading.Thread(target=lambda n=n: came.append(world.download(f"org/tiny-{n}"))) for n in range(3)]  # type: ignore[misc]
+    for thread in threads:
+        thread.start()
+    wait_for(lambda: len(world.hub.spans) == 2, "two to be under way")
+    assert len(world.models("org", registries=["huggingface"], task=None)) == 3
+    assert len(world.hub.spans) == 2
+    stop = threading.Event()
+    stop.set()
+    with pytest.raises(Cancelled, match="before its turn"):
+        world.download("org/tiny-0", stop=stop)
+    for content in held:
+        content.go_on.set()
+    for thread in threads:
+        thread.join(30)
+    assert len({one.folder for one in came}) == 3
 
 
 def test_progress_in_words() -> None:
