@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from peft_studio._studio.platforms import Platforms
-from peft_studio._studio.runs import Running
+from peft_studio._studio.publish import Publishing
 
 if TYPE_CHECKING:
     from peft_studio.widgets._panel import Panel
 
 
-class Studio(Running, Platforms):
+class Studio(Publishing):
     """One home of runs and models. Two studios on one home see the same runs.
 
     Args:

@@ -16,6 +16,7 @@ CALLED_WITH: Mapping[str, tuple[str, ...]] = {
     "connect": (),
     "search": ("query",),
     "get_model": ("model",),
+    "upload_artifact": ("upload", "report"),
 }
 
 

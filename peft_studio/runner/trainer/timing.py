@@ -9,7 +9,10 @@ from typing import Any
 import numpy
 
 LEAST, LONGEST_S = 5, 0.2  # repetitions, and seconds after which no more are made
-FEWEST, PATIENCE_S = 2, 0.6  # on a machine that others use every repetition takes long, and there are fifty things to time
+FEWEST, PATIENCE_S = (
+    2,
+    0.6,
+)  # on a machine that others use every repetition takes long, and there are fifty things to time
 
 
 def time_least(action: Callable[[], Any]) -> float:

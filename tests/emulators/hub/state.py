@@ -71,9 +71,14 @@ class Hub:
     down: bool = False
     asked: list[str] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
-    tokens_at_cdn: list[str] = field(default_factory=list)
+    tokens_at_cdn: list[str] = field(default_factory=list)  # and where LFS objects are stored
     accounts: dict[str, dict[str, Any]] = field(default_factory=dict)  # token → what whoami says
     whoami_left: int = 10_000  # the hub rations this call
+    stored: dict[str, bytes] = field(default_factory=dict)  # LFS objects that have arrived, by sha256
+    parts: dict[tuple[str, int], bytes] = field(default_factory=dict)  # of objects that are still arriving
+    commits: list[dict[str, Any]] = field(default_factory=list)  # the header of each
+    part_bytes: int | None = None  # larger objects go in parts of this size
+    lost_replies: list[str] = field(default_factory=list)  # "METHOD path" whose next answer gets lost after it was done
 
     def find(self, kind: str, repo_id: str) -> Repo | None:
         return next((repo for repo in self.repos if (repo.kind, repo.id) == (kind, repo_id)), None)
