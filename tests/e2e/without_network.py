@@ -25,7 +25,6 @@ sys.addaudithook(_watch)
 def main(home: str, model: str, data: str) -> None:
     """Import, list, specify, check, quote; queue, sync offline by hand, sync online without a route, and go on."""
     from peft_studio import Studio
-    from peft_studio._studio.offline import Syncing
     from peft_studio.core.offline.sender import SendLater
 
     class NoRoute:
@@ -45,7 +44,7 @@ def main(home: str, model: str, data: str) -> None:
         def read_back(self, entry: Any) -> bool:
             return False
 
-    class OfflineStudio(Syncing, Studio):
+    class OfflineStudio(Studio):
         """The studio, with a key and a connector of this test."""
 
         def _data_keys(self, purpose: str) -> list[bytes]:

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from peft_studio import Studio
-from peft_studio._studio.offline import SWITCH, Syncing
+from peft_studio._studio.offline import SWITCH
 from peft_studio.core.offline.sender import SendLater
 from tests.conftest import wait_for
 from tests.unit.core.offline.conftest import KEY, OTHER_KEY, Obedient
 
 
-class OneTarget(Syncing, Studio):
+class OneTarget(Studio):
     """Connected to one platform."""
 
     sender: Obedient
