@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 from peft_studio._studio.offline import Syncing
 from peft_studio._studio.platforms import Platforms
 from peft_studio._studio.runs import Running
-from peft_studio.core.errors import StudioError
+from peft_studio.core.errors import StudioError, nearest
 
 if TYPE_CHECKING:
     from peft_studio.core.defaults import ExplainedSpec
@@ -97,11 +97,32 @@ class Publishing(Running, Platforms, Syncing, ABC):
         from peft_studio.core.services.publish.build import build_plan
 
         info = self._catalog.get_info(to)
-        if options:
+        extra = self._package(run, repo, **options) if to == "ollama" else {}
+        if options and to != "ollama":
             raise StudioError(
                 f"{info.title} takes no {next(iter(options))!r}.", hint="See help(studio.push).", fields=tuple(options)
             )
-        return build_plan(run, info, repo, private=private, base=base)
+        return build_plan(run, info, repo, private=private, base=base, **extra)
+
+    def _package(self, run: Run, repo: str, *, from_model: str = "", **wrong: Any) -> dict[str, Any]:
+        """What Ollama takes of a run's adapter."""
+        from peft_studio.connectors.ollama.package import build_package
+        from peft_studio.core.models import read_config
+        from peft_studio.core.services.publish.contents import collect_adapter
+        from peft_studio.core.services.publish.facts import read_facts
+
+        if wrong:
+            raise StudioError(
+                f"Ollama takes no {next(iter(wrong))!r}.",
+                hint=nearest(next(iter(wrong)), ["from_model"]),
+                fields=tuple(wrong),
+            )
+        facts, adapter = read_facts(run), run.adapter
+        package = build_package(
+            adapter.path, collect_adapter(adapter, facts, repo), read_config(self.prepare(run.spec.model)),
+            from_model=from_model, method=run.spec.method, licence=facts.base_licence,
+        )  # fmt: skip
+        return {"files": package.files, "settings": package.settings}
 
     def _run_of(self, adapter: Adapter | Run | str) -> Run:
         from peft_studio.core.runs.adapter import Adapter

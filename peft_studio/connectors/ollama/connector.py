@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from peft_studio.connectors.base.reading import count, record, records, text, when, words
 from peft_studio.connectors.ollama import INFO
 from peft_studio.connectors.ollama.api import OllamaApi
+from peft_studio.connectors.ollama.upload import OllamaUpload
 from peft_studio.core.errors import NotFound
 from peft_studio.core.ports.platform import Account, Capability, Keys
-from peft_studio.core.ports.registry import ModelDetails, Page, Query, RegistryModel
+from peft_studio.core.ports.registry import ModelDetails, Page, Published, Query, RegistryModel, Upload
 
 _SIZE = re.compile(r"([\d.]+)\s*([KMBT])", re.IGNORECASE)
 _TIMES = {"K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
@@ -29,7 +30,6 @@ class Ollama:
     info = INFO
     unsupported: Mapping[Capability, str] = {
         Capability.DOWNLOAD: "`ollama pull NAME` brings a model onto this machine; its files cannot be trained on.",
-        Capability.PUBLISH: "Publishing to Ollama is not built yet.",
     }
 
     def __init__(self, keys: Keys) -> None:
@@ -71,6 +71,10 @@ class Ollama:
             }
         )
         return ModelDetails(model=summary, revision=text(listed, "digest"))
+
+    def upload_artifact(self, upload: Upload, report: Callable[[int], None]) -> Published:
+        """Make a model of a base and an adapter in the daemon; see :class:`peft_studio.core.ports.registry.Publisher`."""
+        return OllamaUpload(self._api).publish(upload, report)
 
 
 def _model(found: Mapping[str, Any]) -> RegistryModel:

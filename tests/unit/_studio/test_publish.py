@@ -14,6 +14,7 @@ from peft_studio.connectors.base import door, patience
 from peft_studio.core.errors import AdapterMismatch, Forbidden, NotReadyError, StudioError
 from peft_studio.core.redact import REDACTOR, Secret
 from tests.emulators.hub import Hub, serve_hub
+from tests.emulators.ollama import Daemon, Local, serve_ollama
 from tests.made_run import RUN_ID, write_made_run
 
 TOKEN = "hf_" + "a" * 34
@@ -279,3 +280,52 @@ def test_a_push_without_an_account_is_told_before_training(
         studio.check(spec, push="huggingfac:me/x")
     with pytest.raises(StudioError, match="no place"):
         studio.check(spec, push="me/x")
+
+
+@pytest.fixture
+def daemon(monkeypatch: pytest.MonkeyPatch) -> Iterator[Daemon]:
+    state = Daemon(models=[Local("tiny:base"), Local("qwen:base", family="qwen2")])
+    with serve_ollama(state) as address:
+        monkeypatch.setenv("OLLAMA_HOST", address)
+        yield state
+
+
+@pytest.mark.parametrize(
+    ("fields", "files"),
+    [
+        ({}, {"adapter_config.json", "adapter_model.safetensors", "Modelfile"}),
+        ({"method": "rslora"}, {"adapter.gguf", "Modelfile"}),
+    ],
+)
+def test_ollama_gets_what_it_can_read(
+    hub: Hub, daemon: Daemon, tmp_path: Path, tiny_model: Path, fields: dict[str, Any], files: set[str]
+) -> None:
+    """A llama's LoRA as it is; rsLoRA, which the daemon would scale wrongly, as GGUF. Nothing is sent before the confirmation."""
+    write_made_run(tmp_path, model=str(tiny_model), **fields)
+    studio = Studio(home=tmp_path)
+    plan = studio.push(RUN_ID, to="ollama", repo="orders", from_model="tiny:base")
+    assert {file.path for file in plan.files} == files
+    assert "with Ollama as orders (on this machine)" in repr(plan)
+    assert daemon.asked == []
+    studio.offline = "on a train"  # which is no hindrance for what is here
+
+    done = plan.confirm()
+
+    assert "ollama run orders" in repr(done)
+    assert set(daemon.created[0]["adapters"]) == files - {"Modelfile"}
+    assert [what for what, _ in lines(studio)] == ["intended", "published"]
+
+
+def test_ollama_is_told_no_nonsense(hub: Hub, daemon: Daemon, tmp_path: Path, tiny_model: Path) -> None:
+    """A base without a name, an option that is none, an adapter that has no form there."""
+    write_made_run(tmp_path, model=str(tiny_model), method="dora")
+    studio = Studio(home=tmp_path)
+    with pytest.raises(StudioError, match="by its own name"):
+        studio.push(RUN_ID, to="ollama", repo="orders")
+    with pytest.raises(StudioError, match="takes no 'form_model'") as caught:
+        studio.push(RUN_ID, to="ollama", repo="orders", form_model="x")
+    assert "from_model" in caught.value.hint
+    with pytest.raises(AdapterMismatch, match="DoRA"):
+        studio.push(RUN_ID, to="ollama", repo="orders", from_model="tiny:base")
+    with pytest.raises(StudioError, match="takes no 'from_model'"):
+        studio.push(RUN_ID, to="huggingface", repo="me/x", from_model="x")

@@ -47,7 +47,7 @@ class SharedFile:
     def read(self, at_most: int = HEADER_BYTES) -> str:
         """Its text, or the beginning of its bytes as such."""
         if self.content is not None:
-            return self.content.decode("utf-8", "replace")
+            return self.content[: at_most if self.path.endswith(".gguf") else None].decode("utf-8", "replace")
         assert self.source is not None
         with self.source.open("rb") as file:
             if self.source.suffix == ".safetensors":  # behind its header are numbers
