@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from peft_studio._studio.offline import Syncing
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from peft_studio.core.services.publish.plan import PushPlan
     from peft_studio.core.services.publish.push import Pushed, Report, Way
     from peft_studio.core.services.run import Run
+
+OPTIONS: Mapping[str, tuple[str, ...]] = {"ollama": ("from_model", "prompts")}  # what a platform takes besides
 
 
 class Publishing(Running, Platforms, Syncing, ABC):
@@ -59,7 +61,8 @@ class Publishing(Running, Platforms, Syncing, ABC):
             private: Only you see it, until you say otherwise there. False publishes it for everybody.
             base: The base model's hub id, where the run only knows a folder.
             progress: Called with the bytes that have arrived.
-            options: What a platform takes besides, such as Ollama's ``from_model``.
+            options: What a platform takes besides. Ollama: ``from_model``, the base by its name there, and ``prompts`` to compare
+                its answers on with the adapter's own before it is kept; else those the run was watched with, ``[]`` for none.
 
         Raises:
             NotReadyError: Something blocks the plan, such as a key in a file. ConnectorError: The platform did not take it.
@@ -67,10 +70,12 @@ class Publishing(Running, Platforms, Syncing, ABC):
         from peft_studio.core.services.publish.push import push_plan
 
         run = self._run_of(adapter)
-        plan = dataclasses.replace(
-            self._plan_push(run, to, repo, private=private, base=base, **options),
-            do=lambda confirmed: push_plan(confirmed, self._way(), report=progress or (lambda sent: None)),
-        )
+        plan, promise = self._plan_push(run, to, repo, private=private, base=base, **options)
+
+        def do(confirmed: PushPlan) -> Pushed:
+            return push_plan(promise(confirmed), self._way(), report=progress or (lambda sent: None))
+
+        plan = dataclasses.replace(plan, do=do)
         return plan.confirm() if confirm else plan
 
     def publications(self) -> list[dict[str, Any]]:
@@ -91,38 +96,52 @@ class Publishing(Running, Platforms, Syncing, ABC):
         found = super().check(spec)
         if push is None:
             return found
-        return add_problems(found, check_push(push, self._catalog, self._connections.make_ready))
+        return add_problems(found, check_push(push, self._catalog, self._connections.make_ready, offline=self.offline))
 
-    def _plan_push(self, run: Run, to: str, repo: str, *, private: bool, base: str | None, **options: Any) -> PushPlan:
+    def _plan_push(
+        self, run: Run, to: str, repo: str, *, private: bool, base: str | None, **options: Any
+    ) -> tuple[PushPlan, Callable[[PushPlan], PushPlan]]:
+        """A plan, and what is still to be worked out once it is confirmed."""
         from peft_studio.core.services.publish.build import build_plan
 
         info = self._catalog.get_info(to)
-        extra = self._package(run, repo, **options) if to == "ollama" else {}
-        if options and to != "ollama":
-            raise StudioError(
-                f"{info.title} takes no {next(iter(options))!r}.", hint="See help(studio.push).", fields=tuple(options)
-            )
-        return build_plan(run, info, repo, private=private, base=base, **extra)
+        takes = OPTIONS.get(to, ())
+        if wrong := [name for name in options if name not in takes]:
+            hint = nearest(wrong[0], takes) if takes else "See help(studio.push)."
+            raise StudioError(f"{info.title} takes no {wrong[0]!r}.", hint=hint, fields=tuple(wrong))
+        if to == "ollama":
+            return self._plan_ollama(run, repo, base=base, **options)
+        return build_plan(run, info, repo, private=private, base=base), lambda plan: plan
 
-    def _package(self, run: Run, repo: str, *, from_model: str = "", **wrong: Any) -> dict[str, Any]:
-        """What Ollama takes of a run's adapter."""
+    def _plan_ollama(
+        self, run: Run, repo: str, *, base: str | None, from_model: str = "", prompts: Sequence[str] | None = None
+    ) -> tuple[PushPlan, Callable[[PushPlan], PushPlan]]:
         from peft_studio.connectors.ollama.package import build_package
         from peft_studio.core.models import read_config
+        from peft_studio.core.services.publish import parity
+        from peft_studio.core.services.publish.build import build_plan
         from peft_studio.core.services.publish.contents import collect_adapter
         from peft_studio.core.services.publish.facts import read_facts
 
-        if wrong:
-            raise StudioError(
-                f"Ollama takes no {next(iter(wrong))!r}.",
-                hint=nearest(next(iter(wrong)), ["from_model"]),
-                fields=tuple(wrong),
-            )
-        facts, adapter = read_facts(run), run.adapter
+        facts, adapter = read_facts(run, base=base), run.adapter
         package = build_package(
             adapter.path, collect_adapter(adapter, facts, repo), read_config(self.prepare(run.spec.model)),
             from_model=from_model, method=run.spec.method, licence=facts.base_licence,
         )  # fmt: skip
-        return {"files": package.files, "settings": package.settings}
+        info = self._catalog.get_info("ollama")
+        plan = build_plan(run, info, repo, base=base, files=package.files, settings=package.settings)
+        asked = parity.find_prompts(run) if prompts is None else list(prompts)
+        plan = dataclasses.replace(plan, problems=(*plan.problems, *parity.check_prompts(asked)))
+
+        def promise(confirmed: PushPlan) -> PushPlan:
+            if not asked or not confirmed.ready:
+                return confirmed
+            with self.chat(run.spec.model, adapters={"it": adapter}) as chat:
+                return parity.expect_answers(
+                    confirmed, asked, lambda prompt, tokens: chat.ask(prompt, adapter="it", max_new_tokens=tokens).text
+                )
+
+        return plan, promise
 
     def _run_of(self, adapter: Adapter | Run | str) -> Run:
         from peft_studio.core.runs.adapter import Adapter

@@ -14,6 +14,7 @@ from peft_studio.connectors.base.answer import Answer, Platform, build_error, pa
 from peft_studio.connectors.base.door import Door
 from peft_studio.connectors.base.parts import Stretch
 from peft_studio.connectors.base.patience import Limits
+from peft_studio.connectors.base.reading import record
 from peft_studio.connectors.ollama import INFO
 from peft_studio.core.errors import ConnectorError, NotFound, Refused, Unavailable
 
@@ -80,10 +81,14 @@ class OllamaApi:
         """
         yield from self._stream("/api/create", {**body, "stream": True}, self._wide)
 
-    def generate(self, body: Mapping[str, Any]) -> str:
-        """The whole answer to a prompt."""
-        answer = self._wide.request("POST", "/api/generate", json={**body, "stream": False}, repeatable=True)
-        return str(answer.record().get("response") or "")
+    def answer(self, model: str, prompt: str, *, tokens: int) -> str:
+        """What a model says to a prompt in its own template, the likeliest token each time."""
+        body = {
+            "model": model, "messages": [{"role": "user", "content": prompt}], "stream": False,
+            "options": {"temperature": 0, "seed": 0, "num_predict": tokens},
+        }  # fmt: skip
+        answer = self._wide.request("POST", "/api/chat", json=body, repeatable=True)
+        return str(record(answer.record(), "message").get("content") or "")
 
     def delete(self, model: str) -> None:
         """Take a model out. One that is not there is out already."""

@@ -6,7 +6,7 @@ November 2026); a GGUF adapter it takes as it is, exactly one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from peft_studio.connectors.base.parts import Stretch, digest
@@ -41,15 +41,45 @@ class OllamaUpload:
             sent += one.file.size_bytes
             report(sent)
         licence = [text_ for text_ in (text(upload.settings, "license"), LABEL + upload.id) if text_]
+        expected = list(upload.settings.get("expect") or ())
+        name = _trial_name(upload.repo) if expected else upload.repo
         body = {
-            "model": upload.repo,
+            "model": name,
             "from": upload.settings["from"],
             "adapters": {one.file.path: f"sha256:{one.file.sha256}" for one in files},
             "license": licence,
         }
         for _ in self._api.create(body):
             pass
-        return done
+        if not expected:
+            return done
+        try:
+            self._compare(name, expected)
+            self._api.copy(name, upload.repo)
+        finally:
+            self._api.delete(name)
+        same = f"# {len(expected)} of {len(expected)} answers are those of the adapter here"
+        return done.model_copy(update={"use": (*done.use, same)})
+
+    def _compare(self, model: str, expected: Sequence[Mapping[str, Any]]) -> None:
+        """Ask what the adapter was asked here.
+
+        Raises:
+            Refused: An answer is another one. The model is not offered then.
+        """
+        differ = []
+        for one in expected:
+            said = self._api.answer(model, str(one["prompt"]), tokens=int(one["tokens"])).strip()
+            if said != str(one["answer"]).strip():
+                differ.append((one["prompt"], one["answer"], said))
+        if differ:
+            prompt, ours, theirs = (str(part)[:200] for part in differ[0])
+            raise Refused(
+                f"{len(differ)} of {len(expected)} answers differ in Ollama, so the model was not kept. To {prompt!r} the adapter says"
+                f" {ours!r}, and Ollama {theirs!r}.",
+                hint="Its base may be another one, or quantised: name an F16 one with from_model=…. prompts=[] makes it without comparing.",
+                platform=INFO.name,
+            )
 
     def _is_there(self, upload: Upload) -> bool:
         """Whether the very same is there.
@@ -79,3 +109,9 @@ class OllamaUpload:
                 hint="Name the very base it was trained on: from_model=…",
                 platform=INFO.name,
             )
+
+
+def _trial_name(name: str) -> str:
+    """Where a model stands until its answers have been compared."""
+    stem, _, tag = name.partition(":")
+    return f"{stem}-trial:{tag or 'latest'}"

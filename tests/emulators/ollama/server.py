@@ -76,6 +76,7 @@ class Daemon:
     unknown: list[str] = field(default_factory=list)
     blobs: dict[str, bytes] = field(default_factory=dict)  # by sha256
     created: list[dict[str, Any]] = field(default_factory=list)  # what each create was told
+    answers: dict[str, str] = field(default_factory=dict)  # of every model, by the last message
     lost_replies: list[str] = field(default_factory=list)  # paths whose next answer gets lost after it was done
 
     def find(self, name: str) -> Local | None:
@@ -175,6 +176,16 @@ class _Handler(BaseHTTPRequestHandler):
         self.daemon.blobs[digest] = content
         self._answer(201, b"", "text/plain")
 
+    def do_DELETE(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.daemon.asked.append(("DELETE", self.path, body))
+        found = self.daemon.find(body["model"])
+        if found is None:
+            self._json(404, {"error": f"model '{body['model']}' not found"})
+        else:
+            self.daemon.models.remove(found)
+            self._answer(200, b"", "text/plain")
+
     def do_POST(self) -> None:
         if self.path.startswith("/api/blobs/"):
             self._blob()
@@ -188,6 +199,16 @@ class _Handler(BaseHTTPRequestHandler):
             )
         elif self.path == "/api/pull":
             self._stream(self.daemon.pull(body["model"]))
+        elif self.path in ("/api/chat", "/api/copy") and not self.daemon.find(body.get("model") or body["source"]):
+            self._json(404, {"error": "model not found"})
+        elif self.path == "/api/chat":
+            text = self.daemon.answers[body["messages"][-1]["content"]]
+            self._json(200, {"model": body["model"], "message": {"role": "assistant", "content": text}, "done": True})
+        elif self.path == "/api/copy":
+            found = self.daemon.find(body["source"])
+            assert found is not None
+            self.daemon.models.append(dataclasses.replace(found, name=body["destination"]))
+            self._answer(200, b"", "text/plain")
         elif self.path == "/api/create":
             events = list(self.daemon.create(body))
             if self.path in self.daemon.lost_replies:

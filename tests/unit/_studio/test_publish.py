@@ -303,7 +303,8 @@ def test_ollama_gets_what_it_can_read(
     """A llama's LoRA as it is; rsLoRA, which the daemon would scale wrongly, as GGUF. Nothing is sent before the confirmation."""
     write_made_run(tmp_path, model=str(tiny_model), **fields)
     studio = Studio(home=tmp_path)
-    plan = studio.push(RUN_ID, to="ollama", repo="orders", from_model="tiny:base")
+    plan = studio.push(RUN_ID, to="ollama", repo="orders", from_model="tiny:base", prompts=[])
+    assert "no prompts to compare" in repr(plan)
     assert {file.path for file in plan.files} == files
     assert "with Ollama as orders (on this machine)" in repr(plan)
     assert daemon.asked == []

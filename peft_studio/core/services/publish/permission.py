@@ -33,7 +33,7 @@ def split_target(push: str) -> tuple[str, str]:
     return to, repo
 
 
-def check_push(push: str, catalog: Catalog, make_ready: Ready) -> Iterator[Problem]:
+def check_push(push: str, catalog: Catalog, make_ready: Ready, *, offline: bool | str = False) -> Iterator[Problem]:
     """Problems of a push that would follow. Asks the platform whose key it is; sends nothing else.
 
     Raises:
@@ -48,6 +48,10 @@ def check_push(push: str, catalog: Catalog, make_ready: Ready) -> Iterator[Probl
             f"{info.title} has no API that uploads a model.",
             "studio.push makes a folder and lists the steps.",
         )
+        return
+    if offline is not False and not info.local:
+        text = f"Without a network nobody can say whether {info.title} would take {repo}."
+        yield Problem("push_unknown", "warning", text, "Check again with a network, before a long run.")
         return
     try:
         make_ready(to)

@@ -15,6 +15,7 @@ from peft_studio.core.services.publish.contents import CARD, SharedFile
 if TYPE_CHECKING:
     from peft_studio.core.services.publish.push import Pushed
 
+EXPECTED = "expect"  # the setting with answers to compare with: it says nothing of what is shared
 HEADS = ("file", "bytes", "sha256")
 
 

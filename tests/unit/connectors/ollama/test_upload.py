@@ -135,3 +135,30 @@ def test_an_error_inside_the_stream_is_an_error(ollama: Ollama, daemon: Daemon, 
     with pytest.raises(Refused, match="unsupported architecture"):
         ollama.upload_artifact(make(tmp_path, SAFETENSORS, **{"from": "qwen:0.5b", "family": "qwen2"}), quietly)
     assert daemon.created == []
+
+
+EXPECT = [{"prompt": f"question {n}", "answer": f"answer {n} ", "tokens": 32} for n in range(3)]
+
+
+def test_a_model_whose_answers_are_the_adapters_is_offered(ollama: Ollama, daemon: Daemon, tmp_path: Path) -> None:
+    """It stands under another name until they have been compared; nothing of that is left."""
+    daemon.answers = {f"question {n}": f"answer {n}" for n in range(3)}
+    done = ollama.upload_artifact(make(tmp_path, SAFETENSORS, expect=EXPECT), quietly)
+
+    assert {one.name for one in daemon.models} == {"smollm2:135m", "qwen:0.5b", "orders"}
+    assert daemon.created[0]["model"] == "orders-trial:latest"
+    assert "3 of 3 answers" in done.use[1]
+    spec = load_spec("ollama.yaml")
+    for method, path, body in daemon.asked:
+        if path in ("/api/chat", "/api/copy", "/api/delete"):
+            check_request(spec, method, path, body)
+    assert ollama.upload_artifact(make(tmp_path, SAFETENSORS, expect=EXPECT), quietly).already
+
+
+def test_a_model_that_answers_otherwise_is_not_offered(ollama: Ollama, daemon: Daemon, tmp_path: Path) -> None:
+    """One answer of three is enough; both are shown, and no model is left behind."""
+    daemon.answers = {"question 0": "answer 0", "question 1": "something else", "question 2": "answer 2"}
+    with pytest.raises(Refused, match="1 of 3 answers differ") as caught:
+        ollama.upload_artifact(make(tmp_path, SAFETENSORS, expect=EXPECT), quietly)
+    assert "something else" in str(caught.value)
+    assert {one.name for one in daemon.models} == {"smollm2:135m", "qwen:0.5b"}
