@@ -159,10 +159,15 @@ class Publishing(Running, Platforms, Syncing, ABC):
         return self.run(folder.name)
 
     def _way(self) -> Way:
+        from peft_studio.core.offline.entry import Receipt
         from peft_studio.core.services.publish.push import Way
 
         def queue(target: str, kind: str, payload: Any, entry_id: str) -> None:
-            self._queue(target, kind, payload, id=entry_id)
+            found = self._queue(target, kind, payload, id=entry_id)
+            if isinstance(found, Receipt):  # sent or dropped before; it looks before it repeats anything
+                self._queue(target, kind, payload)
+            elif found.state == "dead":
+                self.outbox.retry(found.id)
 
         return Way(self.home, self._catalog, self._connections.make_ready, lambda: self.offline, queue)
 

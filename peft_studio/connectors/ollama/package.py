@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from peft_studio.core.errors import AdapterMismatch, StudioError
-from peft_studio.core.models.gguf_adapter import ARCHITECTURES, build_gguf
+from peft_studio.core.models.gguf_adapter import ARCHITECTURES, build_gguf, check_places
 from peft_studio.core.services.publish.contents import SharedFile, text_file
 
 CONVERTED_THERE = frozenset({"llama", "gemma2"})  # whose safetensors adapters the daemon reads

@@ -47,6 +47,20 @@ def find_reason_against(config: Mapping[str, Any], base_config: Mapping[str, Any
     return ""
 
 
+def check_places(folder: Path) -> None:
+    """Whether llama.cpp has a place for every tensor of an adapter.
+
+    Raises:
+        AdapterMismatch: It has none for one of them: left out in silence, the adapter would answer differently.
+    """
+    for key in read_header(folder / WEIGHTS):
+        found = _KEY.fullmatch(key)
+        if found is None or found[2] not in MODULES:
+            raise AdapterMismatch(
+                f"llama.cpp has no place for {key} in an adapter.", hint="Push it to Hugging Face instead."
+            )
+
+
 def build_gguf(folder: Path, base_config: Mapping[str, Any], *, name: str) -> bytes:
     """An adapter folder of peft as one GGUF file.
 
@@ -58,6 +72,7 @@ def build_gguf(folder: Path, base_config: Mapping[str, Any], *, name: str) -> by
         raise AdapterMismatch(
             f"This adapter cannot be written as GGUF: {reason}.", hint="Push it to Hugging Face instead."
         )
+    check_places(folder)
     rank, alpha = int(config["r"]), float(config["lora_alpha"])
     facts: dict[str, str | float] = {
         "general.architecture": ARCHITECTURES[base_config["model_type"]],
@@ -76,11 +91,8 @@ def _build_tensors(path: Path, base_config: Mapping[str, Any]) -> Iterator[tuple
     with path.open("rb") as file:
         for key, tensor in sorted(read_header(path).items()):
             found = _KEY.fullmatch(key)
-            module = MODULES.get(found[2]) if found else None
-            if found is None or module is None:
-                raise AdapterMismatch(
-                    f"llama.cpp has no place for {key} in an adapter.", hint="Push it to Hugging Face instead."
-                )
+            assert found is not None
+            module = MODULES[found[2]]
             file.seek(tensor.start)
             values = read_floats(file.read(tensor.end - tensor.start), tensor)
             if found[3] == "B" and paired and module in by_module:

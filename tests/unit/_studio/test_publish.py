@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -151,6 +152,41 @@ def test_offline_it_waits_and_goes_once(studio: Studio, hub: Hub) -> None:
     assert len(hub.commits) == 1
     assert [what for what, _ in lines(studio)] == ["intended", "queued", "intended", "queued", "published"]
     assert studio.outbox.sent()[0].text.endswith("/me/x")
+
+
+def test_what_was_refused_or_dropped_in_the_outbox_can_be_pushed_again(studio: Studio, hub: Hub) -> None:
+    """Pushing again while offline is a person's word: it waits again, whatever became of it before."""
+    hub.accounts[TOKEN] = account("read")
+    studio.offline = "on a train"
+    studio.push(RUN_ID, to="huggingface", repo="me/x", confirm=True)
+    studio.offline = False
+    studio.sync(timeout_s=30)
+    assert [entry.state for entry in studio.outbox] == ["dead"]
+
+    studio.offline = "on a train"
+    studio.push(RUN_ID, to="huggingface", repo="me/x", confirm=True)
+    assert [entry.state for entry in studio.outbox] == ["waiting"]
+    studio.outbox.drop(studio.outbox[0].id)
+    studio.push(RUN_ID, to="huggingface", repo="me/x", confirm=True)
+    assert [entry.state for entry in studio.outbox] == ["waiting"]
+    hub.accounts[TOKEN] = account("write")
+    studio.offline = False
+    studio.sync(timeout_s=30)
+    assert len(hub.commits) == 1
+
+
+def test_without_a_route_it_waits(studio: Studio, hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody said that there is no network; that nothing answers is enough."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{listener.getsockname()[1]}")
+    other = Studio(home=studio.home)
+    other._catalog.attach("huggingface", {"token": Secret(TOKEN)})
+    other._connections._attached.add("huggingface")
+
+    waits = other.push(RUN_ID, to="huggingface", repo="me/x", confirm=True)
+
+    assert "waits in the outbox" in repr(waits)
+    assert len(other.outbox) == 1
 
 
 def test_a_refusal_is_recorded_and_raised(studio: Studio, hub: Hub) -> None:
