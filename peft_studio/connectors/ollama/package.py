@@ -48,9 +48,9 @@ def build_package(
         raise AdapterMismatch(
             "Ollama has no form for a DoRA adapter.", hint="Push it to Hugging Face, or train lora or rslora."
         )
-    if (
-        family in CONVERTED_THERE and method != "rslora"
-    ):  # the daemon's conversion knows no rsLoRA: it would scale by another factor
+    check_places(adapter)
+    # The daemon's own conversion knows no rsLoRA: it would scale by another factor.
+    if family in CONVERTED_THERE and method != "rslora":
         files = tuple(file for file in shared if file.path in ("adapter_config.json", "adapter_model.safetensors"))
         points_at = "."
     else:

@@ -47,7 +47,10 @@ def build_plan(
     shared = files if files is not None else collect_adapter(adapter, facts, repo)
     if info.by_hand:
         shared = (*shared, text_file("metadata.json", _metadata(facts, repo, shared)))
-    problems = (*find_leaks(shared, private_paths=list_private(run, facts)), *_base_problems(facts))
+    problems = (
+        *find_leaks(shared, private_paths=list_private(run, facts)),
+        *(() if info.local else _base_problems(facts)),
+    )
     return PushPlan(
         to=info.name, title=info.title, repo=repo, private=private and not info.local, local=info.local, files=shared,
         left_out=WHY_NOT, problems=problems, settings=dict(settings or {}), steps=info.by_hand, run_id=run.id,

@@ -164,7 +164,11 @@ def _results(facts: RunFacts) -> str:
 def _spread(found: Spread | None) -> tuple[str, str, str]:
     if found is None:
         return UNKNOWN, UNKNOWN, UNKNOWN
-    return f"{found.mean:.4f}", UNKNOWN if found.sd is None else f"{found.sd:.4f}", f"{found.count:,} steps"
+    return (
+        f"{found.mean:.4f}",
+        UNKNOWN if found.sd is None else f"{found.sd:.4f}",
+        f"{found.count:,} step{'' if found.count == 1 else 's'}",
+    )
 
 
 def _reproduce(facts: RunFacts) -> str:
