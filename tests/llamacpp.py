@@ -16,26 +16,30 @@ from pathlib import Path
 OURS = {
     "self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k", "self_attn.v_proj": "attn_v", "self_attn.o_proj": "attn_output",
     "mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up", "mlp.down_proj": "ffn_down", "input_layernorm": "attn_norm",
-    "post_attention_layernorm": "ffn_norm",
+    "post_attention_layernorm": "ffn_norm", "self_attn.q_norm": "attn_q_norm", "self_attn.k_norm": "attn_k_norm",
 }  # fmt: skip
 
 
 def write_base(folder: Path, path: Path) -> Path:
-    """A llama in ``folder`` as F32 GGUF. Its vocabulary is written without merges: prompts here are tokens already."""
+    """A llama, mistral, qwen2 or qwen3 in ``folder`` as F32 GGUF. Its vocabulary has no merges: prompts here are tokens already."""
     import gguf
     import numpy as np
     from safetensors.torch import load_file
 
     config = json.loads((folder / "config.json").read_text())
     heads, kv_heads = config["num_attention_heads"], config["num_key_value_heads"]
-    writer = gguf.GGUFWriter(path, "llama")
+    family = {"mistral": "llama"}.get(config["model_type"], config["model_type"])
+    width = config.get("head_dim") or config["hidden_size"] // heads
+    writer = gguf.GGUFWriter(path, family)
+    writer.add_key_length(width)
+    writer.add_value_length(width)
     writer.add_context_length(config["max_position_embeddings"])
     writer.add_embedding_length(config["hidden_size"])
     writer.add_block_count(config["num_hidden_layers"])
     writer.add_feed_forward_length(config["intermediate_size"])
     writer.add_head_count(heads)
     writer.add_head_count_kv(kv_heads)
-    writer.add_rope_dimension_count(config["hidden_size"] // heads)
+    writer.add_rope_dimension_count(width)
     writer.add_rope_freq_base(float((config.get("rope_parameters") or config).get("rope_theta", 10_000.0)))
     writer.add_layer_norm_rms_eps(config["rms_norm_eps"])
     writer.add_tokenizer_model("gpt2")
@@ -47,13 +51,13 @@ def write_base(folder: Path, path: Path) -> Path:
     writer.add_eos_token_id(config["eos_token_id"])
     for name, tensor in load_file(folder / "model.safetensors").items():
         values = tensor.float().numpy()
-        stem = name.removeprefix("model.").removesuffix(".weight")
+        stem, _, kind = name.removeprefix("model.").rpartition(".")
         if stem.startswith("layers."):
             _, layer, module = stem.split(".", 2)
-            if module in ("self_attn.q_proj", "self_attn.k_proj"):
+            if family == "llama" and module in ("self_attn.q_proj", "self_attn.k_proj"):
                 count = heads if module.endswith("q_proj") else kv_heads
                 values = values.reshape(count, 2, -1, values.shape[1]).swapaxes(1, 2).reshape(values.shape)
-            there = f"blk.{layer}.{OURS[module]}.weight"
+            there = f"blk.{layer}.{OURS[module]}.{kind}"
         else:
             there = {"embed_tokens": "token_embd", "norm": "output_norm", "lm_head": "output"}[stem] + ".weight"
         writer.add_tensor(there, np.ascontiguousarray(values))

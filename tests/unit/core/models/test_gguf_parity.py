@@ -15,6 +15,7 @@ from peft_studio.core.models.gguf_adapter import build_gguf  # noqa: E402  after
 from tests.llamacpp import answer, write_base  # noqa: E402
 from tests.unit.runner.trainer.tiny_model import save_adapter, save_tiny_model  # noqa: E402
 
+pytestmark = pytest.mark.slow
 PROMPTS = [[1, 5, 9, 12], [7, 3, 14, 2, 8, 6], [11, 10], [4, 4, 13, 9, 5, 6, 7], [15, 8, 16]]
 COUNT = 12
 
@@ -30,7 +31,7 @@ def gguf(base: Path) -> Path:
 
 
 def transformers_says(base: Path, adapter: Path | None) -> list[list[int]]:
-    """Plain generate, greedy."""
+    """Plain generate, greedy, and like llama.cpp's ``ignore_eos`` never the end of a text."""
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
 
@@ -45,6 +46,7 @@ def transformers_says(base: Path, adapter: Path | None) -> list[list[int]]:
             max_new_tokens=COUNT,
             do_sample=False,
             eos_token_id=-1,
+            suppress_tokens=[model.config.eos_token_id],
             pad_token_id=0,
         )
         said.append(out[0, len(prompt) :].tolist())
@@ -76,3 +78,28 @@ def test_an_adapter_answers_the_same(base: Path, gguf: Path, tmp_path: Path, fie
 
     assert theirs == transformers_says(base, adapter)
     assert theirs != answer(gguf, None, PROMPTS, count=COUNT)
+
+
+@pytest.mark.parametrize("family", ["mistral", "qwen2", "qwen3"])
+def test_other_families_answer_the_same(tmp_path: Path, family: str) -> None:
+    """Those whose rows are in halves on both sides, and one that llama.cpp takes for a llama."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    torch.manual_seed(5)
+    more = {"head_dim": 16} if family == "qwen3" else {}
+    config = AutoConfig.for_model(
+        family, vocab_size=48, hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
+        max_position_embeddings=256, bos_token_id=1, eos_token_id=2, pad_token_id=0, tie_word_embeddings=True, **more,
+    )  # fmt: skip
+    model: Any = AutoModelForCausalLM.from_config(config)
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    base = tmp_path / family
+    model.save_pretrained(base)
+    adapter = save_adapter(base, tmp_path / "adapter", seed=3, rank=8, lora_alpha=12)
+    path = tmp_path / "adapter.gguf"
+    path.write_bytes(build_gguf(adapter, json.loads((base / "config.json").read_text()), name=family))
+    gguf = write_base(base, tmp_path / "base.gguf")
+
+    assert answer(gguf, None, PROMPTS, count=COUNT) == transformers_says(base, None)
+    assert answer(gguf, path, PROMPTS, count=COUNT) == transformers_says(base, adapter)
