@@ -61,7 +61,11 @@ class _Handler(BaseHTTPRequestHandler):
             if self.hub.down
             else publish(self.hub, asked, body, self._token, self.server.server_address[1])
         )
-        if asked in self.hub.lost_replies:
+        if asked == self.hub.held:
+            self.hub.reached.set()
+            self.hub.release.wait(60)
+            self.close_connection = True
+        elif asked in self.hub.lost_replies:
             self.hub.lost_replies.remove(asked)
             self.close_connection = True  # done, and nobody hears of it
         else:

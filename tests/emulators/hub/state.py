@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -78,6 +79,9 @@ class Hub:
     parts: dict[tuple[str, int], bytes] = field(default_factory=dict)  # of objects that are still arriving
     commits: list[dict[str, Any]] = field(default_factory=list)  # the header of each
     part_bytes: int | None = None  # larger objects go in parts of this size
+    held: str = ""  # "METHOD path" whose answer waits for ``release`` after it was done; ``reached`` is set then
+    reached: threading.Event = field(default_factory=threading.Event)
+    release: threading.Event = field(default_factory=threading.Event)
     lost_replies: list[str] = field(default_factory=list)  # "METHOD path" whose next answer gets lost after it was done
 
     def find(self, kind: str, repo_id: str) -> Repo | None:

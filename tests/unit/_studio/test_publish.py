@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -118,6 +120,32 @@ def test_the_intent_is_on_disk_before_anything_leaves(
 
     monkeypatch.setattr(HubUpload, "_commit", commit)
     done = studio.push(RUN_ID, to="huggingface", repo="me/x", confirm=True)
+    assert "nothing was changed" in repr(done)
+    assert len(hub.commits) == 1
+
+
+def test_a_process_killed_behind_the_commit_does_not_double(studio: Studio, hub: Hub) -> None:
+    """SIGKILL while the answer is on its way: the intent is on disk, and the next push finds it done."""
+    hub.held = COMMIT
+    code = (
+        "import sys; from peft_studio import Studio; made = Studio(home=sys.argv[1])\n"
+        "made.connect('huggingface', token=sys.stdin.readline().strip(), keep=False)\n"
+        f"made.push('{RUN_ID}', to='huggingface', repo='me/x', confirm=True)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code, str(studio.home)], stdin=subprocess.PIPE, text=True)
+    assert process.stdin
+    process.stdin.write(TOKEN + "\n")
+    process.stdin.flush()
+    assert hub.reached.wait(60)
+    process.kill()
+    process.wait(30)
+    process.stdin.close()
+    hub.held = ""
+    hub.release.set()
+    assert [what for what, _ in lines(studio)] == ["intended"]
+
+    done = studio.push(RUN_ID, to="huggingface", repo="me/x", confirm=True)
+
     assert "nothing was changed" in repr(done)
     assert len(hub.commits) == 1
 
