@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from peft_studio._studio.offline import Syncing
-from peft_studio._studio.platforms import Platforms
-from peft_studio._studio.runs import Running
+from peft_studio._studio.publish import Publishing
 
 if TYPE_CHECKING:
     from peft_studio.core.errors import ConnectorError
-    from peft_studio.core.offline.sender import Sender
     from peft_studio.core.ports.platform import ConnectorInfo
     from peft_studio.widgets._panel import Panel
 
 
-class Studio(Running, Platforms, Syncing):
+class Studio(Publishing):
     """One home of runs and models. Two studios on one home see the same runs.
 
     Args:
@@ -44,15 +40,6 @@ class Studio(Running, Platforms, Syncing):
         return list(ERRORS)
 
     # -- how accounts, outbox and network are wired -------------------------------------------------------------
-
-    def _data_keys(self, purpose: str) -> Sequence[bytes]:
-        return self.vault.data_keys(purpose)
-
-    def _find_sender(self, target: str) -> Sender | None:
-        return None  # no platform takes uploads yet: what is queued waits
-
-    def _probes(self) -> Sequence[Callable[[], bool]]:
-        return ()  # while nothing answers, a request is let through now and then instead
 
     def _may_ask(self, info: ConnectorInfo) -> None:
         from peft_studio.core.services.reachability import require_network

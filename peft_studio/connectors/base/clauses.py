@@ -17,6 +17,7 @@ CALLED_WITH: Mapping[str, tuple[str, ...]] = {
     "search": ("query",),
     "get_model": ("model",),
     "fetch_artifact": ("order",),
+    "upload_artifact": ("upload", "report"),
 }
 
 

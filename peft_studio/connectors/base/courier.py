@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import httpx
@@ -15,6 +15,9 @@ from peft_studio.connectors.base.patience import Limits
 from peft_studio.connectors.base.wire import Wire, is_loopback
 from peft_studio.core.errors import BadResponse, NotAuthorised, Untrusted
 
+Content = (
+    bytes | Iterable[bytes]
+)  # what can be begun anew for every attempt; with a Content-Length, or it is sent in chunks
 Credentials = Callable[[], Mapping[str, str]]  # asked for at the moment of sending, so that nobody else holds the value
 
 USER_AGENT = f"peft-studio/{__version__}"
@@ -30,7 +33,7 @@ class Call:
     method: str
     url: httpx.URL
     headers: Mapping[str, str]
-    content: bytes | None
+    content: Content | None
     twice: bool
     until: float
     body_until: float | None = None

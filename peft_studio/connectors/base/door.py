@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import httpx
 
 from peft_studio.connectors.base.answer import Answer, Platform, build_error, unreadable
-from peft_studio.connectors.base.courier import Call, Courier, Credentials
+from peft_studio.connectors.base.courier import Call, Content, Courier, Credentials
 from peft_studio.connectors.base.failures import Miss
 from peft_studio.connectors.base.patience import Limits, backoff_s, pace_for, parse_retry_after
 from peft_studio.core.errors import ConnectorError, RateLimited
@@ -82,6 +82,7 @@ class Door:
         *,
         params: Mapping[str, Any] | None = None,
         json: Any = None,
+        content: Content | None = None,
         headers: Mapping[str, str] | None = None,
         repeatable: bool | None = None,
     ) -> Answer:
@@ -90,6 +91,7 @@ class Door:
         Args:
             path: Relative to the base, or an absolute address such as the one of a next page.
             params: A list becomes a name that comes several times; None is left out.
+            content: A body that is no JSON; its type belongs into ``headers``.
             repeatable: Whether doing it twice is the same as once; else by the method, and then a POST is not. What is not
                 repeatable is tried again only where it surely did not leave.
 
@@ -102,7 +104,7 @@ class Door:
             method=method,
             url=url.copy_merge_params(given) if given else url,
             headers=headers or {},
-            content=None if json is None else json_text.dumps(json, allow_nan=False).encode(),
+            content=content if json is None else json_text.dumps(json, allow_nan=False).encode(),
             twice=method in SAFE_TWICE if repeatable is None else repeatable,
             until=time.monotonic() + self._limits.total_s,
         )

@@ -17,5 +17,12 @@ INFO = ConnectorInfo(
             help="Needed for downloads whose author asks for a login.",
         ),
     ),
+    by_hand=(
+        "Open https://civitai.com/models/create in a browser and sign in.",
+        "Choose the type LLM or LORA, as its page offers it, and give it the name from metadata.json.",
+        "Add adapter_model.safetensors and adapter_config.json of the folder as files of its version.",
+        "Copy the text of README.md into the description, and fill in what its last section leaves to you.",
+        "Compare the SHA256 that its page shows with the one in metadata.json, then publish.",
+    ),
     docs_url="https://civitai.com/user/account",
 )

@@ -36,8 +36,8 @@ class HubApi:
 
     def __init__(self, token: Secret | None) -> None:
         self.endpoint = (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
-        credentials = None if token is None else lambda: {"Authorization": f"Bearer {token.reveal()}"}
-        self._door = Door(PLATFORM, self.endpoint, credentials=credentials, pace=PACE, read_error=read_error)
+        self.credentials = None if token is None else lambda: {"Authorization": f"Bearer {token.reveal()}"}
+        self._door = Door(PLATFORM, self.endpoint, credentials=self.credentials, pace=PACE, read_error=read_error)
 
     def whoami(self) -> Mapping[str, Any]:
         """Whose token it is, and what it may. The hub rations this call strictly."""
@@ -57,7 +57,7 @@ class HubApi:
 
     def get_model(self, model: str) -> Mapping[str, Any]:
         """A model with its files, their sizes and digests."""
-        return self._door.get(f"/api/models/{_checked(model)}", {"blobs": "true"}).record()
+        return self._door.get(f"/api/models/{checked(model)}", {"blobs": "true"}).record()
 
     def get_file(self, model: str, revision: str, path: str) -> Answer:
         """A small file of a model."""
@@ -70,10 +70,10 @@ class HubApi:
 
 
 def _resolve(model: str, revision: str, path: str) -> str:
-    return f"/{_checked(model)}/resolve/{quote(revision, safe='')}/{quote(path)}"
+    return f"/{checked(model)}/resolve/{quote(revision, safe='')}/{quote(path)}"
 
 
-def _checked(model: str) -> str:
+def checked(model: str) -> str:
     """A model's name, which is owner/name or an old one without owner, and no path to anywhere else."""
     if _ID.fullmatch(model) and ".." not in model:
         return model

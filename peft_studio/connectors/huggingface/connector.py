@@ -6,16 +6,17 @@ import json
 import re
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from peft_studio.connectors.base.reading import count, record, records, text, when, words
 from peft_studio.connectors.huggingface import INFO
-from peft_studio.connectors.huggingface.api import HubApi
-from peft_studio.core.errors import BadResponse, Forbidden, NotFound, RateLimited
+from peft_studio.connectors.huggingface.api import HubApi, checked
+from peft_studio.connectors.huggingface.upload import HubUpload
+from peft_studio.core.errors import BadResponse, Forbidden, NotAuthorised, NotFound, RateLimited
 from peft_studio.core.ports.download import Fetched, Order
 from peft_studio.core.ports.platform import Account, Capability, Keys
-from peft_studio.core.ports.registry import ModelDetails, ModelFile, Page, Query, RegistryModel
+from peft_studio.core.ports.registry import ModelDetails, ModelFile, Page, Published, Query, RegistryModel, Upload
 
 WHOAMI_S = 600.0  # the hub rations whoami; a key that worked is believed for ten minutes
 WIDTHS = {
@@ -29,12 +30,10 @@ _BLOB = re.compile(r"[0-9a-f]{40}")
 
 
 class HuggingFace:
-    """The hub. Implements :class:`peft_studio.core.ports.registry.Registry`."""
+    """The hub. Implements :class:`peft_studio.core.ports.registry.Registry` and ``Publisher``."""
 
     info = INFO
-    unsupported: Mapping[Capability, str] = {
-        Capability.PUBLISH: "Publishing an adapter is not built yet.",
-    }
+    unsupported: Mapping[Capability, str] = {}
 
     def __init__(self, keys: Keys) -> None:
         self._known = "token" in keys
@@ -83,6 +82,17 @@ class HuggingFace:
     def fetch_artifact(self, order: Order) -> Fetched:
         """Files of a model at one commit, by ranges and with their digests."""
         return self._api.fetch_files(order)
+
+    def upload_artifact(self, upload: Upload, report: Callable[[int], None]) -> Published:
+        """Publish files as one commit; see :class:`peft_studio.core.ports.registry.Publisher`."""
+        if not self._known:
+            raise NotAuthorised(
+                "Publishing needs a token that may write.",
+                hint=f"Make one at {INFO.docs_url}; then studio.connect('huggingface').",
+                platform=INFO.name,
+            )
+        checked(upload.repo)
+        return HubUpload(self._api.endpoint, self._api.credentials).publish(upload, report)
 
     def _ask_account(self) -> Account:
         if not self._known:

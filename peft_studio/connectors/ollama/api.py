@@ -5,13 +5,16 @@ Checked against ollama's own Python client 0.6 and its docs/openapi.yaml, Novemb
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Generator, Iterator, Mapping
 from typing import Any
 
 from peft_studio.connectors.base.answer import Answer, Platform, build_error, parse_json, unreadable
 from peft_studio.connectors.base.door import Door
+from peft_studio.connectors.base.parts import Stretch
 from peft_studio.connectors.base.patience import Limits
+from peft_studio.connectors.base.reading import record
 from peft_studio.connectors.ollama import INFO
 from peft_studio.core.errors import ConnectorError, NotFound, Refused, Unavailable
 
@@ -19,6 +22,9 @@ PLATFORM = Platform(INFO.name, INFO.title)
 PORT = 11434
 # On this machine an answer comes at once or not at all; while it loads a model it may take a while.
 LIMITS = Limits(connect_s=2.0, read_s=30.0, attempts=2)
+WIDE = Limits(
+    connect_s=2.0, read_s=600.0, total_s=6 * 3600.0, attempts=2
+)  # files, conversions, answers of a model that loads
 PACE = (200.0, 200)
 
 
@@ -28,6 +34,7 @@ class OllamaApi:
     def __init__(self, host: str | None) -> None:
         self.address = build_address(host or os.environ.get("OLLAMA_HOST") or "")
         self._door = Door(PLATFORM, self.address, limits=LIMITS, pace=PACE, read_error=read_error)
+        self._wide = Door(PLATFORM, self.address, limits=WIDE, pace=PACE, read_error=read_error)
 
     def get_version(self) -> str:
         """The daemon's version."""
@@ -53,6 +60,45 @@ class OllamaApi:
         """
         yield from self._stream("/api/pull", {"model": model})
 
+    def has_blob(self, sha256: str) -> bool:
+        """Whether the daemon has a file already."""
+        try:
+            self._ask("HEAD", f"/api/blobs/sha256:{sha256}")
+        except NotFound:
+            return False
+        return True
+
+    def send_blob(self, sha256: str, content: Stretch) -> None:
+        """Give it a file. Sent twice it is kept once."""
+        path = f"/api/blobs/sha256:{sha256}"
+        self._wide.request("POST", path, content=content, headers=content.headers, repeatable=True)
+
+    def create(self, body: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+        """Make a model of a base and files that it has; progress with ``status``. Made twice it is the same model.
+
+        Raises:
+            ConnectorError: Also after it has begun, as with :meth:`pull`.
+        """
+        yield from self._stream("/api/create", {**body, "stream": True}, self._wide)
+
+    def answer(self, model: str, prompt: str, *, tokens: int) -> str:
+        """What a model says to a prompt in its own template, the likeliest token each time."""
+        body = {
+            "model": model, "messages": [{"role": "user", "content": prompt}], "stream": False,
+            "options": {"temperature": 0, "seed": 0, "num_predict": tokens},
+        }  # fmt: skip
+        answer = self._wide.request("POST", "/api/chat", json=body, repeatable=True)
+        return str(record(answer.record(), "message").get("content") or "")
+
+    def delete(self, model: str) -> None:
+        """Take a model out. One that is not there is out already."""
+        with contextlib.suppress(NotFound):
+            self._ask("DELETE", "/api/delete", {"model": model})
+
+    def copy(self, source: str, destination: str) -> None:
+        """Give a model another name, too."""
+        self._ask("POST", "/api/copy", {"source": source, "destination": destination})
+
     def _ask(self, method: str, path: str, body: Any = None) -> Answer:
         try:
             return self._door.request(method, path, json=body, repeatable=True)
@@ -61,10 +107,10 @@ class OllamaApi:
                 exc.hint = f"Start it (`ollama serve`, or its app), or give its address; {self.address} was asked."
             raise
 
-    def _stream(self, path: str, body: Any) -> Iterator[Mapping[str, Any]]:
+    def _stream(self, path: str, body: Any, door: Door | None = None) -> Iterator[Mapping[str, Any]]:
         """Events of a stream, up to "success"; its end without that word is an error."""
         done = False
-        for line in self._door.lines("POST", path, json=body):
+        for line in (door or self._door).lines("POST", path, json=body):
             event = parse_json(PLATFORM, line)
             if not isinstance(event, dict):
                 raise unreadable(PLATFORM, "a line that is no object")

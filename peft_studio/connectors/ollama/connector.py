@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from datetime import UTC, datetime
 from typing import Any
@@ -12,10 +12,11 @@ from peft_studio.connectors.base.meter import Meter
 from peft_studio.connectors.base.reading import count, record, records, text, when, words
 from peft_studio.connectors.ollama import INFO
 from peft_studio.connectors.ollama.api import OllamaApi
+from peft_studio.connectors.ollama.upload import OllamaUpload
 from peft_studio.core.errors import Cancelled, NotFound
 from peft_studio.core.ports.download import Fetched, Order
 from peft_studio.core.ports.platform import Account, Capability, Keys
-from peft_studio.core.ports.registry import ModelDetails, Page, Query, RegistryModel
+from peft_studio.core.ports.registry import ModelDetails, Page, Published, Query, RegistryModel, Upload
 
 _SIZE = re.compile(r"([\d.]+)\s*([KMBT])", re.IGNORECASE)
 _TIMES = {"K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
@@ -30,9 +31,7 @@ class Ollama:
     """The daemon. Implements :class:`peft_studio.core.ports.registry.Registry`."""
 
     info = INFO
-    unsupported: Mapping[Capability, str] = {
-        Capability.PUBLISH: "Publishing to Ollama is not built yet.",
-    }
+    unsupported: Mapping[Capability, str] = {}
 
     def __init__(self, keys: Keys) -> None:
         self._api = OllamaApi(keys["host"].reveal() if "host" in keys else None)
@@ -106,6 +105,10 @@ class Ollama:
             kept_by=INFO.title,
             note="Ollama keeps it; it can be run there, and not be trained on.",
         )
+
+    def upload_artifact(self, upload: Upload, report: Callable[[int], None]) -> Published:
+        """Make a model of a base and an adapter in the daemon; see :class:`peft_studio.core.ports.registry.Publisher`."""
+        return OllamaUpload(self._api).publish(upload, report)
 
 
 def _model(found: Mapping[str, Any]) -> RegistryModel:

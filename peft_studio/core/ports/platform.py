@@ -104,6 +104,7 @@ class ConnectorInfo(Value):
         extra: What to install for it, as in ``pip install peft-studio[extra]``; empty where nothing is needed.
         docs_url: The page where a user makes the keys.
         local: It works on this machine, without the internet.
+        by_hand: Steps with which a person publishes there, where it has no API for that.
     """
 
     name: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,31}$")]
@@ -115,6 +116,7 @@ class ConnectorInfo(Value):
     docs_url: HttpsUrl
     extra: Word = ""
     local: bool = False
+    by_hand: tuple[Sentence, ...] = ()
 
 
 class Account(Value):

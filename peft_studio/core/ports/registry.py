@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import AwareDatetime, Field, NonNegativeInt, PositiveInt, StringConstraints
 
-from peft_studio.core.ports.platform import Account, Capability, ConnectorInfo, Value, Word
+from peft_studio.core.ports.platform import Account, Capability, ConnectorInfo, Sentence, Value, Word
 
 PAGE_AT_MOST = 100
 
@@ -89,6 +89,49 @@ class ModelDetails(Value):
     config: Mapping[str, Any] | None = None
 
 
+class UploadFile(Value):
+    """A file to publish: where it stands on this machine, and its name over there. The digest is of its bytes as they are to arrive."""
+
+    path: Annotated[str, StringConstraints(pattern=r"^[\w.-]+(/[\w.-]+)*$", max_length=300)]
+    source: Annotated[str, StringConstraints(max_length=4096)]
+    size_bytes: NonNegativeInt
+    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Upload(Value):
+    """What is to be published, confirmed by a person already.
+
+    Attributes:
+        id: The publication's own name, which the other side carries where it can: the same files to the same place have the same one.
+        repo: Where to: ``owner/name``, or a name.
+        private: Nobody but its owner may see it. A place that exists and is public is then refused.
+        settings: What else the platform needs to be told; no secret.
+    """
+
+    id: Word
+    repo: Word
+    files: Annotated[tuple[UploadFile, ...], Field(max_length=1000)]
+    private: bool = True
+    message: Sentence = ""
+    settings: Mapping[str, Any] = Field(default_factory=dict)
+
+
+class Published(Value):
+    """What stands there now.
+
+    Attributes:
+        revision: The commit or digest of it.
+        already: It stood there before, and nothing was changed.
+        use: Lines with which others get it: commands, or Python.
+    """
+
+    repo: Word
+    url: Annotated[str, StringConstraints(pattern=r"^https?://", max_length=2000)] | None = None
+    revision: Word | None = None
+    already: bool = False
+    use: tuple[Word, ...] = ()
+
+
 class Registry(Protocol):
     """A model registry. ``fetch_artifact`` (:mod:`peft_studio.core.ports.download`) and ``upload_artifact`` come with Capability.DOWNLOAD and PUBLISH.
 
@@ -114,5 +157,20 @@ class Registry(Protocol):
 
         Raises:
             NotFound: There is none of that id, or it does not show to this account.
+        """
+        ...
+
+
+class Publisher(Protocol):
+    """What a registry has that can be published to."""
+
+    def upload_artifact(self, upload: Upload, report: Callable[[int], None]) -> Published:
+        """Publish files, all at once as far as others can see. Called again with the same ``upload`` it changes nothing, and says so.
+
+        What has arrived of an upload that broke off is not sent again. ``report`` is called with the bytes that are there by now.
+
+        Raises:
+            ConnectorError: ``may_have_happened`` where nobody can tell; calling it again then finds out.
+            Refused: A file is not what was announced any more, or the place is public and was to be private.
         """
         ...

@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from tests.emulators.hub.listing import Reply, list_models, whoami
+from tests.emulators.hub.publishing import publish
 from tests.emulators.hub.state import Hub, Repo, blob_id, is_large, sha256
 from tests.emulators.hub.stored import Stored
 
@@ -43,6 +44,33 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_HEAD(self) -> None:
         self._route()
+
+    def do_POST(self) -> None:
+        self._publish()
+
+    def do_PUT(self) -> None:
+        self._publish()
+
+    def _publish(self) -> None:
+        """What changes something; see ``publishing``."""
+        path = unquote(urlsplit(self.path).path)
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        asked = f"{self.command} {path}"
+        self.hub.asked.append(asked)
+        reply = (
+            Reply(503, {})
+            if self.hub.down
+            else publish(self.hub, asked, body, self._token, self.server.server_address[1])
+        )
+        if asked == self.hub.held:
+            self.hub.reached.set()
+            self.hub.release.wait(60)
+            self.close_connection = True
+        elif asked in self.hub.lost_replies:
+            self.hub.lost_replies.remove(asked)
+            self.close_connection = True  # done, and nobody hears of it
+        else:
+            self._reply(reply)
 
     def log_message(self, format: str, *args: object) -> None:
         """The state keeps the record."""

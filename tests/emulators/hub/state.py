@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -74,7 +75,7 @@ class Hub:
     down: bool = False
     asked: list[str] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
-    tokens_at_cdn: list[str] = field(default_factory=list)
+    tokens_at_cdn: list[str] = field(default_factory=list)  # and where LFS objects are stored
     spans: list[tuple[int, int]] = field(
         default_factory=list
     )  # of the large files: what was asked for, first and last byte
@@ -83,6 +84,14 @@ class Hub:
     )  # so many bytes of each next large answer are sent, and then the line is closed
     accounts: dict[str, dict[str, Any]] = field(default_factory=dict)  # token → what whoami says
     whoami_left: int = 10_000  # the hub rations this call
+    stored: dict[str, bytes] = field(default_factory=dict)  # LFS objects that have arrived, by sha256
+    parts: dict[tuple[str, int], bytes] = field(default_factory=dict)  # of objects that are still arriving
+    commits: list[dict[str, Any]] = field(default_factory=list)  # the header of each
+    part_bytes: int | None = None  # larger objects go in parts of this size
+    held: str = ""  # "METHOD path" whose answer waits for ``release`` after it was done; ``reached`` is set then
+    reached: threading.Event = field(default_factory=threading.Event)
+    release: threading.Event = field(default_factory=threading.Event)
+    lost_replies: list[str] = field(default_factory=list)  # "METHOD path" whose next answer gets lost after it was done
 
     def find(self, kind: str, repo_id: str) -> Repo | None:
         return next((repo for repo in self.repos if (repo.kind, repo.id) == (kind, repo_id)), None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 import json
 import threading
@@ -73,6 +74,10 @@ class Daemon:
     asked: list[tuple[str, str, Any]] = field(default_factory=list)
     answered: list[tuple[str, Any]] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
+    blobs: dict[str, bytes] = field(default_factory=dict)  # by sha256
+    created: list[dict[str, Any]] = field(default_factory=list)  # what each create was told
+    answers: dict[str, str] = field(default_factory=dict)  # of every model, by the last message
+    lost_replies: list[str] = field(default_factory=list)  # paths whose next answer gets lost after it was done
 
     def find(self, name: str) -> Local | None:
         return next((one for one in self.models if one.name in (name, f"{name}:latest")), None)
@@ -91,6 +96,34 @@ class Daemon:
             yield {"status": f"pulling {digest[7:19]}", "digest": digest, "total": wanted.size, "completed": completed}
         yield {"status": "verifying sha256 digest"}
         self.models.append(wanted)
+        yield {"status": "success"}
+
+    def create(self, body: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        """As server/create.go: safetensors adapters for llama and gemma2 alone, one GGUF at most."""
+        base = self.find(body["from"])
+        if base is None:
+            yield {"error": f"model '{body['from']}' not found"}
+            return
+        contents = []
+        for name, digest in body["adapters"].items():
+            if digest.removeprefix("sha256:") not in self.blobs:
+                yield {"error": f"invalid digest format for {name}"}
+                return
+            contents.append(self.blobs[digest.removeprefix("sha256:")])
+        yield {"status": "converting adapter"}
+        ggufs = [content for content in contents if content.startswith(b"GGUF")]
+        if not ggufs and base.family not in ("llama", "gemma2"):
+            yield {"error": "unsupported architecture"}
+            return
+        if len(ggufs) > 1:
+            yield {"error": "only one adapter is currently supported"}
+            return
+        self.created.append(body)
+        licence = body.get("license") or []
+        text = "\n".join([licence] if isinstance(licence, str) else licence)
+        self.models = [one for one in self.models if one.name != body["model"]]
+        self.models.append(dataclasses.replace(base, name=body["model"], license=text, more={}))
+        yield {"status": "writing manifest"}
         yield {"status": "success"}
 
 
@@ -126,7 +159,37 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._lost()
 
+    def do_HEAD(self) -> None:
+        self.daemon.asked.append(("HEAD", self.path, None))
+        there = self.path.removeprefix("/api/blobs/sha256:") in self.daemon.blobs
+        self.send_response(200 if there else 404)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def _blob(self) -> None:
+        content = self.rfile.read(int(self.headers["Content-Length"]))
+        digest = self.path.removeprefix("/api/blobs/sha256:")
+        self.daemon.asked.append(("POST", self.path, None))
+        if hashlib.sha256(content).hexdigest() != digest:
+            self._json(400, {"error": "digest mismatch"})
+            return
+        self.daemon.blobs[digest] = content
+        self._answer(201, b"", "text/plain")
+
+    def do_DELETE(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.daemon.asked.append(("DELETE", self.path, body))
+        found = self.daemon.find(body["model"])
+        if found is None:
+            self._json(404, {"error": f"model '{body['model']}' not found"})
+        else:
+            self.daemon.models.remove(found)
+            self._answer(200, b"", "text/plain")
+
     def do_POST(self) -> None:
+        if self.path.startswith("/api/blobs/"):
+            self._blob()
+            return
         body = json.loads(self.rfile.read(int(self.headers.get("Content-Length") or 0)) or b"null")
         self.daemon.asked.append(("POST", self.path, body))
         if self.path == "/api/show":
@@ -136,6 +199,23 @@ class _Handler(BaseHTTPRequestHandler):
             )
         elif self.path == "/api/pull":
             self._stream(self.daemon.pull(body["model"]))
+        elif self.path in ("/api/chat", "/api/copy") and not self.daemon.find(body.get("model") or body["source"]):
+            self._json(404, {"error": "model not found"})
+        elif self.path == "/api/chat":
+            text = self.daemon.answers[body["messages"][-1]["content"]]
+            self._json(200, {"model": body["model"], "message": {"role": "assistant", "content": text}, "done": True})
+        elif self.path == "/api/copy":
+            found = self.daemon.find(body["source"])
+            assert found is not None
+            self.daemon.models.append(dataclasses.replace(found, name=body["destination"]))
+            self._answer(200, b"", "text/plain")
+        elif self.path == "/api/create":
+            events = list(self.daemon.create(body))
+            if self.path in self.daemon.lost_replies:
+                self.daemon.lost_replies.remove(self.path)
+                self.close_connection = True
+                return
+            self._stream(iter(events))
         else:
             self._lost()
 

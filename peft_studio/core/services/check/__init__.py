@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from peft_studio.core.data import Dataset
@@ -20,7 +20,7 @@ from peft_studio.core.services.check.serving import check_serving
 from peft_studio.core.services.check.targets import check_targets
 from peft_studio.core.services.prepare import missing_train_modules
 
-__all__ = ["Check", "Problem", "Severity", "check_spec"]
+__all__ = ["Check", "Problem", "Severity", "add_problems", "check_spec"]
 
 
 def check_installed(ground: Ground) -> Iterator[Problem]:
@@ -39,5 +39,10 @@ CHECKS: tuple[Callable[[Ground], Iterator[Problem]], ...] = (
 def check_spec(spec: ExplainedSpec, data: Dataset, *, home: Path) -> Check:
     """All problems of a spec on this machine, the worst first. Reads the data, loads no model."""
     ground = Ground(spec, data, home)
-    found = [problem for check in CHECKS for problem in check(ground)]
-    return Check(tuple(sorted(found, key=lambda problem: SEVERITIES.index(problem.severity))), ground.ladder)
+    return add_problems(Check((), ground.ladder), (problem for check in CHECKS for problem in check(ground)))
+
+
+def add_problems(check: Check, more: Iterable[Problem]) -> Check:
+    """A check with more problems, the worst first."""
+    found = sorted((*check.problems, *more), key=lambda problem: SEVERITIES.index(problem.severity))
+    return Check(tuple(found), check.ladder)
