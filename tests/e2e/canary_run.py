@@ -63,6 +63,7 @@ def main(home: str, model: str, rows: str) -> None:
     print(studio.connections(check=True), studio.connections()._repr_html_())
     print(studio.models("smollm"), studio.model_details("org/smollm2"))
     run = train(studio, model, rows)
+    publish(studio, run)
     with failing():
         fail(studio, run.spec)
     with studio.chat(model, adapters={"a": run.adapter}) as chat:
@@ -80,6 +81,17 @@ def train(studio: Any, model: str, rows: str) -> Any:
     print(run, run.metrics(), list(run.events()), list(run.logs()), studio.runs())
     studio.export(run, str(studio.home / "setup.json"))
     return run
+
+
+def publish(studio: Any, run: Any) -> None:
+    """A plan, a push, and one that waits for the network."""
+    plan = studio.push(run.adapter, to="huggingface", repo="ann/canary")
+    print(plan, plan._repr_html_(), plan.card)
+    print(studio.push(run.adapter, to="huggingface", repo="ann/canary", confirm=True), studio.publications())
+    studio.offline = "on a plane"
+    print(studio.push(run.adapter, to="huggingface", repo="ann/later", confirm=True), studio.outbox)
+    studio.offline = False
+    print(studio.sync(), studio.outbox)
 
 
 def fail(studio: Any, spec: Any) -> None:

@@ -35,8 +35,8 @@ def check(done: dict[str, Any]) -> None:
     assert done["synced"] == "0 sent. 1 upload waits for the network."
     assert "no route: Network is unreachable" in done["synced_without_a_route"]
     assert "1 upload waits to be sent." in done["outbox"]
-    # That one shows that the counters count: it met no route. Nothing else was tried, and nothing has left.
-    assert done["counters"].pop("Ip:OutNoRoutes") == 1
+    # Those tries show that the counters count: they met no route. Nothing else was tried, and nothing has left.
+    assert done["counters"].pop("Ip:OutNoRoutes") == done["tries"] >= 1
     assert set(done["counters"].values()) == {0}
 
 

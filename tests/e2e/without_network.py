@@ -31,10 +31,12 @@ def main(home: str, model: str, data: str) -> None:
         """A connector that meets a network without routes."""
 
         idempotent, reads_back = True, False
+        tries = 0
 
         def send(self, entry: Any) -> str | None:
             import socket
 
+            NoRoute.tries += 1
             try:
                 socket.create_connection(("192.0.2.1", 443), timeout=5).close()
             except OSError as exc:
@@ -70,7 +72,7 @@ def main(home: str, model: str, data: str) -> None:
     studio.offline = False
     done["synced_without_a_route"] = repr(studio.sync())
     done["outbox"] = repr(studio.outbox)
-    done["counters"] = _counters()
+    done["counters"], done["tries"] = _counters(), NoRoute.tries
     print(json.dumps(done))
 
 

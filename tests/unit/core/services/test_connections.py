@@ -152,7 +152,7 @@ def test_check_asks_again_and_says_what_is_wrong(
 
 def test_one_is_checked_alone(process: Process, hub: Hub, tmp_path: Path, keystore: MemoryKeystore) -> None:
     """What it says now is kept; what is wrong is raised, and one that was never connected says so."""
-    process.connections.connect("huggingface", {"token": TOKEN})
+    process.connections.connect("huggingface", {"token": Secret(TOKEN)})
     hub.accounts[TOKEN] = account("ann2")
     checked = Process(tmp_path, keystore).connections.check("huggingface")
 
