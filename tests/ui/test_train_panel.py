@@ -95,7 +95,9 @@ def test_page_and_cells_change_one_draft(open_studio: Callable[..., Notebook]) -
     panel.get_by_role("button", name="Memory, what it is made of").click()
     expect(panel.get_by_role("img", name=re.compile("^activations|^weights"))).to_be_visible()
     expect(panel.locator(".ps-before .ps-badge")).to_contain_text("Not ready")
-    expect(panel.get_by_role("button", name="Try 3 rates…")).to_have_attribute("aria-description", "Not ready, 1 problem")
+    expect(panel.get_by_role("button", name="Try 3 rates…")).to_have_attribute(
+        "aria-description", "Not ready, 1 problem"
+    )
 
 
 def test_why_opens_and_closes_by_keyboard(open_studio: Callable[..., Notebook]) -> None:
