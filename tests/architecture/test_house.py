@@ -20,7 +20,8 @@ CORE_MAY_USE = {
     "cryptography", "jinja2", "keyring", "numpy", "pandas", "platformdirs", "plotly", "psutil", "pyarrow", "pydantic",
     "pydantic_core", "tokenizers",
 }  # fmt: skip
-# A broad except stands at three boundaries only: what a stranger's code or the whole outside may throw ends there.
+# A broad except stands at boundaries only, where what a stranger's code or the whole outside may throw ends: the three of the
+# architecture, and two that call other people's code, the outbox's delivery and the keystore.
 BOUNDARIES = {
     "connectors/catalog/lane.py", "core/offline/delivery.py", "core/vault/keystore.py", "runner/trainer/main.py", "widgets/_feed.py",
 }  # fmt: skip
