@@ -24,6 +24,7 @@
         ├── Forbidden        it knows the key, which may not do this
         ├── NotFound         it has no such thing, or does not show it to this account
         ├── Refused          it understood and said no: a conflict, a value it does not take
+        │   └── SoldOut      the machine is not to be had now; nothing was made
         ├── RateLimited      too many requests; carries how long to wait
         ├── Unavailable      it cannot be reached, is too slow, or fails
         ├── Untrusted        what answers cannot prove that it is the platform, or sends keys elsewhere
@@ -178,6 +179,10 @@ class NotFound(ConnectorError):
 
 class Refused(ConnectorError):
     """The platform understood and said no."""
+
+
+class SoldOut(Refused):
+    """The machine is not to be had now. Nothing was made."""
 
 
 class RateLimited(ConnectorError):

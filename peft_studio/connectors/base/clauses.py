@@ -18,7 +18,15 @@ CALLED_WITH: Mapping[str, tuple[str, ...]] = {
     "get_model": ("model",),
     "fetch_artifact": ("order",),
     "upload_artifact": ("upload", "report"),
+    "list_offers": ("query",),
+    "submit_job": ("rent",),
+    "list_instances": (),
+    "end_instance": ("instance_id",),
+    "stream_logs": ("instance_id", "after"),
+    "list_charges": ("since",),
 }
+# Who can do the first must be able to do the others: what is bought is found again, and ended.
+ALONG: Mapping[str, tuple[str, ...]] = {"submit_job": ("list_instances", "end_instance")}
 
 
 def find_info_faults(name: str, info: object) -> list[str]:
@@ -54,7 +62,8 @@ def find_class_faults(info: ConnectorInfo, cls: object) -> list[str]:
             elif capability in reasons:
                 faults.append(f"it has `{verb}` and says in `unsupported` that it cannot {capability}")
             else:
-                faults += _find_verb_faults(cls, verb)
+                for each in (verb, *ALONG.get(verb, ())):
+                    faults += _find_verb_faults(cls, each)
     return faults
 
 

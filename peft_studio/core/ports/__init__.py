@@ -15,8 +15,26 @@ from peft_studio.core.ports.registry import (
     Upload,
     UploadFile,
 )
+from peft_studio.core.ports.rental import (
+    Charge,
+    Ended,
+    Instance,
+    Instances,
+    InstanceState,
+    Invoice,
+    LogLines,
+    Offer,
+    OfferQuery,
+    Offers,
+    Rent,
+    Rental,
+    Ssh,
+    Stock,
+)
 
 __all__ = [
-    "VERBS", "Account", "Capability", "Compute", "Connector", "ConnectorInfo", "Downloads", "Fetched", "KeyField", "Keys", "ModelDetails",
-    "ModelFile", "Order", "Page", "Progress", "Published", "Publisher", "Query", "Registry", "RegistryModel", "Role", "Upload", "UploadFile",
+    "VERBS", "Account", "Capability", "Charge", "Compute", "Connector", "ConnectorInfo", "Downloads", "Ended", "Fetched", "Instance",
+    "InstanceState", "Instances", "Invoice", "LogLines", "KeyField", "Keys", "ModelDetails", "ModelFile", "Offer", "OfferQuery", "Offers", "Order",
+    "Page", "Progress", "Published", "Publisher", "Query", "Registry", "RegistryModel", "Rent", "Rental", "Role", "Ssh", "Stock",
+    "Upload", "UploadFile",
 ]  # fmt: skip

@@ -43,6 +43,11 @@ class Capability(StrEnum):
     DETAILS = "details"
     DOWNLOAD = "download"
     PUBLISH = "publish"
+    OFFERS = "offers"
+    RENT = "rent"
+    SPOT = "spot"
+    LOGS = "logs"
+    INVOICE = "invoice"
 
 
 VERBS: Mapping[Role, Mapping[Capability, str]] = {
@@ -52,8 +57,14 @@ VERBS: Mapping[Role, Mapping[Capability, str]] = {
         Capability.DOWNLOAD: "fetch_artifact",
         Capability.PUBLISH: "upload_artifact",
     },
+    Role.COMPUTE: {
+        Capability.OFFERS: "list_offers",
+        Capability.RENT: "submit_job",
+        Capability.LOGS: "stream_logs",
+        Capability.INVOICE: "list_charges",
+    },
 }
-"""The verb behind each capability of a role."""
+"""The verb behind each capability of a role. Some have none: Capability.SPOT is a property of offers."""
 
 
 def _pattern(text: str) -> str:

@@ -1,0 +1,265 @@
+"""A provider that rents out machines: what is on sale, and the machines of this account. What a run does on one is not known here.
+
+Money hangs on three promises, which every connector keeps:
+
+- ``submit_job`` sends one request and never a second. Whoever is in doubt looks at ``list_instances`` for the label.
+- ``list_instances`` is whole or an error; a page that fails is an error. Only it can prove that a machine is gone.
+- ``end_instance`` may be called as often as one likes, and its success is a hope: the list decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from enum import StrEnum
+from typing import Annotated, Literal, Protocol
+
+from pydantic import AwareDatetime, Field, NonNegativeFloat, NonNegativeInt, PositiveInt, StringConstraints
+
+from peft_studio.core.compute import BillingRules
+from peft_studio.core.ports.platform import Account, Capability, ConnectorInfo, Sentence, Value, Word
+from peft_studio.core.redact import Secret
+
+Usd = Annotated[Decimal, Field(ge=0, allow_inf_nan=False)]
+Label = Annotated[str, StringConstraints(pattern=r"^ps-[a-z0-9-]{1,56}$")]  # Lambda takes 64 characters
+
+LABEL_PREFIX = "ps-"
+
+
+class Stock(StrEnum):
+    """How many there are, as far as the provider says; UNKNOWN where it says nothing."""
+
+    NONE = "none"
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+    UNKNOWN = "unknown"
+
+
+class Offer(Value):
+    """A machine on sale, as its provider priced it at ``seen_at``. Prices are of the whole machine, in dollars.
+
+    Attributes:
+        id: What ``submit_job`` needs to buy this one; a provider's own words.
+        gpu: As the provider writes it; :func:`peft_studio.core.compute.find_gpu` knows most. None for a machine without one.
+        gpu_memory_gib: Of one card.
+        usd_per_hour: While it runs, whatever ``includes`` names included.
+        includes: What the price covers and what it does not: "20 GB of disk; traffic is billed by the gigabyte".
+        granularity_s: Started units of so many seconds are billed whole.
+        bills_start: Whether the minutes before it is usable are billed.
+        spot: It may be taken away at any moment.
+        reliability: Share of time that the host was up, 0 to 1, where a marketplace says so.
+        ends_itself: The machine gets a key with which it can end itself and nothing else.
+        stops_at: When the host's owner takes it back at the latest.
+    """
+
+    id: Word
+    provider: Word
+    gpu: Word | None
+    gpu_count: NonNegativeInt
+    gpu_memory_gib: NonNegativeFloat | None = None
+    cpus: NonNegativeInt | None = None
+    memory_gib: NonNegativeFloat | None = None
+    disk_gib: NonNegativeFloat | None = None
+    region: Word | None = None
+    usd_per_hour: Usd
+    includes: Sentence = ""
+    granularity_s: PositiveInt = 1
+    bills_start: bool = True
+    storage_usd_per_gb_month: Usd = Decimal(0)
+    download_usd_per_gb: Usd = Decimal(0)
+    upload_usd_per_gb: Usd = Decimal(0)
+    spot: bool = False
+    stock: Stock = Stock.UNKNOWN
+    reliability: Annotated[float, Field(ge=0, le=1)] | None = None
+    ends_itself: bool = False
+    stops_at: AwareDatetime | None = None
+    seen_at: AwareDatetime
+
+    @property
+    def rules(self) -> BillingRules:
+        """How it bills, for estimates and for the ledger."""
+        return BillingRules(
+            usd_per_hour=self.usd_per_hour, granularity_s=self.granularity_s, bills_start=self.bills_start,
+            storage_usd_per_gb_month=self.storage_usd_per_gb_month, download_usd_per_gb=self.download_usd_per_gb,
+            upload_usd_per_gb=self.upload_usd_per_gb,
+        )  # fmt: skip
+
+
+class OfferQuery(Value):
+    """Which offers. A connector may answer with more than these: who asks looks again. ``gpu``: part of a card's name.
+
+    ``disk_gib``: what will be asked for, because some prices hold it.
+    """
+
+    gpu: Word | None = None
+    gpu_count: PositiveInt = 1
+    min_memory_gib: NonNegativeFloat | None = None
+    disk_gib: PositiveInt = 40
+    spot: bool | None = None
+    region: Word | None = None
+    limit: Annotated[int, Field(ge=1, le=500)] = 200
+
+
+class Offers(Value):
+    """What is on sale now; sold out ones too, with Stock.NONE, where the provider lists them."""
+
+    offers: Annotated[tuple[Offer, ...], Field(max_length=2000)]
+
+
+class InstanceState(StrEnum):
+    """Where a machine stands, in our words. Only ABSENCE from a whole list means that it is gone, so there is no word for that.
+
+    FAILED never comes to run and must be ended; STOPPED was stopped or outbid, and its disk may still be billed.
+    """
+
+    PROVISIONING = "provisioning"
+    BOOTING = "booting"
+    RUNNING = "running"
+    STOPPED = "stopped"
+    FAILED = "failed"
+    ENDING = "ending"
+
+
+Billed = Literal["all", "storage", "nothing"]
+
+
+class Ssh(Value):
+    """Where a machine's own sshd listens."""
+
+    host: Word
+    port: Annotated[int, Field(ge=1, le=65535)] = 22
+    user: Word = "root"
+
+
+class Instance(Value):
+    """A machine of this account, ours or not. ``label``: what it was given when it was made; empty where it has none.
+
+    Attributes:
+        reason: What the provider says of its state: "host unreachable".
+        usd_per_hour: What the provider says it charges now; None where it says nothing.
+        addresses: Where each port of the machine is reached, ``https://…`` or ``host:port``; empty until it can be.
+        spent_usd: So far, by the provider's own count, where it keeps one.
+    """
+
+    id: Word
+    label: Word = ""
+    state: InstanceState
+    reason: Sentence = ""
+    billed: Billed = "all"
+    usd_per_hour: Usd | None = None
+    gpu: Word | None = None
+    gpu_count: NonNegativeInt | None = None
+    region: Word | None = None
+    created_at: AwareDatetime | None = None
+    addresses: Mapping[int, Word] = Field(default_factory=dict)
+    ssh: Ssh | None = None
+    spent_usd: Usd | None = None
+
+
+class Instances(Value):
+    """All machines of the account, those of others among them. Never a part."""
+
+    instances: Annotated[tuple[Instance, ...], Field(max_length=10_000)]
+
+
+class Ended(Value):
+    """The provider took the request to end a machine, or had no such machine. ``known``: False for the latter."""
+
+    known: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Rent:
+    """What is to be bought.
+
+    Attributes:
+        label: Carried by the machine from its first moment, or it is not made.
+        boot: The script that the machine runs as it starts; a person can read it and run it. Holds no secret.
+        settings: Environment of the script, for all to see.
+        secrets: Environment of the script that only this account may see. A provider that can show these to nobody but the machine does so.
+        ports: That must be reachable from outside.
+        max_usd_per_hour: More than this is not to be agreed to: a bid, or the highest price at which it is still bought.
+        public_key: An OpenSSH public key that may log in, where the provider has no other way in.
+    """
+
+    label: str
+    offer: Offer
+    boot: str
+    disk_gib: int
+    ports: tuple[int, ...] = ()
+    settings: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, Secret] = field(default_factory=dict)
+    max_usd_per_hour: Decimal | None = None
+    public_key: str | None = None
+
+
+class Charge(Value):
+    """What the provider billed for one machine over a span of time."""
+
+    instance_id: Word
+    begin_at: AwareDatetime
+    end_at: AwareDatetime
+    usd: Usd
+
+
+class Invoice(Value):
+    """Charges since a time, as the provider counts them."""
+
+    charges: Annotated[tuple[Charge, ...], Field(max_length=100_000)]
+
+
+class LogLines(Value):
+    """What a machine printed. ``cursor``: what gets the lines after these."""
+
+    lines: Annotated[tuple[Annotated[str, StringConstraints(max_length=10_000)], ...], Field(max_length=10_000)]
+    cursor: Word | None = None
+
+
+class Rental(Protocol):
+    """A provider of machines. Its calls block, have an end of their own, and may come from several threads; they raise ConnectorError alone."""
+
+    info: ConnectorInfo
+    unsupported: Mapping[Capability, str]
+
+    def connect(self) -> Account:
+        """Prove the keys with one call that changes nothing."""
+        ...
+
+    def list_offers(self, query: OfferQuery) -> Offers:
+        """What is on sale now. Needs keys only where the provider wants them for it."""
+        ...
+
+    def submit_job(self, rent: Rent) -> Instance:
+        """Buy a machine that runs ``rent.boot``. Exactly one request that can buy; never repeated here, whatever comes back.
+
+        Raises:
+            SoldOut: It is not to be had now. Nothing was made; another offer may do.
+            ConnectorError: ``may_have_happened`` where a machine may stand there all the same. Look for the label before anything else.
+        """
+        ...
+
+    def list_instances(self) -> Instances:
+        """All machines of the account, whoever made them: every page, or an error."""
+        ...
+
+    def end_instance(self, instance_id: str) -> Ended:
+        """Ask for a machine and its disk to be deleted. One that is gone already is no error."""
+        ...
+
+
+class Bills(Protocol):
+    """A provider that tells what it charged: Capability.INVOICE."""
+
+    def list_charges(self, since: AwareDatetime) -> Invoice:
+        """What it billed for machines since then; the newest hours may still be missing."""
+        ...
+
+
+class BootLogs(Protocol):
+    """A provider that shows what a machine prints: Capability.LOGS."""
+
+    def stream_logs(self, instance_id: str, after: str | None) -> LogLines:
+        """Lines of the machine's own output after those that ended at ``after``, oldest first; none where there are no new ones."""
+        ...
