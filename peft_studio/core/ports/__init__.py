@@ -34,7 +34,7 @@ from peft_studio.core.ports.rental import (
 
 __all__ = [
     "VERBS", "Account", "Capability", "Charge", "Compute", "Connector", "ConnectorInfo", "Downloads", "Ended", "Fetched", "Instance",
-    "InstanceState", "Instances", "Invoice", "LogLines", "KeyField", "Keys", "ModelDetails", "ModelFile", "Offer", "OfferQuery", "Offers", "Order",
+    "InstanceState", "Instances", "Invoice", "KeyField", "Keys", "LogLines", "ModelDetails", "ModelFile", "Offer", "OfferQuery", "Offers", "Order",
     "Page", "Progress", "Published", "Publisher", "Query", "Registry", "RegistryModel", "Rent", "Rental", "Role", "Ssh", "Stock",
     "Upload", "UploadFile",
 ]  # fmt: skip
