@@ -2,6 +2,7 @@
 
 from peft_studio.core.ports.compute import Compute
 from peft_studio.core.ports.download import Downloads, Fetched, Order, Progress
+from peft_studio.core.ports.offers import Offer, OfferQuery, Offers, Stock
 from peft_studio.core.ports.platform import VERBS, Account, Capability, Connector, ConnectorInfo, KeyField, Keys, Role
 from peft_studio.core.ports.registry import (
     ModelDetails,
@@ -23,13 +24,9 @@ from peft_studio.core.ports.rental import (
     InstanceState,
     Invoice,
     LogLines,
-    Offer,
-    OfferQuery,
-    Offers,
     Rent,
     Rental,
     Ssh,
-    Stock,
 )
 
 __all__ = [
