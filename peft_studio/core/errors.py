@@ -18,6 +18,8 @@
     │   ├── VaultLocked      the vault waits for its passphrase or for the system's keystore
     │   ├── WrongPassphrase  that passphrase does not open it
     │   └── VaultDamaged     the vault's file is not as it was written
+    ├── RentError            what is known of rented machines cannot be read or written
+    │   └── OverBudget       a cap leaves no room for it
     ├── MissingExtra         an optional part of PEFT Studio is not installed
     └── ConnectorError       a platform could not do what was asked; says which, and whether it may have been done all the same
         ├── NotAuthorised    it does not know the key, or there is none
@@ -132,6 +134,14 @@ class OutboxError(StudioError):
 
 class OutboxFull(OutboxError):
     """The outbox has no room."""
+
+
+class RentError(StudioError):
+    """What is known of rented machines cannot be read or written."""
+
+
+class OverBudget(RentError):
+    """A cap in dollars leaves no room for it."""
 
 
 class MissingExtra(StudioError):

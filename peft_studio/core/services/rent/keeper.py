@@ -1,0 +1,185 @@
+"""Looks after the machines of one provider: one list, then the next step of each record. Carries out what ``decide`` says, and nothing else.
+
+A crash between any two lines is made good by whoever comes next: what is about to be done is on disk before it is done.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import replace
+
+from peft_studio.core.errors import RateLimited, RentError, StudioError
+from peft_studio.core.ports.rental import Instance, Instances, Rent, Rental
+from peft_studio.core.services.rent.calls import Rentals, attempt
+from peft_studio.core.services.rent.decide import Step, decide, leave
+from peft_studio.core.services.rent.limits import LIMITS, Limits, end_wait_s
+from peft_studio.core.services.rent.meter import build_readings, end_reading, left_usd, newest, read_machine
+from peft_studio.core.services.rent.moment import Moment, Now
+from peft_studio.core.services.rent.notice import Seen
+from peft_studio.core.services.rent.record import Done, Intent, Record
+from peft_studio.core.services.rent.replies import after_create, follow_up, say_trouble
+from peft_studio.core.services.rent.store import Reading, StaleWorker, Store
+from peft_studio.core.services.rent.sweep import adopt, find_strays, is_overdue
+
+BuildRent = Callable[[Intent], Rent]
+"""What to buy for an intent, secrets included. Quick, asks no network; a StudioError leaves the attempt for later."""
+STEPS = 24  # at one record in one turn, so that none keeps the others waiting
+
+
+class Keeper:
+    """One provider's, in one process. ``token``: of that process, unlike any other's."""
+
+    def __init__(
+        self, provider: str, store: Store, *, rentals: Rentals, build_rent: BuildRent, token: str, now: Now, limits: Limits = LIMITS
+    ) -> None:  # fmt: skip
+        self.provider, self.store = provider, store
+        self._rentals, self._build_rent, self._token = rentals, build_rent, token
+        self._now, self._limits = now, limits
+        self._failed = 0
+        self.trouble = ""  # what kept this process from its work, for whoever runs it to say aloud
+
+    def turn(self) -> float:
+        """Look once and do what is due. Returns after how many seconds to look again."""
+        self.trouble = ""
+        rental = self._rentals().get(self.provider)
+        seen, trouble, wait_s = self._look(rental)
+        if seen is not None:
+            self._sweep(seen)
+        for record in self._mine():
+            wait_s = min(wait_s, self._care(record, rental, seen, trouble=trouble))
+        return max(wait_s, 1.0)
+
+    def has_work(self) -> bool:
+        """Whether anything of this provider may still be there."""
+        return bool(self._mine())
+
+    def _mine(self) -> list[Record]:
+        return [record for record in self.store.list_open() if record.intent.provider == self.provider]
+
+    def _look(self, rental: Rental | None) -> tuple[Seen | None, str, float]:
+        """The whole list; else why there is none, and how long to leave the provider alone."""
+        asked_at = self._now()
+        if rental is None:
+            return None, f"{self.provider} is not connected, so nothing can be asked of it.", self._limits.calm_s
+        answer = attempt(rental.list_instances)
+        if isinstance(answer, Instances):
+            self._failed = 0
+            return Seen(answer.instances, asked_at), "", self._limits.calm_s
+        self._failed += 1
+        wait_s = end_wait_s(self._failed, self._limits)
+        if isinstance(answer, RateLimited):
+            wait_s = max(wait_s, min(answer.retry_after_s or 0.0, self._limits.longest_s))
+        return None, str(answer), wait_s
+
+    def _sweep(self, seen: Seen) -> None:
+        """Whatever carries our prefix has an open record after this, or is shown as a stray."""
+        unknown: list[Instance] = []
+        for one in seen.instances:
+            record = self.store.find(one.label) if one.label.startswith("ps-") else None
+            if record is None:
+                unknown.append(one)
+            elif not record.open:
+                self.store.reopen(one.label, "ghost", self._now())
+        strays = find_strays(self.provider, unknown, home=self.store.home_tag())
+        for stray in strays:
+            if is_overdue(stray, self._now()) and self.store.find(stray.label) is None:
+                self.store.put(adopt(stray, self._now()))
+                self.store.wish_end(stray.label, "stray")
+        self.store.set_strays(self.provider, strays)
+
+    def _care(self, record: Record, rental: Rental | None, seen: Seen | None, *, trouble: str) -> float:
+        """Take one record as far as it goes now."""
+        try:
+            return self._advance(record, rental, seen, trouble=trouble)
+        except StaleWorker:
+            return self._limits.busy_s
+        except RentError as exc:  # a full disk: the others have their turn all the same
+            self.trouble = str(exc)
+            return self._limits.busy_s
+        finally:
+            with contextlib.suppress(RentError):
+                self.store.release(record.label, self._token)
+
+    def _advance(self, record: Record, rental: Rental | None, seen: Seen | None, *, trouble: str) -> float:
+        self._read_meter(record, seen)
+        for _ in range(STEPS):
+            now = self._now()
+            step = decide(record, seen, now, left_usd=left_usd(self.store, record, now), limits=self._limits)
+            if trouble or step.done.leaving is None:
+                step = replace(step, done=say_trouble(step.done, trouble, now))
+            if step.act == "wait" and step.done == record.done:
+                return step.wait_s
+            claimed = self._claim(record, now)
+            if claimed is None:
+                return self._limits.busy_s
+            if (claimed.edition, claimed.wish) != (record.edition, record.wish):
+                record = claimed  # somebody was quicker, or said something: decide anew
+                continue
+            if step.act != "wait" and step.act != "close" and rental is None:
+                return self._limits.busy_s
+            record = self._carry_out(record, rental, step)
+            if not record.open:
+                return self._limits.calm_s
+            if step.act == "create" and record.done.asked_at is None:
+                return self._limits.busy_s
+        return self._limits.busy_s
+
+    def _claim(self, record: Record, now: Moment) -> Record | None:
+        return self.store.claim(record.label, self._token, now, hold_s=self._limits.hold_s)
+
+    def _carry_out(self, record: Record, rental: Rental | None, step: Step) -> Record:
+        if step.act == "create" and rental is not None:
+            return self._create(record, rental, step)
+        if step.act == "end" and rental is not None:
+            return self._end(record, rental, step)
+        if step.act == "close":
+            return self._close(record, step)
+        return self.store.write(record, self._token, step.done)
+
+    def _create(self, record: Record, rental: Rental, step: Step) -> Record:
+        rent = attempt(lambda: self._build_rent(record.intent))
+        if isinstance(rent, StudioError):
+            return self.store.write(record, self._token, say_trouble(record.done, str(rent), self._now()))
+        record = self.store.write(record, self._token, step.done)
+        asked_at = step.done.asked_at or self._now()
+        if (
+            self._now().surely_past(asked_at) > self._limits.send_s
+        ):  # frozen in between: somebody else has taken it on by now
+            unsent = leave(replace(record.done, made="refused"), "refused", self._now())
+            return self.store.write(record, self._token, unsent)
+        reply = attempt(lambda: rental.submit_job(rent))
+        record = self.store.write(record, self._token, after_create(record.done, reply, self._now()))
+        if isinstance(reply, Instance):
+            self._keep_readings(record, [read_machine(record, reply)])
+        return record
+
+    def _end(self, record: Record, rental: Rental, step: Step) -> Record:
+        with contextlib.ExitStack() as full_disk:
+            if record.done.leaving or record.wish.end:  # what is on disk says so already, and asking twice is no error
+                full_disk.enter_context(contextlib.suppress(RentError))
+            record = self.store.write(record, self._token, step.done)
+        answer = attempt(lambda: rental.end_instance(step.instance_id))
+        said: Done = say_trouble(record.done, str(answer) if isinstance(answer, StudioError) else "", self._now())
+        return record if said == record.done else self.store.write(record, self._token, said)
+
+    def _close(self, record: Record, step: Step) -> Record:
+        now = self._now()
+        gone_at = step.done.absent[0] if step.done.absent else now
+        left = [one for one in self._last(record).values() if one.billed != "nothing"]
+        self._keep_readings(record, [end_reading(one, record, gone_at) for one in left])
+        following = follow_up(
+            replace(record, done=step.done), now, home=self.store.home_tag(), left_usd=left_usd(self.store, record, now)
+        )
+        return self.store.write(record, self._token, step.done, following=following)
+
+    def _read_meter(self, record: Record, seen: Seen | None) -> None:
+        if seen is not None:
+            self._keep_readings(record, build_readings(record, seen, self._last(record), self._limits))
+
+    def _keep_readings(self, record: Record, readings: list[Reading]) -> None:
+        if readings:
+            self.store.add_readings(readings)
+
+    def _last(self, record: Record) -> dict[str, Reading]:
+        return newest(one for one in self.store.read_meter(record.intent.run_id) if one.label == record.label)

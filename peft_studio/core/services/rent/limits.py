@@ -1,0 +1,45 @@
+"""How long is waited for what, and why so long."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Seconds. The defaults are for providers as they are; a test may make them its own.
+
+    Attributes:
+        settle_s: After a create whose outcome is in doubt no list counts for so long: lists were seen to lag by 60 s.
+        lag_s: Two lists that lack a machine prove that it is gone when they are at least so far apart.
+        ask_s: A machine that is dearer than agreed waits so long for an answer, and costs money meanwhile; then it is ended.
+        busy_s: Between two looks while something is on its way.
+        calm_s: Between two looks while a machine just works.
+        longest_s: Between two requests to end the same machine, at most.
+        fresh_s: A list that is older says nothing about whether there is something already.
+        send_s: A create is not sent later than this after it was written down: who was frozen in between has lost its turn.
+        hold_s: A worker's turn at a record, renewed with every write; longer than any one call to a provider.
+        loud_s: What is to be gone and is not is an alarm from then on.
+        spare_s: How much of a budget is kept for ending a machine.
+    """
+
+    settle_s: float = 120.0
+    lag_s: float = 90.0
+    ask_s: float = 300.0
+    busy_s: float = 10.0
+    calm_s: float = 30.0
+    longest_s: float = 300.0
+    fresh_s: float = 30.0
+    send_s: float = 10.0
+    hold_s: float = 90.0
+    loud_s: float = 120.0
+    spare_s: float = 60.0
+
+
+LIMITS = Limits()
+FIRST_END_WAIT_S = 5.0
+
+
+def end_wait_s(times: int, limits: Limits = LIMITS) -> float:
+    """How long after the ``times``-th request to end a machine the next is sent: doubling from 5 s to 5 minutes, for ever."""
+    return min(limits.longest_s, FIRST_END_WAIT_S * 2.0 ** min(times - 1, 10))

@@ -1,0 +1,102 @@
+"""From what was read of machines to what they cost: readings to lives, lives to what of a cap is left."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+from typing import cast
+
+from peft_studio.core.compute.billing import GB, BillingRules
+from peft_studio.core.compute.ledger import Billed, Life, Paid, Stretch, cost, month_began_s
+from peft_studio.core.ports.rental import Instance
+from peft_studio.core.services.rent.decide import rate_of
+from peft_studio.core.services.rent.limits import Limits
+from peft_studio.core.services.rent.moment import Moment
+from peft_studio.core.services.rent.notice import Seen
+from peft_studio.core.services.rent.record import Record
+from peft_studio.core.services.rent.store import Bill, Reading, Store
+
+EVER_S = float("inf")
+
+
+def read_machine(record: Record, instance: Instance, at: Moment | None = None) -> Reading:
+    """How a machine is billed from ``at`` on; without it from the moment at which it was asked for."""
+    begin = record.done.asked_at or record.intent.at
+    price = rate_of(record) if instance.usd_per_hour is None else instance.usd_per_hour
+    return Reading(record.label, instance.id, record.billed_at_s(at or begin), instance.billed, price)
+
+
+def build_readings(record: Record, seen: Seen, last: dict[str, Reading], limits: Limits) -> list[Reading]:
+    """What a list says that is new. ``last``: the newest reading of each machine of this record."""
+    new = []
+    mine = {one.id: one for one in seen.find(record)}
+    for one in mine.values():
+        before = last.get(one.id)
+        reading = read_machine(record, one, seen.asked_at if before else None)
+        if before is None or (before.billed, before.usd_per_hour) != (reading.billed, reading.usd_per_hour):
+            new.append(reading)
+    doubt_at = record.done.doubt_at
+    if doubt_at is not None and seen.asked_at.surely_past(doubt_at) >= limits.settle_s:
+        new += [
+            end_reading(one, record, seen.asked_at)
+            for one in last.values()
+            if one.instance_id not in mine and one.billed != "nothing"
+        ]
+    return new
+
+
+def end_reading(last: Reading, record: Record, at: Moment) -> Reading:
+    """From then on it costs nothing."""
+    return Reading(last.label, last.instance_id, max(record.billed_at_s(at), last.at_s), "nothing", Decimal(0))
+
+
+def newest(readings: Iterable[Reading]) -> dict[str, Reading]:
+    """The last reading of each machine."""
+    return {one.instance_id: one for one in readings}
+
+
+def build_lives(records: Sequence[Record], readings: Iterable[Reading], bills: Iterable[Bill] = ()) -> list[Life]:
+    """The machines of these records, each with what was read of it and what was charged for it."""
+    by_label = {record.label: record for record in records}
+    stretches: dict[tuple[str, str], list[Stretch]] = {}
+    for one in readings:
+        if one.label in by_label:
+            stretches.setdefault((one.label, one.instance_id), []).append(
+                Stretch(one.at_s, cast("Billed", one.billed), one.usd_per_hour)
+            )
+    paid: dict[str, list[Paid]] = {}
+    for bill in bills:
+        paid.setdefault(bill.instance_id, []).append(Paid(bill.begin_s, bill.end_s, bill.usd))
+    return [
+        _build_life(by_label[label], instance_id, tuple(ordered), tuple(paid.get(instance_id, ())))
+        for (label, instance_id), ordered in stretches.items()
+    ]
+
+
+def _build_life(record: Record, instance_id: str, stretches: tuple[Stretch, ...], paid: tuple[Paid, ...]) -> Life:
+    intent = record.intent
+    return Life(
+        instance_id, intent.run_id, intent.provider, intent.offer.rules if intent.offer else BillingRules(), stretches,
+        disk_bytes=intent.disk_gib * GB, paid=paid,
+    )  # fmt: skip
+
+
+def left_usd(store: Store, record: Record, now: Moment) -> Decimal | None:
+    """What may still be spent on a run: by its own cap or by the month's, whichever leaves less. None without either."""
+    left = []
+    if record.intent.budget_usd is not None:
+        lives = build_lives(
+            store.list_run(record.intent.run_id), store.read_meter(record.intent.run_id), store.read_bills()
+        )
+        left.append(record.intent.budget_usd - sum_usd(lives, record, now))
+    cap = store.month_cap()
+    if cap is not None:
+        lives = build_lives(store.list_run(), store.read_meter(), store.read_bills())
+        left.append(cap - sum_usd(lives, record, now, since_s=month_began_s(now.wall_s)))
+    return min(left) if left else None
+
+
+def sum_usd(lives: Iterable[Life], record: Record, now: Moment, *, since_s: float = -EVER_S) -> Decimal:
+    """What machines cost until now, charged or estimated."""
+    now_s = max(now.wall_s, record.billed_at_s(now))
+    return sum((cost(life, since_s, EVER_S, now_s=now_s).usd for life in lives), Decimal(0))

@@ -1,0 +1,39 @@
+"""Machines with our prefix that no record of this home stands for. Whose they are, and whether they have outlived themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from peft_studio.core.ports.rental import Instance
+from peft_studio.core.services.rent.label import is_ours, read_label
+from peft_studio.core.services.rent.moment import Moment
+from peft_studio.core.services.rent.record import Intent
+from peft_studio.core.services.rent.store import Stray
+
+OVERDUE_S = 3600.0  # clocks of two computers differ; an hour past its own hard end nobody's machine is alive on purpose
+
+
+def find_strays(provider: str, instances: Iterable[Instance], *, home: str) -> list[Stray]:
+    """The ones of our prefix among machines that have no record here. What is not ours is not even looked at."""
+    strays = []
+    for one in instances:
+        if is_ours(one.label):
+            tag = read_label(one.label)
+            strays.append(
+                Stray(
+                    provider, one.id, one.label, one.usd_per_hour, ours=tag is not None and tag.home == home,
+                    ends_at_s=float(tag.ends_at_s) if tag else None,
+                )
+            )  # fmt: skip
+    return strays
+
+
+def is_overdue(stray: Stray, now: Moment) -> bool:
+    """Whether its own label says that it should long be gone. One whose label cannot be read is never ended by itself."""
+    return stray.ends_at_s is not None and now.wall_s >= stray.ends_at_s + OVERDUE_S
+
+
+def adopt(stray: Stray, now: Moment) -> Intent:
+    """A record under which a stray is ended, and looked after until it is gone."""
+    tag = read_label(stray.label)
+    return Intent(stray.label, tag.run_id if tag else "", tag.attempt if tag else 0, stray.provider, now)
