@@ -1,0 +1,228 @@
+"""The auditor: knows the truth of every machine, counts its own invoice, and says which promise was broken."""
+
+from __future__ import annotations
+
+from collections import Counter
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from peft_studio.core.services.rent.limits import LIMITS
+from peft_studio.core.services.rent.meter import EVER_S, build_lives
+from peft_studio.core.compute.ledger import cost
+from tests.simulator.machine import FOR_EVER_S, Machine
+from tests.simulator.scenario import LEASE_S, NO_OWN_KEY
+
+if TYPE_CHECKING:
+    from tests.simulator.world import World
+
+SLACK_S = 120.0
+SHORT_S = 60.0  # an outage that is no longer takes no brake away
+DRIVER_S = 15.0
+
+
+class Audit:
+    """``broken``: promises that were not kept, each with what was seen; empty when all is well."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.broken: dict[str, str] = {}
+        self.trained = False
+        self.ended_at: dict[str, float] = {}
+        self.leaked_s = 0.0
+        self.unowned: list[tuple[Machine, float]] = []
+        self._missing_since: dict[str, float] = {}
+
+    def find(self, instance_id: str) -> Machine | None:
+        """A machine by its id."""
+        return next((one for one in self.machines() if one.id == instance_id), None)
+
+    def machines(self) -> list[Machine]:
+        """All that were ever there."""
+        return [one for cloud in self.world.clouds.values() for one in cloud.machines]
+
+    def blame(self, promise: str, seen: str) -> None:
+        """A promise was broken. The first time is kept."""
+        self.broken.setdefault(promise, f"at {self.world.clock.true_s:.0f} s: {seen}")
+
+    def end_wanted(self, label: str) -> None:
+        """From now on nobody wants the machines of that name."""
+        self.ended_at.setdefault(label, self.world.clock.true_s)
+
+    # -- at a create
+
+    def on_create(self, label: str) -> None:
+        """A request that can buy reaches a provider."""
+        world, store = self.world, self.world.store
+        record = store.find(label)
+        if record is None or not record.open or record.done.asked_at is None:
+            self.blame("intent before effect", f"{label} is bought without a record that says so")
+            return
+        if any(label == bought for cloud in world.clouds.values() for bought, _ in cloud.submitted):
+            self.blame("one create a label", f"{label} is asked for again")
+        if record.wish.end is not None:
+            self.blame("nothing is bought after stop", label)
+        late_s = world.clock.now().past(record.intent.at)
+        if late_s > record.intent.launch_by_s + SHORT_S and not world.scenario.has("reboot"):
+            self.blame("nothing is bought the morning after", f"{label} after {late_s:.0f} s")
+        for machine in self.machines():
+            machine.settle(world.clock.true_s)
+            if machine.whose == "ours" and machine.ended_s == FOR_EVER_S and machine.stopped_s > world.clock.true_s:
+                self.blame("no second machine before the first is gone", f"{machine.id} lives while {label} is bought")
+
+    # -- after every step of a process
+
+    def look(self) -> None:
+        """Every machine that lives has an open record, whatever was killed when."""
+        now_s, world = self.world.clock.true_s, self.world
+        for machine in self.machines():
+            if machine.whose != "ours" or machine.created_s > now_s or machine.ended_s != FOR_EVER_S:
+                continue
+            machine.settle(now_s)
+            record = world.store.find(machine.label)
+            if machine.ended_s == FOR_EVER_S and (record is None or not record.open):
+                self.blame("nothing is forgotten", f"{machine.id} lives and has no open record")
+
+    def run_is_over(self) -> bool:
+        """Whether the run-level has nothing more to do."""
+        records = self.world.store.list_run()
+        return bool(records) and not any(record.open for record in records)
+
+    # -- at the end
+
+    def close(self) -> None:
+        """What can only be told once all is over."""
+        world = self.world
+        home_is_back = not world.outages or world.outages[-1][1] != FOR_EVER_S
+        ours = [one for one in self.machines() if one.whose == "ours"]
+        for machine in ours:
+            self._check_unowned(machine, home_is_back)
+            if home_is_back and machine.ended_s == FOR_EVER_S:
+                self.blame("nothing is forgotten", f"{machine.id} lives for ever")
+        if home_is_back and not world.over:
+            self.blame("it comes to an end", "after three days something is still open")
+        self._check_strangers()
+        self._check_money(ours)
+        if home_is_back and not self.trained and not self._may_fail():
+            self.blame("a run that can complete does", self._last_words())
+
+    def _last_words(self) -> str:
+        return ", ".join(f"{record.done.leaving}: {record.done.trouble[:60]}" for record in self.world.store.list_run())
+
+    def failed_brakes(self, machine: Machine) -> set[int]:
+        """Which of the brakes 1 to 3 cannot work for this machine."""
+        scenario, failed = self.world.scenario, set[int]()
+        if machine.provider == NO_OWN_KEY or machine.running_s == FOR_EVER_S:
+            failed |= {1, 2}
+        failed |= {1, 2} - machine.brakes
+        begin_s, end_s = scenario.window
+        alive = (machine.created_s, machine.ended_s)
+        away = list(self.world.outages)
+        if any(map(scenario.has, ("list-fails", "list-429", "end-fails", "end-429", "keys-gone", "disk-full"))):
+            away.append((begin_s, end_s))
+        if any(min(end, alive[1]) - max(begin, alive[0]) > SHORT_S for begin, end in away):
+            failed.add(3)
+        if scenario.has("frozen-worker") and scenario.freeze_s > SHORT_S:
+            failed.add(3)
+        return failed
+
+    def unowned_since(self, machine: Machine) -> float:
+        """From when on nobody could want that this machine costs money."""
+        since = [self.ended_at.get(machine.label, FOR_EVER_S), machine.created_s + machine.lifetime_s]
+        record = self.world.store.find(machine.label)
+        if machine.extra:
+            since.append(machine.created_s)
+        if machine.running_s == FOR_EVER_S:
+            since.append(machine.created_s + 90.0)
+        else:
+            since.append(max(machine.trained_s, machine.renewed_s, machine.running_s))
+        if record is not None and record.done.instance_id not in {"", machine.id}:
+            since.append(machine.created_s)
+        return max(min(since), machine.created_s)
+
+    def _check_unowned(self, machine: Machine, home_is_back: bool) -> None:
+        scenario, now_s = self.world.scenario, self.world.clock.true_s
+        end_s = min(machine.ended_s, now_s, machine.stopped_s)
+        unowned_s = max(0.0, end_s - self.unowned_since(machine))
+        self.leaked_s += unowned_s
+        failed = self.failed_brakes(machine)
+        patience_s = LIMITS.settle_s + LIMITS.lag_s if scenario.has("lost-reply") or scenario.has("made-late") else 0.0
+        stubborn_s = (len(range(scenario.ignored)) * LIMITS.longest_s) if scenario.ignored > 3 else 0.0
+        if len(failed) <= 1 and unowned_s > LEASE_S + SLACK_S + stubborn_s:
+            self.blame(
+                "unowned no longer than a lease", f"{machine.id} for {unowned_s:.0f} s, brakes {sorted(failed)} off"
+            )
+        paid_s = end_s - machine.created_s
+        if (
+            len(failed) == 2
+            and paid_s > machine.lifetime_s + machine_boot_s(machine) + SLACK_S + stubborn_s + patience_s
+        ):
+            self.blame("paid no longer than its life", f"{machine.id} for {paid_s:.0f} s, brakes {sorted(failed)} off")
+        self.unowned.append((machine, unowned_s))
+
+    def _check_strangers(self) -> None:
+        touched = [name for cloud in self.world.clouds.values() for name in cloud.touched]
+        for machine in self.machines():
+            if machine.whose == "other" and machine.id in touched:
+                self.blame("what is not ours is not touched", machine.id)
+
+    def _check_money(self, ours: list[Machine]) -> None:
+        world, scenario = self.world, self.world.scenario
+        truth = sum((one.invoice_usd(world.clock.true_s) for one in ours), Decimal(0))
+        if (
+            scenario.budget_usd is not None
+            and not scenario.has("dearer")
+            and not scenario.has("dearer-later")
+            and not scenario.has("twins")
+        ):
+            failed = set().union(*map(self.failed_brakes, ours)) if ours else set()
+            rate = max(usd for _, usd in scenario.offers)
+            spare_s = LIMITS.calm_s + SHORT_S if not failed else scenario.boot_s + 2 * SLACK_S
+            if 3 not in failed or len(failed) == 1:
+                allowed = scenario.budget_usd + rate * Decimal(spare_s) / 3600
+                if truth > allowed and not scenario.ignored:
+                    self.blame("the budget holds", f"{truth:.3f} of {scenario.budget_usd:.3f}")
+        self._check_price(ours)
+        if world.over:
+            self._check_ledger(ours, truth)
+
+    def _check_price(self, ours: list[Machine]) -> None:
+        scenario = self.world.scenario
+        for machine in ours:
+            if scenario.agrees or self.failed_brakes(machine) or scenario.ignored or machine.extra:
+                continue
+            end_s = min(machine.ended_s, self.world.clock.true_s)
+            dear_s = sum(max(0.0, end_s - since) for since, usd in machine.prices[-1:] if usd > scenario.ceiling)
+            if dear_s > LIMITS.ask_s + 2 * SLACK_S:
+                self.blame("a higher price asks first", f"{machine.id} for {dear_s:.0f} s")
+
+    def _check_ledger(self, ours: list[Machine], truth: Decimal) -> None:
+        store = self.world.store
+        now = self.world.clock.now()
+        records = store.list_run()
+        lives = build_lives(records, store.read_meter())
+        ours_usd = sum((cost(life, -EVER_S, EVER_S, now_s=now.wall_s).usd for life in lives), Decimal(0))
+        spread_s = len(ours) * 40 + 10
+        rate = max((usd for one in ours for _, usd in one.prices), default=Decimal(0))
+        if ours_usd < truth - rate * Decimal(spread_s) / 3600:
+            self.blame("the ledger does not flatter", f"{ours_usd:.3f} where the invoice is {truth:.3f}")
+
+    def _may_fail(self) -> bool:
+        """Whether this scenario gives a run that does not complete a good reason."""
+        scenario = self.world.scenario
+        return (
+            scenario.stop_at_s is not None or scenario.budget_usd is not None or scenario.month_cap_usd is not None
+            or any(map(scenario.has, (
+                "not-allowed", "frozen-trainer", "dearer", "dearer-later", "list-fails", "list-429", "end-fails", "end-429", "keys-gone", "disk-full",
+                "vault-locked", "laptop-off", "crash", "two-crashes", "reboot", "sold-out", "frozen-worker", "end-ignored-long",
+            )))
+        )  # fmt: skip
+
+
+def machine_boot_s(machine: Machine) -> float:
+    """How long its node took to begin."""
+    return 0.0 if machine.running_s == FOR_EVER_S else machine.running_s - machine.created_s
+
+
+def count_broken(audits: list[Audit]) -> Counter[str]:
+    """How often each promise was broken."""
+    return Counter(promise for audit in audits for promise in audit.broken)

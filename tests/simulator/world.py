@@ -1,0 +1,307 @@
+"""Plays one scenario: the home's processes, its user, the clouds and their nodes, one event after the other. Deterministic."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from peft_studio.core.errors import VaultLocked
+from peft_studio.core.ports.offers import Offer
+from peft_studio.core.ports.rental import Rent
+from peft_studio.core.services.rent import keeper as keepers
+from peft_studio.core.services.rent.record import Intent, Record
+from peft_studio.core.services.rent.replies import build_intent
+from tests.simulator.audit import Audit
+from tests.simulator.clock import Clock
+from tests.simulator.cloud import Cloud
+from tests.simulator.machine import FOR_EVER_S, Machine
+from tests.simulator.memory_store import MemoryStore
+from tests.simulator.scenario import PROVIDERS, Scenario
+
+RUN = "r-20260921-120000-abcdef"
+HOME, OTHER_HOME = "aaaaaa", "bbbbbb"
+HORIZON_S = 3 * 86_400.0
+DRIVER_S = 15.0
+STALL_S = 600.0
+
+
+class Crash(BaseException):
+    """The process is killed here."""
+
+
+class World:
+    """One launch and all that happens to it. ``audit`` says what was broken; ``trace`` what was done, where it is asked for."""
+
+    def __init__(
+        self, scenario: Scenario, *, store: Callable[[Callable[[str], None]], Any] | None = None, trace: bool = False
+    ) -> None:
+        self.scenario, self.clock = scenario, Clock()
+        self.crossed = 0
+        self.current: Process | None = None
+        self.trace: list[str] | None = [] if trace else None
+        names = [name for name in PROVIDERS if name in {offer for offer, _ in scenario.offers}]
+        self.clouds = {name: Cloud(name, scenario, self.clock, self.cross) for name in names}
+        self.store = store(self.cross) if store else MemoryStore(HOME, self.cross)
+        self.audit = Audit(self)
+        self.processes: list[Process] = []
+        self.over = self.gone = False
+        self.outages: list[tuple[float, float]] = []  # when nobody of the home was there
+        self.stepped = False
+        self.store.set_month_cap(scenario.month_cap_usd)
+        self.store.full = self.in_window("disk-full")
+        for cloud in self.clouds.values():
+            cloud.on_create = self.audit.on_create
+        self._add_strangers()
+
+    # -- what may happen at any boundary
+
+    def cross(self, what: str) -> None:
+        """A boundary: a durable write or a call to a provider begins or ends here. The process may die, or freeze."""
+        process = self.current
+        if process is None:
+            return
+        number = self.crossed
+        self.crossed += 1
+        self.say(f"{number:4} {process.token} {what}")
+        if number in self.scenario.crashes:
+            raise Crash(what)
+        if number == self.scenario.freeze_at:
+            self.current = None
+            process.frozen = True
+            self.run_until(self.clock.true_s + self.scenario.freeze_s)
+            process.frozen = False
+            self.current = process
+
+    def in_window(self, fault: str) -> Callable[[], bool]:
+        """Whether a fault that has a time of its own is on."""
+        begin_s, end_s = self.scenario.window
+        if not self.scenario.has(fault):
+            return lambda: False
+        return lambda: begin_s <= self.clock.true_s < end_s
+
+    def say(self, text: str) -> None:
+        """A line of the trace."""
+        if self.trace is not None:
+            self.trace.append(f"{self.clock.true_s:9.1f} {text}")
+
+    # -- the loop
+
+    def play(self) -> Audit:
+        """From the launch until all is proven gone, or three days have passed."""
+        self.start_processes()
+        self.run_until(HORIZON_S)
+        self.clock.true_s = max(self.clock.true_s, HORIZON_S if not self.over else 0.0)
+        for cloud in self.clouds.values():
+            cloud.settle(self.clock.true_s)
+        self.audit.close()
+        return self.audit
+
+    def start_processes(self) -> None:
+        """The notebook, and where there are two the process that watches."""
+        scenario = self.scenario
+        count = 2 if scenario.has("two-workers") or scenario.has("frozen-worker") else 1
+        for number in range(count):
+            self.processes.append(Process(self, f"p{number}", leads=number == 0))
+
+    def run_until(self, end_s: float) -> None:
+        """Let every process that is not frozen do what is due."""
+        while not self.over and self.clock.true_s < end_s:
+            awake = [process for process in self.processes if not process.frozen]
+            at_s, process, name = min(
+                ((due, process, name) for process in awake for name, due in process.due.items()),
+                key=lambda event: event[0], default=(FOR_EVER_S, None, ""),
+            )  # fmt: skip
+            if process is None or at_s >= end_s or at_s == FOR_EVER_S:
+                self.clock.true_s = max(self.clock.true_s, end_s)
+                return
+            self.clock.true_s = max(self.clock.true_s, at_s)
+            self._interrupt()
+            if process in self.processes and process.due.get(name, FOR_EVER_S) <= self.clock.true_s:
+                self._run(process, name)
+
+    def _interrupt(self) -> None:
+        """What the laptop's owner does to it."""
+        scenario, now_s = self.scenario, self.clock.true_s
+        if scenario.clock_step_s and not self.stepped and now_s >= scenario.clock_step_at_s:
+            self.stepped, self.clock.step_s = True, scenario.clock_step_s
+        if scenario.off_at_s is not None and now_s >= scenario.off_at_s and not self.gone:
+            wake_s, self.gone = now_s + scenario.off_for_s, True
+            self.outages.append((now_s, wake_s))
+            for process in self.processes:
+                process.due = {name: max(due, wake_s) for name, due in process.due.items()}
+        if scenario.gone_at_s is not None and now_s >= scenario.gone_at_s and self.processes:
+            self.outages.append((now_s, FOR_EVER_S))
+            self.processes.clear()
+
+    def _run(self, process: Process, name: str) -> None:
+        outer, self.current = self.current, process
+        try:
+            process.step(name)
+        except Crash as crash:
+            self.say(f"     {process.token} killed at {crash}")
+            process.die(self.scenario.down_s[0 if self.crossed <= (*self.scenario.crashes, 0)[0] + 1 else 1])
+        finally:
+            self.current = outer
+        self.audit.look()
+
+    def _add_strangers(self) -> None:
+        """Machines that are not of this home: none of its business, but for one that has outlived itself."""
+        for cloud in self.clouds.values():
+            for number, label in enumerate(("", "my-server", f"ps-{OTHER_HOME}-{RUN}-1-{int(4e9):08x}")):
+                cloud.add(build_stranger(cloud, f"x{number}", label))
+        if self.scenario.overdue_stranger:
+            cloud.add(build_stranger(cloud, "overdue", f"ps-{OTHER_HOME}-{RUN}-2-{int(1.7e9):08x}", whose="overdue"))
+
+
+def build_stranger(cloud: Cloud, name: str, label: str, *, whose: str = "other") -> Machine:
+    """A machine of somebody else."""
+    from decimal import Decimal
+
+    return Machine(
+        f"{cloud.name}-{name}", label, cloud.name, 0.0, [(0.0, Decimal(1))], 0.0, 0.0, FOR_EVER_S,
+        lifetime_s=FOR_EVER_S, brakes=frozenset(), whose=whose,
+    )  # fmt: skip
+
+
+class Process:
+    """One process of the home: its keepers, and if it leads the run-level that follows the run and obeys its user."""
+
+    def __init__(self, world: World, token: str, *, leads: bool) -> None:
+        self.world, self.leads, self.frozen = world, leads, False
+        self.token = self.name = token
+        self.lives = 0
+        self.due: dict[str, float] = {}
+        self.start()
+
+    def start(self) -> None:
+        """As a new process does: it knows what is on disk and nothing else."""
+        world = self.world
+        self.token = f"{self.name}.{self.lives}"
+        self.lives += 1
+        self.keepers = {
+            name: keepers.Keeper(
+                name, world.store, rentals=self._rentals, build_rent=self._build_rent, token=self.token, now=world.clock.now
+            )
+            for name in world.clouds
+        }  # fmt: skip
+        now_s = world.clock.true_s
+        self.due = {name: now_s + 0.01 for name in world.clouds}
+        if self.leads:
+            self.due["run"] = now_s
+
+    def die(self, down_s: float) -> None:
+        """Killed; started again some time later, after a reboot where that is the scenario."""
+        world = self.world
+        if world.scenario.has("reboot"):
+            world.clock.boots += 1
+        if len(world.processes) == 1:
+            world.outages.append((world.clock.true_s, world.clock.true_s + down_s))
+        self.due = {"start": world.clock.true_s + down_s}
+
+    def step(self, name: str) -> None:
+        """Do what is due."""
+        world = self.world
+        if name == "start":
+            self.start()
+            return
+        if name == "run":
+            self.due[name] = world.clock.true_s + self._follow()
+        else:
+            keeper = self.keepers[name]
+            try:
+                wait_s = keeper.turn()
+            except keepers.RentError:  # the runner says it and goes on
+                wait_s = 10.0
+            self.due[name] = world.clock.true_s + wait_s
+        open_at = {record.intent.provider for record in world.store.list_open()}
+        if not open_at and world.audit.run_is_over():
+            world.over = True
+        for other in self.keepers:
+            if other not in open_at:
+                self.due[other] = FOR_EVER_S
+            elif self.due[other] == FOR_EVER_S:
+                self.due[other] = world.clock.true_s
+
+    def _rentals(self) -> Mapping[str, Any]:
+        return {} if self.world.in_window("keys-gone")() else self.world.clouds
+
+    def _build_rent(self, intent: Intent) -> Rent:
+        scenario = self.world.scenario
+        if scenario.has("vault-locked") and self.world.clock.true_s < scenario.window[1] - scenario.window[0]:
+            raise VaultLocked("the vault is locked")
+        assert intent.offer is not None
+        settings = {"PS_LIFETIME_S": str(intent.lifetime_s)}
+        return Rent(intent.label, intent.offer, "#!/bin/sh", intent.disk_gib, settings=settings)
+
+    # -- the run-level and its user
+
+    def _follow(self) -> float:
+        world, scenario = self.world, self.world.scenario
+        try:
+            records = world.store.list_run(RUN)
+            if not records:
+                world.store.put(first_intent(world))
+                return DRIVER_S
+            record = records[-1]
+            if record.open:
+                self._obey(record)
+                self._look_at_node(record)
+        except keepers.RentError:
+            return DRIVER_S
+        stop_in_s = FOR_EVER_S if scenario.stop_at_s is None else scenario.stop_at_s - world.clock.true_s
+        return stop_in_s if 0 < stop_in_s < DRIVER_S else DRIVER_S
+
+    def _obey(self, record: Record) -> None:
+        world, scenario = self.world, self.world.scenario
+        if record.wish.end is not None:
+            return
+        if scenario.stop_at_s is not None and world.clock.true_s >= scenario.stop_at_s:
+            world.audit.end_wanted(record.label)
+            world.store.wish_end(record.label, "stopped")
+        elif record.done.asking_at is not None and scenario.agrees is not None:
+            if world.clock.now().past(record.done.asking_at) < scenario.agrees_after_s:
+                return
+            if scenario.agrees and record.done.usd_per_hour is not None:
+                world.store.wish_price(record.label, record.done.usd_per_hour)
+            else:
+                world.audit.end_wanted(record.label)
+                world.store.wish_end(record.label, "stopped")
+
+    def _look_at_node(self, record: Record) -> None:
+        world, now_s = self.world, self.world.clock.true_s
+        machine = world.audit.find(record.done.instance_id)
+        if machine is None or record.wish.end is not None or record.done.leaving is not None:
+            return
+        machine.settle(now_s)
+        if now_s < machine.running_s or now_s >= min(machine.ended_s, machine.stopped_s):
+            return
+        stalled = not machine.completes and now_s >= machine.trained_s
+        if now_s >= machine.trained_s and machine.completes:
+            world.audit.trained = True
+            world.audit.end_wanted(record.label)
+            world.store.wish_end(record.label, "completed")
+        elif stalled and now_s >= machine.trained_s + STALL_S:
+            world.audit.end_wanted(record.label)
+            world.store.wish_end(record.label, "idle")
+        elif not stalled:
+            machine.renewed_s = now_s
+            if not record.wish.ready:
+                world.store.wish_moved(record.label, world.clock.now(), ready=now_s >= machine.ready_s)
+
+
+def first_intent(world: World) -> Intent:
+    """What a user who presses the button has written down."""
+    scenario = world.scenario
+    offers = tuple(
+        Offer.model_construct(
+            id=f"o{number}", provider=name, gpu="RTX 4090", gpu_count=1, usd_per_hour=usd, includes=""
+        )
+        for number, (name, usd) in enumerate(scenario.offers)
+    )
+    draft = Intent(
+        "", RUN, 1, offers[0].provider, world.clock.now(), offers, max_usd_per_hour=scenario.ceiling,
+        budget_usd=scenario.budget_usd, lifetime_s=scenario.lifetime_s,
+    )  # fmt: skip
+    left = [usd for usd in (scenario.budget_usd, scenario.month_cap_usd) if usd is not None]
+    return build_intent(replace(draft), home=HOME, left_usd=min(left) if left else None)
