@@ -1,0 +1,1 @@
+"""Renting machines: what is bought, what runs there, and that it ends."""
