@@ -130,7 +130,8 @@ def _facts(spec: RunSpec, state: RunState) -> Section:
 
 def _phases(times: tuple[PhaseTime, ...], *, now: float) -> list[Section]:
     """Every phase in order with its seconds; evaluations in the middle of training add up."""
-    names = list(ev.PHASES)
+    elsewhere = any(time.phase in ev.ELSEWHERE for time in times)
+    names = [name for name in ev.PHASES if elsewhere or name not in ev.ELSEWHERE]
     entered = [time for time in times if time.phase in names]
     current = names.index(entered[-1].phase) if entered else 0
     steps = []

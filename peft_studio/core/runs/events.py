@@ -14,12 +14,21 @@ from pydantic import BaseModel, ConfigDict, Field
 # Phases in the order in which a run passes them, and the state that each one shows as.
 PHASES: dict[str, str] = {
     "queued": "queued",
+    "requested": "provisioning",  # a machine is being asked for, elsewhere
+    "provisioning": "provisioning",
+    "booting": "provisioning",
+    "sending": "provisioning",  # spec, rows and our package on their way to it
+    "installing": "provisioning",
     "loading": "preparing",  # the base model, and the adapter around it
     "reading": "preparing",  # rows → tokens
     "training": "training",
     "evaluating": "evaluating",
     "saving": "saving",  # write the adapter, load it once, hash it
+    "fetching": "saving",  # what it made comes home
 }
+
+ELSEWHERE = frozenset({"requested", "provisioning", "booting", "sending", "installing", "fetching"})
+"""Phases that a run on this machine never enters."""
 
 Level = Literal["debug", "info", "warning", "error"]
 
@@ -68,6 +77,25 @@ class PhaseEntered(Event):
     type: Literal["phase"] = "phase"
     phase: str
     detail: str = ""
+
+
+class MachineRented(Event):
+    """A machine was bought for the run, or is about to be. ``usd_per_hour`` as it was offered."""
+
+    type: Literal["machine"] = "machine"
+    provider: str
+    label: str
+    gpu: str
+    usd_per_hour: str
+
+
+class MachineGone(Event):
+    """Its provider's own list has proved that it is no more. ``usd``: what it cost, as estimated until the bill comes."""
+
+    type: Literal["machine_gone"] = "machine_gone"
+    label: str
+    why: str
+    usd: str = ""
 
 
 class Environment(Event):

@@ -21,6 +21,7 @@ HINTS = {
     "bad_template": "Open data.report(model): it names the template's problem.",
     "not_supported_here": "The message says what this machine lacks.",
     "adapter_unloadable": "The adapter was written but does not load; the checkpoints are kept. Please send a report.",
+    "machine_lost": "Launch it again, or run.resume() on another offer: what was fetched before is kept. studio.spend() shows what it cost.",
     "unexpected": "The trace says where. The checkpoints are kept; resume goes on from the last one.",
 }
 

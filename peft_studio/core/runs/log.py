@@ -37,6 +37,22 @@ class EventLogWriter:
             os.fsync(self._fd)
         return numbered
 
+    def copy(self, event: Event, *, durable: bool = False) -> bool:
+        """Write an event of another log as it stands there, the next in number; False where it is here already.
+
+        Raises:
+            ValueError: Events before it are missing.
+        """
+        if event.seq <= self.last_seq:
+            return False
+        if event.seq != self.last_seq + 1:
+            raise ValueError(f"event {event.seq} cannot follow event {self.last_seq}")
+        append_whole(self._fd, event.model_dump_json().encode() + b"\n")
+        self.last_seq, self.job = event.seq, event.job
+        if durable:
+            os.fsync(self._fd)
+        return True
+
     def close(self) -> None:
         """Close the file; a second call does nothing."""
         if self._fd >= 0:

@@ -50,6 +50,7 @@ class RunState:
     adapter: ev.AdapterSaved | None = None
     failure: ev.Failure | None = None
     stop_requested: ev.StopRequested | None = None
+    machine: ev.MachineRented | None = None
 
     @property
     def is_terminal(self) -> bool:
@@ -114,6 +115,11 @@ def _(event: ev.JobStarted, state: RunState) -> RunState:
 def _(event: ev.PhaseEntered, state: RunState) -> RunState:
     phases = (*_closed(state.phases, event.at), PhaseTime(event.phase, event.at))
     return replace(state, state=ev.PHASES.get(event.phase, state.state), detail=event.detail, phases=phases)
+
+
+@apply.register
+def _(event: ev.MachineRented, state: RunState) -> RunState:
+    return replace(state, machine=event)
 
 
 @apply.register

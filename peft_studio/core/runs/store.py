@@ -134,7 +134,7 @@ def build_row(folder: RunFolder, state: RunState, rows: Sequence[Row]) -> RunRow
     loss = next((row.values["loss"] for row in reversed(rows) if "loss" in row.values), None)
     return RunRow(
         id=folder.id, name=state.name or spec.name, state=current_standing(folder, state, now=time.time()).state,
-        model=spec.model, method=spec.method, provider="local", created_at=state.created_at, last_at=state.last_at,
+        model=spec.model, method=spec.method, provider=state.machine.provider if state.machine else "local", created_at=state.created_at, last_at=state.last_at,
         step=rows[-1].step if rows else None, total_steps=state.plan.total_steps if state.plan else None,
         loss=_number(loss), eval_loss=_number(state.evaluations[-1].loss) if state.evaluations else None, rank=spec.rank,
         time_s=sum((p.ended_at or state.last_at) - p.began_at for p in state.phases) if state.phases else None,

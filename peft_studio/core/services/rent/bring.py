@@ -1,0 +1,101 @@
+"""Brings a run's files home from its machine: checkpoints as they come, the adapter at the end, each whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import threading
+import time
+from pathlib import Path
+
+from peft_studio.core.errors import ConnectorError, Corrupt
+from peft_studio.core.ports.node import Node
+from peft_studio.core.runs import events as ev
+from peft_studio.core.runs.checkpoints import checkpoint_path, prune, sha256_of, verify
+from peft_studio.core.runs.log import read_events
+from peft_studio.core.runs.mirror import Mirror
+
+AT_RISK_S = 60.0  # so much work may be lost with a machine: a newer checkpoint is fetched at most so often
+ASIDE = ".arriving"
+WEIGHTS = "adapter_model.safetensors"
+
+
+class Bringer:
+    """Writes into one run's folder."""
+
+    def __init__(self, mirror: Mirror) -> None:
+        self._mirror, self._folder = mirror, mirror.folder
+        self._aside = mirror.folder.path / ASIDE
+        self._fetched_at = float("-inf")
+        self._busy: threading.Thread | None = None
+
+    def checkpoint(self, node: Node, saved: ev.CheckpointSaved) -> None:
+        """Begin to fetch a checkpoint beside everything else, unless one is on its way or came a moment ago."""
+        if (self._busy and self._busy.is_alive()) or time.monotonic() - self._fetched_at < AT_RISK_S:
+            return
+        self._fetched_at = time.monotonic()
+        self._busy = threading.Thread(target=self._fetch_checkpoint, args=(node, saved.step), daemon=True)
+        self._busy.start()
+
+    def read_log(self, node: Node) -> list[ev.Event]:
+        """The machine's log and numbers as they stand in its files; its events from the job that is here on."""
+        wanted = [name for name in node.list_files() if name in ("events.jsonl", "metrics", "system")]
+        for name in wanted:
+            (self._aside / name).unlink(missing_ok=True)
+        node.fetch(*wanted, to=self._aside)
+        for name in ("metrics", "system"):
+            self._append_tail(name)
+        return read_events(self._aside / "events.jsonl")
+
+    def home(self, node: Node, finished: ev.Finished) -> None:
+        """Fetch what the job left, then say that it has ended: never before its adapter is here and the one that was announced.
+
+        Raises:
+            ConnectorError: It did not come; to be tried again.
+        """
+        self._mirror.phase("fetching")
+        if self._busy:
+            self._busy.join()
+        names = sorted(node.list_files())
+        self.read_log(node)
+        with contextlib.suppress(ConnectorError):
+            node.fetch(*(name for name in names if name == "agent.log"), to=self._folder.path)
+        saved = self._mirror.state.adapter
+        if saved is not None:
+            self._fetch_folder(node, names, saved.path)
+            if sha256_of(self._aside / saved.path / WEIGHTS) != saved.sha256:
+                shutil.rmtree(self._aside / saved.path)
+                raise Corrupt("The adapter that came is not the one that was announced.", hint="It is fetched again.")
+            _replace(self._aside / saved.path, self._folder.path / saved.path)
+        if finished.state != "completed" and self._mirror.state.checkpoints:
+            self._fetch_checkpoint(node, self._mirror.state.checkpoints[-1].step)
+        self._mirror.say(ev.Finished(state=finished.state, failure=finished.failure))
+        shutil.rmtree(self._aside, ignore_errors=True)
+
+    def _fetch_checkpoint(self, node: Node, step: int) -> None:
+        place = checkpoint_path(self._folder.checkpoints, step)
+        inside = place.relative_to(self._folder.path).as_posix()
+        with contextlib.suppress(ConnectorError, OSError):  # the next one is due soon
+            self._fetch_folder(node, sorted(node.list_files()), inside)
+            if verify(self._aside / inside):
+                _replace(self._aside / inside, place)
+                prune(self._folder.checkpoints, keep=2)
+
+    def _fetch_folder(self, node: Node, names: list[str], folder: str) -> None:
+        shutil.rmtree(self._aside / folder, ignore_errors=True)
+        node.fetch(*(name for name in names if name.startswith(f"{folder}/")), to=self._aside)
+
+    def _append_tail(self, name: str) -> None:
+        """The bytes of ``metrics`` or ``system`` that ours lacks."""
+        path, here = self._aside / name, self._mirror.size_of(name)
+        if path.exists() and path.stat().st_size > here:
+            with path.open("rb") as file:
+                file.seek(here)
+                self._mirror.take_bytes(name, here, file.read())
+
+
+def _replace(new: Path, place: Path) -> None:
+    place.parent.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(place, ignore_errors=True)
+    os.replace(new, place)

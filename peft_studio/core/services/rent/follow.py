@@ -1,0 +1,206 @@
+"""Follows a run on a rented machine: brings it what it needs, writes down here what happens there, fetches what it made.
+
+Looks at how things stand and never remembers: whoever takes over after a crash does the same from what is on disk and what the machine says.
+Whether the machine is kept is not decided here; that it got on with it, and that everything is home, is told to the store.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from peft_studio.core.errors import ConnectorError, RentError
+from peft_studio.core.ports.node import Chunk, Node
+from peft_studio.core.runs import events as ev
+from peft_studio.core.runs.checkpoints import find_newest
+from peft_studio.core.runs.mirror import Mirror
+from peft_studio.core.services.rent.bring import Bringer
+from peft_studio.core.services.rent.luggage import build_package, pack, write_spec
+from peft_studio.core.services.rent.moment import Now
+from peft_studio.core.services.rent.record import Record
+from peft_studio.core.services.rent.store import Store
+
+LOOK_S = 1.0  # between two looks at a machine that does not answer yet
+TOLD_S = 10.0  # how often the store hears that the run gets on
+MOST_STARTS = 3  # of an agent that dies without a word, on one machine
+FILES = ("metrics", "system")
+
+Reach = Callable[[Record], Node | None]
+"""The way to a record's machine; None while it has no address."""
+
+
+class Follower:
+    """One attempt of one run. ``model``: the base model's folder where the machine cannot get it from a hub.
+
+    Args:
+        stop: Set, it lets go within a second; the machine goes on.
+    """
+
+    def __init__(
+        self, label: str, mirror: Mirror, *, store: Store, reach: Reach, now: Now, stop: threading.Event, model: Path | None = None
+    ) -> None:  # fmt: skip
+        self._label, self._mirror, self._folder = label, mirror, mirror.folder
+        self._store, self._reach, self._now, self._stop, self._model = store, reach, now, stop, model
+        self._bring = Bringer(mirror)
+        self._told_s = self._starts = 0.0
+        self._finished: ev.Finished | None = None
+
+    def follow(self) -> None:
+        """Until all is home, or the machine is to be gone, or somebody sets ``stop``."""
+        while not self._over():
+            with contextlib.suppress(ConnectorError):
+                record = self._store.find(self._label)
+                node = self._reach(record) if record else None
+                if node is None:
+                    self._wait_for_machine(record)
+                else:
+                    with contextlib.closing(node), _Lease(node):
+                        if self._attend(node):
+                            return
+            self._stop.wait(LOOK_S)
+
+    def _over(self) -> bool:
+        """Whether there is nothing more to follow. A disk that does not answer ends nothing."""
+        if self._stop.is_set():
+            return True
+        with contextlib.suppress(RentError):
+            record = self._store.find(self._label)
+            return record is None or not record.open or record.done.leaving is not None or record.wish.end is not None
+        return False
+
+    def _wait_for_machine(self, record: Record | None) -> None:
+        if record is not None and not self._mirror.state.is_terminal:
+            self._mirror.phase("provisioning" if record.done.made == "made" else "requested", record.intent.provider)
+        self._mirror.beat()
+
+    def _attend(self, node: Node) -> bool:
+        """One visit; whether all is home."""
+        status = node.status()
+        there = node.list_files()
+        if "events.jsonl" not in there:
+            self._furnish(node)
+        elif not (status.agent or status.starting):
+            self._catch_up(node)
+            if self._finished is None:
+                self._start_again(node)
+        if self._finished is None:
+            self._listen(node)
+            self._catch_up(node)
+        if self._finished is None or self._over():
+            return False
+        self._bring.home(node, self._finished)
+        self._store.wish_end(self._label, "completed" if self._finished.state == "completed" else "stopped")
+        return True
+
+    def _furnish(self, node: Node) -> None:
+        """Send everything. Our log goes last: from then on the machine writes it, and nobody here."""
+        self._mirror.phase("sending")
+        with tempfile.TemporaryDirectory() as made:
+            node.upload(build_package(Path(made) / "package.whl"), "package.whl")
+            self._gets_on()
+            spec = write_spec(self._folder.load_spec(), Path(made) / "spec.json", there=node.status().folder, model=self._model)
+            node.upload(spec, "spec.json")
+        items = pack(self._folder, model=self._model)
+        for item in items:
+            if item.name != "events.jsonl":
+                node.upload(item.path, item.name)
+                self._gets_on()
+        self._until_ready(node)
+        for item in items:
+            if item.name == "events.jsonl":
+                node.upload(item.path, item.name)
+        node.start(from_step=find_newest(self._folder.checkpoints) or 0)
+
+    def _until_ready(self, node: Node) -> None:
+        """Until what training needs is installed there. A phase that lasts is no progress: the machine's patience decides."""
+        seen = ""
+        while not self._over():
+            phase = node.status().phase
+            if phase in ("ready", "failed"):
+                return
+            if phase != seen:
+                self._gets_on()
+                self._mirror.phase("installing" if phase == "installing" else "sending", phase)
+            seen = phase
+            self._mirror.beat()
+            self._stop.wait(LOOK_S)
+
+    def _start_again(self, node: Node) -> None:
+        """It never started, or its agent died without a word: from its newest checkpoint, a few times."""
+        self._starts += 1
+        if self._starts > MOST_STARTS:
+            self._store.wish_moved(self._label, self._now())
+            raise ConnectorError(f"The agent of {self._folder.id} dies again and again on its machine.")
+        steps = [int(name.split("/")[1].removeprefix("checkpoint-")) for name in node.list_files() if _is_manifest(name)]
+        node.start(from_step=max(steps, default=0))
+
+    def _listen(self, node: Node) -> None:
+        """Write down what comes, until the job has ended or its machine is not to be heard."""
+        metrics, system = map(self._mirror.size_of, FILES)
+        stream = node.stream(after=self._mirror.state.last_seq, metrics=metrics, system=system, over=self._over)
+        with contextlib.closing(stream):
+            for message in stream:
+                if isinstance(message, Chunk):
+                    self._mirror.take_bytes(FILES[message.file], message.offset, message.data)
+                    self._gets_on(trains=message.file == 0)
+                elif isinstance(message, ev.Finished):
+                    self._finished = message
+                    return
+                else:
+                    self._mirror.take(message)
+                    self._gets_on(trains=isinstance(message, ev.Planned))
+                    if isinstance(message, ev.CheckpointSaved):
+                        self._bring.checkpoint(node, message)
+                if self._over():
+                    return
+
+    def _catch_up(self, node: Node) -> None:
+        """What its log has and ours has not: the agent is gone, and its files are all that is left to ask."""
+        for event in self._bring.read_log(node):
+            if isinstance(event, ev.Finished):
+                if event.job == self._mirror.state.job:
+                    self._finished = event
+            elif not isinstance(event, ev.JobStarted) or event.seq > self._mirror.state.last_seq:
+                self._mirror.take(event)
+
+    def _gets_on(self, *, trains: bool = False) -> None:
+        """Tell the store, now and then; that it trains, at once."""
+        now = self._now()
+        if trains and not self._ready() or now.steady_s - self._told_s >= TOLD_S:
+            self._told_s = now.steady_s
+            with contextlib.suppress(RentError):
+                self._store.wish_moved(self._label, now, ready=trains)
+
+    def _ready(self) -> bool:
+        record = self._store.find(self._label)
+        return record is not None and record.wish.ready
+
+
+class _Lease:
+    """Tells a machine that its owner is there, while a ``with`` block lasts."""
+
+    def __init__(self, node: Node) -> None:
+        self._node, self._left = node, threading.Event()
+        self._thread = threading.Thread(target=self._renew, name="lease", daemon=True)
+
+    def _renew(self) -> None:
+        while not self._left.is_set():
+            with contextlib.suppress(ConnectorError):
+                self._node.renew_lease()
+            self._left.wait(20.0)  # of a lease that is ten minutes long by default, and never shorter than one
+
+    def __enter__(self) -> _Lease:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._left.set()
+
+
+def _is_manifest(name: str) -> bool:
+    parts = name.split("/")
+    return len(parts) == 3 and parts[0] == "checkpoints" and parts[1].startswith("checkpoint-") and parts[2] == "MANIFEST.json"
+
