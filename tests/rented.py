@@ -17,8 +17,8 @@ from peft_studio.core.runs.folder import RunFolder
 from peft_studio.core.services.rent.boot import BootPlan, SelfEnd, build_boot
 from peft_studio.core.services.rent.luggage import build_package, pack, write_spec
 from peft_studio.core.vault.certificate import make_certificate
-from tests.emulators.machine import Machine
 from tests.conftest import wait_for
+from tests.emulators.machine import Machine
 
 PORT = 8443
 KEY = "only-for-this-machine"
@@ -78,9 +78,14 @@ class Rented:
     folder: RunFolder
 
     @property
+    def base(self) -> Path:
+        """PS_DIR on the machine."""
+        return self.machine.folder / "peft-studio"
+
+    @property
     def there(self) -> RunFolder:
         """The run's folder on the machine, as who stands beside it sees it."""
-        return RunFolder(self.machine.folder / "peft-studio" / "home" / "runs" / self.folder.id)
+        return RunFolder(self.base / "home" / "runs" / self.folder.id)
 
     def until_it_answers(self) -> None:
         """Wait for the door."""
@@ -90,7 +95,9 @@ class Rented:
         """Bring everything that a run needs and ask for its start."""
         there = self.client.status().folder
         self.client.upload(build_package(work / "package.whl"), "package.whl")
-        self.client.upload(write_spec(self.folder.load_spec(), work / "spec.json", there=there, model=model), "spec.json")
+        self.client.upload(
+            write_spec(self.folder.load_spec(), work / "spec.json", there=there, model=model), "spec.json"
+        )
         for item in pack(self.folder, model=model):
             self.client.upload(item.path, item.name)
         self.client.start()

@@ -13,6 +13,7 @@ import ssl
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, TypeVar
+from urllib.parse import quote
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, StringConstraints, TypeAdapter, ValidationError
 
@@ -140,7 +141,7 @@ class NodeClient:
         with path.open("rb") as file:
             self._send(file.fileno(), path, name)
         try:
-            self._door.request("POST", f"/upload/{name}", params={"sha256": digest}, repeatable=True)
+            self._door.request("POST", f"/upload/{quote(name)}", params={"sha256": digest}, repeatable=True)
         except Refused as exc:
             if exc.status != 422:
                 raise
@@ -157,7 +158,7 @@ class NodeClient:
             try:
                 piece = os.pread(fd, CHUNK_BYTES, at)
                 self._door.request(
-                    "PUT", f"/upload/{name}", params={"offset": at}, content=piece,
+                    "PUT", f"/upload/{quote(name)}", params={"offset": at}, content=piece,
                     headers={"Content-Type": "application/octet-stream"},
                 )  # fmt: skip
                 at, fruitless = at + len(piece), 0
@@ -172,7 +173,7 @@ class NodeClient:
                     raise
 
     def _arrived(self, name: str) -> int:
-        found = self._door.get(f"/upload/{name}").record().get("size")
+        found = self._door.get(f"/upload/{quote(name)}").record().get("size")
         return found if isinstance(found, int) else 0
 
     def list_files(self) -> dict[str, int]:
@@ -191,12 +192,12 @@ class NodeClient:
         for name in names:
             if not FETCHED.fullmatch(name):
                 raise Refused(f"{name!r} is no file of a run.", hint="See list_files().", platform=PLATFORM.name)
-            answer = self._door.get(f"/digest/{name}")
+            answer = self._door.get(f"/digest/{quote(name)}")
             found = _read(answer, functools.partial(_Digest.model_validate, answer.json()))
             files.append(ModelFile(path=name, size_bytes=found.size, sha256=found.sha256))
             if (to / name).is_file() and sha256_of(to / name) != found.sha256:
                 (to / name).unlink()
-        fetch_files(self._door, Order(model="", files=tuple(files), to=to), lambda file: f"/files/{file.path}")
+        fetch_files(self._door, Order(model="", files=tuple(files), to=to), lambda file: f"/files/{quote(file.path)}")
 
     def find_agent(self) -> Address | None:
         """Where the run's agent answers; None when the machine says that none lives. A machine that says nothing may have one."""
