@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 import struct
 import time
 from collections.abc import Callable, Iterator
@@ -26,11 +27,20 @@ NOTHING = "after=999999999999&metrics=999999999999&system=999999999999"  # beyon
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where an agent listens. ``token`` never appears in a repr."""
+    """Where an agent listens: on this machine, or below ``prefix`` of a rented machine's door. ``token`` never appears in a repr.
+
+    ``tls``: how a machine that is reached over a network is known; None on this machine alone.
+    """
 
     host: str
     port: int
     token: str
+    prefix: str = ""
+    tls: ssl.SSLContext | None = None
+
+    def url(self, scheme: str, path: str) -> str:
+        """An address there, by ``http`` or ``ws``, over TLS where that is how it is reached."""
+        return f"{scheme}{'s' if self.tls else ''}://{self.host}:{self.port}{self.prefix}{path}"
 
     def __repr__(self) -> str:
         return f"Address({self.host}:{self.port}, token=***)"
@@ -106,13 +116,13 @@ class AgentClient:
         address = self._find()
         if address is None:
             raise RunStateError("This run has no living agent to fetch files from.")
-        return fetch_file(f"http://{address.host}:{address.port}/files/{name}", to, token=address.token)
+        return fetch_file(address.url("http", f"/files/{name}"), to, token=address.token, tls=address.tls)
 
     def _connect(self, address: Address, path: str) -> ClientConnection:
         headers = {"Authorization": f"Bearer {address.token}"}
         return connect(
-            f"ws://{address.host}:{address.port}{path}", additional_headers=headers, open_timeout=CONNECT_S, close_timeout=CLOSE_S,
-            max_size=None, proxy=None,
+            address.url("ws", path), additional_headers=headers, open_timeout=CONNECT_S, close_timeout=CLOSE_S, max_size=None,
+            proxy=True if address.tls else None, ssl=address.tls,
         )  # fmt: skip
 
 

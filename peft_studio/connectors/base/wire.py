@@ -30,7 +30,9 @@ class Wire:
     at this moment, and then nobody can say whether the request arrived.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        """``tls`` trusts something else than the world's authorities: the one certificate of a machine of ours."""
+        self._tls = tls
         self._backend = _Backend()
         self._lock = threading.Lock()
         self._pools: dict[tuple[str, bool], httpcore.ConnectionPool] = {}
@@ -82,7 +84,7 @@ class Wire:
         with self._lock:
             if (proxy, fresh) not in self._pools:
                 options: dict[str, Any] = {
-                    "ssl_context": trusted(), "max_connections": CONNECTIONS, "keepalive_expiry": IDLE_S,
+                    "ssl_context": self._tls or trusted(), "max_connections": CONNECTIONS, "keepalive_expiry": IDLE_S,
                     "max_keepalive_connections": 0 if fresh else CONNECTIONS, "network_backend": self._backend,
                 }  # fmt: skip
                 if proxy:

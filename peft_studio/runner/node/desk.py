@@ -119,7 +119,7 @@ class Desk:
     def status(self) -> dict[str, Any]:
         """What the owner wants to know."""
         entered = [line.split(" ", 1) for line in read(self.base / "phases").splitlines() if " " in line]
-        until = [float(at) for at, _ in entered[1:]] + [uptime_s()]
+        until = [*(float(at) for at, _ in entered[1:]), uptime_s()][: len(entered)]
         phases = [
             {"name": name, "seconds": round(end - float(at), 2)} for (at, name), end in zip(entered, until, strict=True)
         ]

@@ -1,0 +1,112 @@
+"""Doors that are real processes on loopback, and machines whose agent is real and whose trainer is a stand-in."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from peft_studio.connectors.base.node import NodeClient
+from peft_studio.core.redact import Secret
+from peft_studio.core.runs.folder import RunFolder
+from peft_studio.core.runs.store import RunStore
+from peft_studio.core.services.rent.luggage import build_package
+from peft_studio.core.vault.certificate import MachineCertificate, make_certificate
+from tests.conftest import wait_for
+from tests.emulators.machine import free_port
+from tests.rented import Provider, Rented, provide, rent
+from tests.unit.core.runs.conftest import build_spec
+from tests.unit.runner.agent.stand_in import MODULE
+
+ROOT = Path(__file__).parents[4]
+TOKEN = "a-token-of-more-than-32-characters-0123"
+
+
+@dataclass
+class OpenDoor:
+    """A door without a machine around it."""
+
+    base: Path
+    run: Path
+    port: int
+    certificate: MachineCertificate | None
+    process: subprocess.Popen[bytes]
+
+    def client(self, token: str = TOKEN) -> NodeClient:
+        """Its owner's, or somebody's with another token."""
+        if self.certificate:
+            return NodeClient(f"127.0.0.1:{self.port}", Secret(token), certificate=self.certificate.certificate)
+        return NodeClient(f"http://127.0.0.1:{self.port}", Secret(token))
+
+
+@pytest.fixture
+def open_door(tmp_path: Path) -> Iterator[Callable[..., OpenDoor]]:
+    """Open one; ``tls`` with a certificate of its own. It is closed after the test."""
+    opened: list[subprocess.Popen[bytes]] = []
+
+    def _open(*, tls: bool = False, head_s: float = 10.0) -> OpenDoor:
+        base, port = tmp_path / "machine", free_port()
+        run = base / "home" / "runs" / "r-1"
+        run.mkdir(parents=True)
+        certificate = make_certificate(valid_s=3600) if tls else None
+        pem = base64.b64encode(certificate.key.reveal().encode()).decode() if certificate else ""
+        settings = {
+            "PS_DIR": str(base), "PS_RUN": "r-1", "PS_PORT": str(port), "PS_BIND": "127.0.0.1", "PS_LEASE_S": "600",
+            "PS_LIFETIME_S": "3600", "PS_DOOR": "tls" if tls else "tunnel",
+        }  # fmt: skip
+        code = f"from peft_studio.runner.node import door; door.HEAD_S = {head_s}; door.main()"
+        process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, env={**os.environ, **settings})
+        opened.append(process)
+        assert process.stdin
+        process.stdin.write(f"{TOKEN}\n{pem}\n".encode())
+        process.stdin.close()
+        door = OpenDoor(base, run, port, certificate, process)
+        wait_for(lambda: _answers(door), "the door", timeout_s=20)
+        return door
+
+    yield _open
+    for process in opened:
+        process.kill()
+        process.wait(10)
+
+
+def _answers(door: OpenDoor) -> bool:
+    import socket
+
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", door.port)) == 0
+
+
+@pytest.fixture
+def provider() -> Iterator[Provider]:
+    """It ends its machine when the test is over."""
+    with provide() as made:
+        yield made
+
+
+@pytest.fixture
+def rent_stand_in(tmp_path: Path, provider: Provider) -> Callable[..., Rented]:
+    """A machine on which a stand-in trains by a plan (see ``tests/unit/runner/agent/stand_in.py``); other fields are the boot plan's."""
+
+    def _rent(trains: dict[str, object], **plan: object) -> Rented:
+        folder: RunFolder = RunStore(tmp_path / "home").create(build_spec(name=json.dumps(trains)))
+        rented = rent(tmp_path / "pod", provider, folder, **plan)
+        rented.until_it_answers()
+        rented.client.upload(build_package(tmp_path / "package.whl"), "package.whl")
+        wait_for(lambda: (rented.base / "python").exists(), "what training needs", timeout_s=60)
+        python = rented.base / "stand-in"
+        python.write_text(f'#!/bin/sh\nshift 2\nPYTHONPATH="{ROOT}" exec "{sys.executable}" -m {MODULE} "$@"\n')
+        python.chmod(0o755)
+        (rented.base / "python").write_text(str(python))
+        rented.client.upload(folder.spec, "spec.json")
+        rented.client.start()
+        return rented
+
+    return _rent
