@@ -12,9 +12,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from peft_studio.connectors.base.node import NodeClient
+from peft_studio.core.ports.rental import SelfEnd
 from peft_studio.core.redact import Secret
 from peft_studio.core.runs.folder import RunFolder
-from peft_studio.core.services.rent.boot import BootPlan, SelfEnd, build_boot
+from peft_studio.core.services.rent.boot import BootPlan, build_boot
 from peft_studio.core.services.rent.luggage import build_package, pack, write_spec
 from peft_studio.core.vault.certificate import make_certificate
 from tests.conftest import wait_for
@@ -112,7 +113,7 @@ class Rented:
 
 def rent(at: Path, provider: Provider, folder: RunFolder, **plan: object) -> Rented:
     """Start a machine in the folder ``at``, for the run in ``folder``."""
-    end = SelfEnd(f"{provider.address}/pods/${{POD_ID}}", "POD_API_KEY")
+    end = SelfEnd(url=f"{provider.address}/pods/${{POD_ID}}", key="POD_API_KEY")
     plain = BootPlan(run=folder.id, port=PORT, door="tls", lifetime_s=300, lease_s=120, save_s=20, self_end=end)
     wanted = replace(plain, **plan)  # type: ignore[arg-type]
     certificate = make_certificate(valid_s=3600)

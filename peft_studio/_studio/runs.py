@@ -14,7 +14,9 @@ from peft_studio.core.errors import NotReadyError, SpecError, StudioError, neare
 if TYPE_CHECKING:
     from peft_studio.core.chat import Chat
     from peft_studio.core.defaults import ExplainedSpec
+    from peft_studio.core.ports.compute import Compute
     from peft_studio.core.runs.adapter import Adapter
+    from peft_studio.core.runs.folder import RunFolder
     from peft_studio.core.services.comparison import Comparison
     from peft_studio.core.services.run import Run
     from peft_studio.core.services.runs import RunList
@@ -134,6 +136,10 @@ class Running(Planning, ABC):
         from peft_studio.core.services.run import Run
 
         store = self._store()
-        return Run(
-            store.folder(run_id), store=store, compute=self._compute(), show=lambda run: self.panel("run", run.id)
-        )
+        folder = store.folder(run_id)
+        return Run(folder, store=store, compute=self._find_compute(folder), show=lambda run: self.panel("run", run.id))
+
+    def _find_compute(self, folder: RunFolder) -> Compute:
+        """Where a run is, or was."""
+        local: Compute = self._compute()
+        return local

@@ -6,9 +6,9 @@ from collections import Counter
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from peft_studio.core.compute.ledger import cost
 from peft_studio.core.services.rent.limits import LIMITS
 from peft_studio.core.services.rent.meter import EVER_S, build_lives
-from peft_studio.core.compute.ledger import cost
 from tests.simulator.machine import FOR_EVER_S, Machine
 from tests.simulator.scenario import LEASE_S, NO_OWN_KEY
 

@@ -186,7 +186,7 @@ class Process:
             for name in world.clouds
         }  # fmt: skip
         now_s = world.clock.true_s
-        self.due = {name: now_s + 0.01 for name in world.clouds}
+        self.due = dict.fromkeys(world.clouds, now_s + 0.01)
         if self.leads:
             self.due["run"] = now_s
 

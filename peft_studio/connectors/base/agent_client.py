@@ -15,6 +15,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from peft_studio.connectors.base.http import fetch_file
 from peft_studio.core.errors import RunStateError
+from peft_studio.core.ports.node import Chunk, Message
 from peft_studio.core.runs.events import Event, parse_event
 
 CONNECT_S = 5.0
@@ -44,18 +45,6 @@ class Address:
 
     def __repr__(self) -> str:
         return f"Address({self.host}:{self.port}, token=***)"
-
-
-@dataclass(frozen=True, slots=True)
-class Chunk:
-    """Bytes of a metrics file (0) or system file (1) from ``offset`` on."""
-
-    file: int
-    offset: int
-    data: bytes
-
-
-Message = Event | Chunk
 
 
 class AgentClient:

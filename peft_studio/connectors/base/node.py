@@ -10,14 +10,14 @@ import functools
 import os
 import re
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Annotated, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, StringConstraints, TypeAdapter, ValidationError
+from pydantic import NonNegativeInt, StringConstraints, TypeAdapter, ValidationError
 
-from peft_studio.connectors.base.agent_client import Address
+from peft_studio.connectors.base.agent_client import Address, AgentClient
 from peft_studio.connectors.base.answer import Answer, Platform, unreadable
 from peft_studio.connectors.base.door import Door
 from peft_studio.connectors.base.patience import Limits
@@ -25,7 +25,8 @@ from peft_studio.connectors.base.transfer import fetch_files
 from peft_studio.connectors.base.wire import trusted
 from peft_studio.core.errors import ConnectorError, Corrupt, Refused, Unavailable
 from peft_studio.core.ports.download import Order
-from peft_studio.core.ports.platform import Sentence, Value, Word
+from peft_studio.core.ports.node import Message, NodeStatus
+from peft_studio.core.ports.platform import Value, Word
 from peft_studio.core.ports.registry import ModelFile
 from peft_studio.core.redact import Secret
 from peft_studio.core.runs.checkpoints import sha256_of
@@ -40,44 +41,6 @@ TRIES = 5  # in a row that bring nothing
 FETCHED = re.compile(
     r"(adapter|checkpoints)(/[A-Za-z0-9_][\w.+=@,-]*)+|spec\.json|events\.jsonl|metrics|system|agent\.log"
 )
-
-
-class NodePhase(Value):
-    """A phase of the machine before its run's own: booting, waiting, installing, ready or failed."""
-
-    name: Word
-    seconds: NonNegativeFloat
-
-
-class NodeStatus(Value):
-    """How a machine stands.
-
-    Attributes:
-        log: The end of what its boot printed.
-        agent: An agent has the run. ``starting``: one is to be started as soon as everything is there.
-        folder: The run's folder there.
-        secrets: Names of those that it holds for the trainer.
-        used_s: How much of ``lifetime_s`` is over.
-        ends_itself: It has a key that ends it; without one its brakes can only end the work.
-    """
-
-    phases: Annotated[tuple[NodePhase, ...], Field(max_length=100)]
-    log: Annotated[tuple[Sentence, ...], Field(max_length=100)]
-    agent: bool
-    starting: bool
-    folder: Word
-    secrets: tuple[Word, ...]
-    used_s: NonNegativeInt
-    lifetime_s: NonNegativeInt
-    lease_s: NonNegativeInt
-    ends_itself: bool
-    free_bytes: NonNegativeInt
-    python: Word
-
-    @property
-    def phase(self) -> str:
-        """The one it is in."""
-        return self.phases[-1].name if self.phases else "booting"
 
 
 class _Digest(Value):
@@ -204,11 +167,21 @@ class NodeClient:
         with contextlib.suppress(ConnectorError):
             if not self.status().agent:
                 return None
-        parts = re.fullmatch(r"(https?)://(.+?)(?::(\d+))?", self._base)
-        assert parts
-        secure = parts[1] == "https"
+        at = urlsplit(self._base)
+        secure = at.scheme == "https"
         tls = (self._tls or trusted()) if secure else None
-        return Address(parts[2], int(parts[3] or (443 if secure else 80)), self._token.reveal(), "/agent", tls)
+        return Address(
+            at.hostname or "", at.port or (443 if secure else 80), self._token.reveal(), f"{at.path}/agent", tls
+        )
+
+    def stream(self, *, after: int, metrics: int, system: int, over: Callable[[], bool]) -> Generator[Message]:
+        """What its agent tells; see :meth:`peft_studio.core.ports.node.Node.stream`."""
+        agent = AgentClient(lambda: None if over() else self.find_agent())
+        yield from agent.stream(after=after, metrics=metrics, system=system)
+
+    def command(self, name: str, **arguments: object) -> None:
+        """Have its agent do something."""
+        AgentClient(self.find_agent).command(name, **arguments)
 
     def close(self) -> None:
         """Close idle connections."""

@@ -29,6 +29,7 @@ from peft_studio.core.ports.rental import (
     Rent,
     SelfEnd,
     Ssh,
+    Way,
 )
 
 CLOUDS = ("SECURE", "COMMUNITY")
@@ -62,9 +63,8 @@ class RunPod:
         self._api = RunPodApi(keys.get("key"))
         image = keys.get("image")
         self._image = image.reveal() if image else None
-        self.self_end = SelfEnd(
-            url=self._api.own_pod, key="RUNPOD_API_KEY"
-        )  # RunPod puts both variables into every pod
+        # RunPod puts both variables into every pod.
+        self.way = Way(door="proxy", self_end=SelfEnd(url=self._api.own_pod, key="RUNPOD_API_KEY"))
 
     def connect(self) -> Account:
         """Whether the key may see machines. Whose it is, RunPod does not say."""

@@ -111,6 +111,7 @@ class Rent:
     secrets: Mapping[str, Secret] = field(default_factory=dict)
     max_usd_per_hour: Decimal | None = None
     public_key: str | None = None
+    host_key: Secret | None = None
 
 
 class SelfEnd(Value):
@@ -124,6 +125,18 @@ class SelfEnd(Value):
     url: Word
     key: Word
     method: Word = "DELETE"
+
+
+class Way(Value):
+    """How a provider's machines are reached, and how they end.
+
+    Attributes:
+        door: ``proxy``: the provider's HTTPS stands before a port; ``tls``: a port is mapped as it is; ``tunnel``: only SSH leads there.
+        self_end: None where no machine can end itself; its offers say so, too (``ends_itself``).
+    """
+
+    door: Literal["proxy", "tls", "tunnel"]
+    self_end: SelfEnd | None = None
 
 
 class Charge(Value):
@@ -153,8 +166,11 @@ class Rental(Protocol):
 
     info: ConnectorInfo
     unsupported: Mapping[Capability, str]
-    self_end: SelfEnd | None
-    """None where no machine can; its offers say so, too (``ends_itself``)."""
+
+    @property
+    def way(self) -> Way:
+        """How its machines are reached, and how they end."""
+        ...
 
     def connect(self) -> Account:
         """Prove the keys with one call that changes nothing."""

@@ -52,10 +52,22 @@ def _carry(near: socket.socket, find_port: FindPort) -> None:
             if b"upgrade:" not in head.lower():
                 first = first.replace(b"\r\n", b"\r\nConnection: close\r\n", 1)
             far.sendall(first)
-            back = threading.Thread(target=_pump, args=(far, near), daemon=True)
+            back = threading.Thread(
+                target=_pump if b"upgrade:" in head.lower() else _answer, args=(far, near), daemon=True
+            )
             back.start()
             _pump(near, far)
             back.join()
+
+
+def _answer(far: socket.socket, near: socket.socket) -> None:
+    """Pass on an answer, and say in its head that no second request will do on this connection."""
+    head = b""
+    with contextlib.suppress(OSError):
+        while b"\r\n\r\n" not in head and (piece := far.recv(65536)):
+            head += piece
+        near.sendall(head.replace(b"\r\n", b"\r\nConnection: close\r\n", 1))
+    _pump(far, near)
 
 
 def _pump(source: socket.socket, target: socket.socket) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from peft_studio.core.errors import SpecError
+from peft_studio.core.ports.rental import SelfEnd
 
 NODE = Path(__file__).parents[3] / "runner" / "node"
 BEFORE_THE_PACKAGE = ("desk.py", "message.py", "carry.py", "door.py", "lease.py")
@@ -22,20 +23,6 @@ SAVE_S = 90  # what stopping and saving may take; with the request to the provid
 _RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,100}")
 _ADDRESS = re.compile(r"https?://[A-Za-z0-9.:/_-]+(\$\{[A-Z_]+\}[A-Za-z0-9/_-]*)*")
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*")
-
-
-@dataclass(frozen=True, slots=True)
-class SelfEnd:
-    """How a machine of a provider ends itself with the key that the provider gave it.
-
-    Attributes:
-        url: May name variables of the machine's environment: ``https://…/pods/${POD_ID}``.
-        key: The variable that holds the key of this machine alone.
-    """
-
-    url: str
-    key: str
-    method: str = "DELETE"
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,12 +40,14 @@ class Bringer:
 
     def read_log(self, node: Node) -> list[ev.Event]:
         """The machine's log and numbers as they stand in its files; its events from the job that is here on."""
-        wanted = [name for name in node.list_files() if name in ("events.jsonl", "metrics", "system")]
-        for name in wanted:
+        there = node.list_files()
+        for name in ("events.jsonl", "metrics", "system"):
             (self._aside / name).unlink(missing_ok=True)
-        node.fetch(*wanted, to=self._aside)
-        for name in ("metrics", "system"):
-            self._append_tail(name)
+        node.fetch(*(name for name in ("events.jsonl", "metrics") if name in there), to=self._aside)
+        self._append_tail("metrics")
+        with contextlib.suppress(ConnectorError):  # it grows while an agent lives, so that its digest is another
+            node.fetch(*(name for name in ("system",) if name in there), to=self._aside)
+            self._append_tail("system")
         return read_events(self._aside / "events.jsonl")
 
     def home(self, node: Node, finished: ev.Finished) -> None:
@@ -80,7 +82,7 @@ class Bringer:
             self._fetch_folder(node, sorted(node.list_files()), inside)
             if verify(self._aside / inside):
                 _replace(self._aside / inside, place)
-                prune(self._folder.checkpoints, keep=2)
+                prune(self._folder.checkpoints, keep=max(1, self._folder.load_spec().keep_checkpoints))
 
     def _fetch_folder(self, node: Node, names: list[str], folder: str) -> None:
         shutil.rmtree(self._aside / folder, ignore_errors=True)

@@ -7,12 +7,14 @@ Whether the machine is kept is not decided here; that it got on with it, and tha
 from __future__ import annotations
 
 import contextlib
+import logging
 import tempfile
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
-from peft_studio.core.errors import ConnectorError, RentError
+from peft_studio.core.errors import ConnectorError, RentError, StudioError
 from peft_studio.core.ports.node import Chunk, Node
 from peft_studio.core.runs import events as ev
 from peft_studio.core.runs.checkpoints import find_newest
@@ -27,6 +29,7 @@ LOOK_S = 1.0  # between two looks at a machine that does not answer yet
 TOLD_S = 10.0  # how often the store hears that the run gets on
 MOST_STARTS = 3  # of an agent that dies without a word, on one machine
 FILES = ("metrics", "system")
+log = logging.getLogger("peft_studio.rent")
 
 Reach = Callable[[Record], Node | None]
 """The way to a record's machine; None while it has no address."""
@@ -45,36 +48,48 @@ class Follower:
         self._label, self._mirror, self._folder = label, mirror, mirror.folder
         self._store, self._reach, self._now, self._stop, self._model = store, reach, now, stop, model
         self._bring = Bringer(mirror)
-        self._told_s = self._starts = 0.0
+        self._starts, self._told_at, self._looked_at = 0, float("-inf"), float("-inf")
+        self._ended = self._trains = False
         self._finished: ev.Finished | None = None
+        self.trouble = ""  # what the last visit met with
 
     def follow(self) -> None:
         """Until all is home, or the machine is to be gone, or somebody sets ``stop``."""
         while not self._over():
-            with contextlib.suppress(ConnectorError):
-                record = self._store.find(self._label)
-                node = self._reach(record) if record else None
-                if node is None:
-                    self._wait_for_machine(record)
-                else:
-                    with contextlib.closing(node), _Lease(node):
-                        if self._attend(node):
-                            return
+            try:
+                if self._visit():
+                    return
+            except StudioError as exc:
+                if str(exc) != self.trouble:
+                    self.trouble = str(exc)
+                    log.warning("%s: %s", self._label, self.trouble)
+            self._mirror.beat()
             self._stop.wait(LOOK_S)
+
+    def _visit(self) -> bool:
+        record = self._store.find(self._label)
+        node = self._reach(record) if record else None
+        if node is None:
+            self._wait_for_machine(record)
+            return False
+        with contextlib.closing(node), _Lease(node):
+            done = self._attend(node)
+        self.trouble = ""
+        return done
 
     def _over(self) -> bool:
         """Whether there is nothing more to follow. A disk that does not answer ends nothing."""
-        if self._stop.is_set():
-            return True
+        if self._stop.is_set() or time.monotonic() - self._looked_at < LOOK_S:
+            return self._stop.is_set() or self._ended
+        self._looked_at = time.monotonic()
         with contextlib.suppress(RentError):
             record = self._store.find(self._label)
-            return record is None or not record.open or record.done.leaving is not None or record.wish.end is not None
-        return False
+            self._ended = record is None or not record.open or bool(record.done.leaving or record.wish.end)
+        return self._ended
 
     def _wait_for_machine(self, record: Record | None) -> None:
         if record is not None and not self._mirror.state.is_terminal:
             self._mirror.phase("provisioning" if record.done.made == "made" else "requested", record.intent.provider)
-        self._mirror.beat()
 
     def _attend(self, node: Node) -> bool:
         """One visit; whether all is home."""
@@ -101,7 +116,9 @@ class Follower:
         with tempfile.TemporaryDirectory() as made:
             node.upload(build_package(Path(made) / "package.whl"), "package.whl")
             self._gets_on()
-            spec = write_spec(self._folder.load_spec(), Path(made) / "spec.json", there=node.status().folder, model=self._model)
+            spec = write_spec(
+                self._folder.load_spec(), Path(made) / "spec.json", there=node.status().folder, model=self._model
+            )
             node.upload(spec, "spec.json")
         items = pack(self._folder, model=self._model)
         for item in items:
@@ -134,7 +151,9 @@ class Follower:
         if self._starts > MOST_STARTS:
             self._store.wish_moved(self._label, self._now())
             raise ConnectorError(f"The agent of {self._folder.id} dies again and again on its machine.")
-        steps = [int(name.split("/")[1].removeprefix("checkpoint-")) for name in node.list_files() if _is_manifest(name)]
+        steps = [
+            int(name.split("/")[1].removeprefix("checkpoint-")) for name in node.list_files() if _is_manifest(name)
+        ]
         node.start(from_step=max(steps, default=0))
 
     def _listen(self, node: Node) -> None:
@@ -158,25 +177,22 @@ class Follower:
                     return
 
     def _catch_up(self, node: Node) -> None:
-        """What its log has and ours has not: the agent is gone, and its files are all that is left to ask."""
-        for event in self._bring.read_log(node):
-            if isinstance(event, ev.Finished):
-                if event.job == self._mirror.state.job:
-                    self._finished = event
-            elif not isinstance(event, ev.JobStarted) or event.seq > self._mirror.state.last_seq:
-                self._mirror.take(event)
+        """What its log has and ours has not: the agent is gone, and its files are all that is left to ask. Its last word is held back."""
+        *before, last = self._bring.read_log(node)
+        for event in before:
+            self._mirror.take(event)
+        if isinstance(last, ev.Finished):
+            self._finished = last
+        else:
+            self._mirror.take(last)
 
     def _gets_on(self, *, trains: bool = False) -> None:
         """Tell the store, now and then; that it trains, at once."""
-        now = self._now()
-        if trains and not self._ready() or now.steady_s - self._told_s >= TOLD_S:
-            self._told_s = now.steady_s
-            with contextlib.suppress(RentError):
-                self._store.wish_moved(self._label, now, ready=trains)
-
-    def _ready(self) -> bool:
-        record = self._store.find(self._label)
-        return record is not None and record.wish.ready
+        if time.monotonic() - self._told_at < TOLD_S and (self._trains or not trains):
+            return
+        self._told_at, self._trains = time.monotonic(), self._trains or trains
+        with contextlib.suppress(RentError):
+            self._store.wish_moved(self._label, self._now(), ready=self._trains)
 
 
 class _Lease:
@@ -202,5 +218,9 @@ class _Lease:
 
 def _is_manifest(name: str) -> bool:
     parts = name.split("/")
-    return len(parts) == 3 and parts[0] == "checkpoints" and parts[1].startswith("checkpoint-") and parts[2] == "MANIFEST.json"
-
+    return (
+        len(parts) == 3
+        and parts[0] == "checkpoints"
+        and parts[1].startswith("checkpoint-")
+        and parts[2] == "MANIFEST.json"
+    )

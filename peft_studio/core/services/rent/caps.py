@@ -1,0 +1,52 @@
+"""What a launch may cost and how long its machine may live, as people say it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+
+from peft_studio.core.errors import SpecError
+from peft_studio.core.ports.offers import Offer
+
+DAY_HOURS = 24.0
+SHORTEST_HOURS = 0.1  # a machine needs minutes to boot and to save
+LONGEST_HOURS = 24.0 * 30
+
+
+@dataclass(frozen=True, slots=True)
+class Caps:
+    """``budget_usd``: None where none was named; the lifetime bounds the cost all the same."""
+
+    lifetime_s: float
+    budget_usd: Decimal | None
+
+
+def read_caps(offers: Sequence[Offer], *, max_usd: Decimal | float | str | None, max_hours: float | None) -> Caps:
+    """Caps from arguments.
+
+    Raises:
+        SpecError: There is no offer, or a cap is no amount that a machine could be rented for.
+    """
+    if not offers:
+        raise SpecError(
+            "There is no offer to take.", hint="studio.offers() lists what is on sale.", fields=("compute",)
+        )
+    hours = DAY_HOURS if max_hours is None else float(max_hours)
+    if not SHORTEST_HOURS <= hours <= LONGEST_HOURS:
+        raise SpecError(
+            f"A machine can live from {SHORTEST_HOURS} to {LONGEST_HOURS:g} hours, not {max_hours}.", hint="24 is the default.",
+            fields=("max_hours",),
+        )  # fmt: skip
+    try:
+        budget = None if max_usd is None else Decimal(str(max_usd))
+    except InvalidOperation as exc:
+        raise SpecError(f"{max_usd!r} is no amount of dollars.", hint="max_usd=5", fields=("max_usd",)) from exc
+    dearest = max(offer.usd_per_hour for offer in offers)
+    least = dearest * Decimal(str(SHORTEST_HOURS))
+    if budget is not None and (not budget.is_finite() or budget < least):
+        raise SpecError(
+            f"${max_usd} does not pay for {SHORTEST_HOURS * 60:g} minutes of a machine at ${dearest}/h.",
+            hint=f"Give it ${least:.2f} at least, or take a cheaper offer.", fields=("max_usd",),
+        )  # fmt: skip
+    return Caps(hours * 3600, budget)

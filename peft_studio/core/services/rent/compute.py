@@ -1,0 +1,80 @@
+"""Runs on rented machines, as everybody else sees runs: the folder at home is the truth, and is written by whoever follows the run."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from peft_studio.core.errors import ConnectorError, RunStateError
+from peft_studio.core.ports.node import Node
+from peft_studio.core.runs.events import Event
+from peft_studio.core.runs.folder import RunFolder
+from peft_studio.core.runs.log import EventLogReader
+from peft_studio.core.services.rent.record import Record
+from peft_studio.core.services.rent.store import Store
+from peft_studio.core.system import is_locked
+
+POLL_S = 0.2
+
+
+class RentedCompute:
+    """Implements :class:`peft_studio.core.ports.Compute` for the runs of one provider.
+
+    Args:
+        rent: Writes down that a machine is wanted for a run, and has it looked after.
+        reach: The way to a record's machine.
+    """
+
+    def __init__(
+        self, name: str, store: Store, *, rent: Callable[[RunFolder], None], reach: Callable[[Record], Node | None]
+    ) -> None:  # fmt: skip
+        self.name = name
+        self._store, self._rent, self._reach = store, rent, reach
+
+    def submit_job(self, folder: RunFolder, *, from_step: int = 0) -> None:
+        """Rent a machine for the run, which goes on from its newest checkpoint here. One that has a machine is left alone."""
+        if not any(record.open for record in self._store.list_run(folder.id)):
+            self._rent(folder)
+
+    def stream_logs(self, folder: RunFolder, *, after: int = 0) -> Iterator[Event]:
+        """Events as they come home."""
+        log = EventLogReader(folder.events, after=after)
+        while True:
+            followed = is_locked(folder.agent_lock)
+            for event in log.read():
+                yield event
+                if event.type == "finished":
+                    return
+            if not followed:
+                return
+            time.sleep(POLL_S)
+
+    def stop_job(self, folder: RunFolder, *, save: bool) -> None:
+        """Ask the agent over there to stop; where there is none yet, or nothing is to be kept, the machine goes at once."""
+        record = self._open_record(folder)
+        node = self._reach(record) if save and record.wish.ready else None
+        if node is None:
+            self._store.wish_end(record.label, "stopped")
+            return
+        try:
+            node.command("stop", save=save)
+        except ConnectorError as exc:
+            raise RunStateError(
+                f"The machine of run {folder.id} does not answer: {exc.message}",
+                hint="Try again; run.stop(save=False) ends it.",
+            ) from exc
+        finally:
+            node.close()
+
+    def fetch_artifact(self, folder: RunFolder, name: str, to: Path) -> Path:
+        """Copy a file of the run that has come home already."""
+        to.parent.mkdir(parents=True, exist_ok=True)
+        return Path(shutil.copy2(folder.path / name, to))
+
+    def _open_record(self, folder: RunFolder) -> Record:
+        records = [record for record in self._store.list_run(folder.id) if record.open]
+        if not records:
+            raise RunStateError(f"Run {folder.id} has no machine.", hint="run.resume() rents one and goes on.")
+        return records[-1]

@@ -1,0 +1,134 @@
+"""Sees to it that every run with a machine is followed, each on a thread of its own, and that a run whose machines are all gone has an end."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from peft_studio.core.errors import StudioError
+from peft_studio.core.runs import events as ev
+from peft_studio.core.runs.failures import HINTS
+from peft_studio.core.runs.mirror import Mirror
+from peft_studio.core.runs.store import RunStore
+from peft_studio.core.services.rent.follow import Follower, Reach
+from peft_studio.core.services.rent.moment import Now
+from peft_studio.core.services.rent.order import Passes
+from peft_studio.core.services.rent.record import Record, Why
+from peft_studio.core.services.rent.store import Store
+from peft_studio.core.system import try_lock
+
+LOOK_S = 1.0
+log = logging.getLogger("peft_studio.rent")
+
+SAID: dict[Why, str] = {
+    "stopped": "It was stopped before it had learned anything.",
+    "idle": "Its GPU had nothing to do, so its machine was ended.",
+    "budget": "Its budget was used up, so its machine was ended.",
+    "lifetime": "Its machine had reached the longest life that it was given.",
+    "price": "Its machine was dearer than agreed, and nobody said yes to the price.",
+    "expired": "No machine was asked for in time.",
+    "sold-out": "No machine was to be had.",
+    "rate-limited": "Its provider took no more requests.",
+    "refused": "Its provider refused the machine.",
+    "never-made": "Its machine was never made.",
+    "no-progress": "Its machine did not come to train.",
+    "failed": "Its machine failed.",
+    "preempted": "Its machine was taken away.",
+    "vanished": "Its machine vanished.",
+}
+
+ModelOf = Callable[[str], Path | None]
+"""The folder of a base model that no hub has; None for one that the machine can fetch itself."""
+
+
+class Followers:
+    """Those of one home, in one process."""
+
+    def __init__(self, store: Store, runs: RunStore, *, reach: Reach, model_of: ModelOf, now: Now) -> None:
+        self._store, self._runs, self._reach, self._model_of, self._now = store, runs, reach, model_of, now
+        self._stop = threading.Event()
+        self._threads: dict[str, threading.Thread] = {}
+
+    def turn(self) -> None:
+        """Look once which runs are to be followed."""
+        for run_id in {record.intent.run_id for record in self._store.list_open() if record.intent.offers}:
+            thread = self._threads.get(run_id)
+            if thread is None or not thread.is_alive():
+                self._threads[run_id] = threading.Thread(
+                    target=self._follow, args=(run_id,), name=f"follow-{run_id}", daemon=True
+                )
+                self._threads[run_id].start()
+
+    def busy(self) -> bool:
+        """Whether a run is still followed."""
+        return any(thread.is_alive() for thread in self._threads.values())
+
+    def close(self) -> None:
+        """Let go of all runs; their machines go on."""
+        self._stop.set()
+        for thread in self._threads.values():
+            thread.join(15)
+
+    def _follow(self, run_id: str) -> None:
+        try:
+            folder = self._runs.folder(run_id)
+        except StudioError:  # deleted: its machines are the keepers' business
+            return
+        with folder.agent_lock.open("a+b") as lock:
+            if not try_lock(lock):
+                return
+            mirror = Mirror(folder)
+            try:
+                self._through_all(mirror)
+            except StudioError:
+                log.exception("following %s", run_id)
+            finally:
+                mirror.close()
+
+    def _through_all(self, mirror: Mirror) -> None:
+        """One machine after the other, until none follows."""
+        passes, done = Passes(mirror.folder), set[str]()
+        while not self._stop.is_set():
+            records = self._store.list_run(mirror.folder.id)
+            for record in records:
+                if not record.open and record.label not in done:
+                    passes.forget(record.label)
+                    done.add(record.label)
+            newest = records[-1]
+            if not newest.open:
+                self._end(mirror, newest)
+                return
+            if newest.done.leaving is None and not mirror.state.is_terminal:
+                self._attend(mirror, newest)
+            mirror.beat()
+            self._stop.wait(LOOK_S)
+
+    def _attend(self, mirror: Mirror, record: Record) -> None:
+        offer, known = record.intent.offer, mirror.state.machine
+        assert offer
+        if known is None or known.label != record.label:
+            mirror.say(
+                ev.MachineRented(
+                    provider=record.intent.provider,
+                    label=record.label,
+                    gpu=offer.gpu or "",
+                    usd_per_hour=str(offer.usd_per_hour),
+                )
+            )
+        model = self._model_of(mirror.folder.load_spec().model)
+        Follower(
+            record.label, mirror, store=self._store, reach=self._reach, now=self._now, stop=self._stop, model=model
+        ).follow()
+
+    def _end(self, mirror: Mirror, last: Record) -> None:
+        """All its machines are proven gone. A run that has no end by then gets one."""
+        why = last.done.leaving or "vanished"
+        if not mirror.state.is_terminal:
+            failure = ev.Failure(
+                code="machine_lost", message=SAID.get(why, why), hint=HINTS["machine_lost"], trace=last.done.trouble
+            )
+            stopped = why == "stopped"
+            mirror.say(ev.Finished(state="stopped" if stopped else "failed", failure=None if stopped else failure))
+        mirror.say(ev.MachineGone(label=last.label, why=why))
