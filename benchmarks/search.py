@@ -25,8 +25,10 @@ from pathlib import Path
 from peft_studio.connectors.base import patience
 from peft_studio.connectors.catalog import Catalog
 from peft_studio.core.errors import ConnectorError
+from peft_studio.core.offline.cache import Cache
 from peft_studio.core.ports import Page, Query
 from peft_studio.core.services.browse import LEAST_S, search_models
+from peft_studio.core.services.kept import Kept
 from tests.emulators.faulty import Faulty, Request, serve_faulty
 from tests.emulators.faulty.plans import good, hang
 from tests.emulators.faulty.server import Plan
@@ -45,11 +47,11 @@ def later(plan: Plan, delay_s: float) -> Plan:
     return delayed
 
 
-def seconds(catalog: Catalog, *names: str) -> float:
-    """One search."""
+def seconds(catalog: Catalog, kept: Kept, *names: str) -> float:
+    """One search, whose answers are kept on disk as in a studio."""
     patience._paces.clear()  # the platforms' own limits are not what is measured
     began = time.perf_counter()
-    search_models(catalog, names, Query(text="tiny"))
+    search_models(catalog, names, Query(text="tiny"), kept=kept)
     return time.perf_counter() - began
 
 
@@ -63,13 +65,14 @@ def measure_search(rounds: int, delay_s: float) -> float:
         os.environ["HF_ENDPOINT"] = stack.enter_context(serve_faulty(hub))
         os.environ["OLLAMA_HOST"] = stack.enter_context(serve_faulty(daemon))
         os.environ["CIVITAI_URL"] = stack.enter_context(serve_faulty(site))
-        catalog = Catalog(Path(stack.enter_context(tempfile.TemporaryDirectory())))
-        seconds(catalog, "huggingface", "ollama")  # loads the connectors
-        first = seconds(catalog, "huggingface", "ollama", "civitai")
+        home = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        catalog, kept = Catalog(home), Kept(Cache(home / "cache"))
+        seconds(catalog, kept, "huggingface", "ollama")  # loads the connectors
+        first = seconds(catalog, kept, "huggingface", "ollama", "civitai")
         alone, three = [], []
         for _ in range(rounds):
-            alone.append(seconds(catalog, "huggingface"))
-            three.append(seconds(catalog, "huggingface", "ollama", "civitai"))
+            alone.append(seconds(catalog, kept, "huggingface"))
+            three.append(seconds(catalog, kept, "huggingface", "ollama", "civitai"))
     alone, three = alone[1:], three[1:]
     slowest, all_three = statistics.median(alone), statistics.median(three)
     print(
