@@ -79,11 +79,7 @@ function ModelsPanel() {
                 Show the most downloaded
               </Button>
             )}
-            {view.parts.some((part) => part.more) && (
-              <Button reason={busy ? "The registries are being asked" : undefined} onPress={() => commands.run("more")}>
-                Show more
-              </Button>
-            )}
+            {view.parts.some((part) => part.more) && <Button onPress={() => commands.run("more")}>Show more</Button>}
           </footer>
         </>
       )}
