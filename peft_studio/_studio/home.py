@@ -6,7 +6,6 @@ import os
 import sys
 import threading
 import time
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +16,6 @@ from peft_studio.core.system import home_folder
 if TYPE_CHECKING:
     from peft_studio.core.data import Dataset
     from peft_studio.core.defaults import ExplainedSpec
-    from peft_studio.core.offline.cache import Cache
     from peft_studio.core.ports.download import Progress
 
 
@@ -59,12 +57,6 @@ class Home:
         from peft_studio.connectors.local.connector import LocalCompute
 
         return LocalCompute(require_network=self._require_network)
-
-    @cached_property
-    def _cache(self) -> Cache:
-        from peft_studio.core.offline.cache import Cache
-
-        return Cache(self.home / "cache")
 
     def _data_of(self, spec: ExplainedSpec) -> Dataset:
         from peft_studio.core.data import open_ref

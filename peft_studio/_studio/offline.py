@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from peft_studio._studio.home import OFFLINE_SWITCH, Home
 
 if TYPE_CHECKING:
+    from peft_studio.core.offline.cache import Cache
     from peft_studio.core.offline.connectivity import Connectivity
     from peft_studio.core.offline.dispatcher import Dispatcher
     from peft_studio.core.offline.entry import Entry, Receipt
@@ -87,6 +88,12 @@ class Syncing(Home, ABC):
 
         key, *older = self._data_keys("outbox")
         return Outbox(self.home / "outbox", key=key, older_keys=older)
+
+    @cached_property
+    def _cache(self) -> Cache:
+        from peft_studio.core.offline.cache import Cache
+
+        return Cache(self.home / "cache")
 
     @cached_property
     def _dispatcher(self) -> Dispatcher:

@@ -6,8 +6,9 @@ import getpass
 import os
 import sys
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from functools import cached_property, partial
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from peft_studio._studio.home import Home, ProgressLine
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from peft_studio.core.vault import Vault
 
 
-class Platforms(Home):
+class Platforms(Home, ABC):
     """Platforms and what they offer."""
 
     def connect(self, platform: str, *, keep: bool = True, **keys: str | Secret) -> Connection:
@@ -92,6 +93,8 @@ class Platforms(Home):
                 smallest first.
             limit: At most so many, 100 at the most.
         """
+        from functools import partial
+
         from peft_studio.core.ports.platform import Role
         from peft_studio.core.services.browse import search_models
         from peft_studio.core.services.model_fit import find_machine
@@ -181,11 +184,10 @@ class Platforms(Home):
 
         return Connections(self.home, self.vault, self._catalog, forget=lambda name: self._kept.forget(name))
 
-    @cached_property
+    @property
+    @abstractmethod
     def _kept(self) -> Kept:
-        from peft_studio.core.services.kept import Kept
-
-        return Kept(self._cache, lambda registry: self._connections.account_of(registry))
+        """What registries said before."""
 
 
 def ask_for(info: ConnectorInfo, field: KeyField) -> Secret | None:
