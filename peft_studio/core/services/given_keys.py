@@ -1,4 +1,4 @@
-"""Values that somebody gives to connect a platform: looked at before anything is sent, and never quoted."""
+"""Values that a user gives to connect a platform, looked at before anything is sent: its own fields, of its own shape, no other platform's key."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from peft_studio.core.redact import REDACTOR, Secret, judge_key
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """Good values, by the names of the platform's fields."""
+    """What was given, by the names of the platform's fields."""
 
     secrets: Mapping[str, Secret]
     settings: Mapping[str, str]
