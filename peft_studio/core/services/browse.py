@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
-import queue
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from peft_studio.core.errors import StudioError
-from peft_studio.core.ports.catalog import Catalog, Health, Pending
+from peft_studio.core.ports.catalog import Catalog, Pending
 from peft_studio.core.ports.registry import ModelDetails, Page, Query, Registry, RegistryModel
+from peft_studio.core.services.gather import gather
 from peft_studio.core.services.model_list import ModelList, Part
 
 SEARCH_S = 8.0
-LEAST_S = 2.0  # for whoever is not first
 DETAILS_S = 30.0
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
@@ -46,48 +43,9 @@ def search_models(
             calls[name] = catalog.start(name, Page, lambda registry: _search(registry, query), deadline_s=deadline_s)
         except StudioError as exc:
             errors[name] = exc
-    pages = _gather(calls, before, errors, deadline_s=deadline_s)
+    pages = gather(calls, before, errors, deadline_s=deadline_s)
     parts = [_part(name, pages.get(name), errors.get(name)) for name in registries]
     return ModelList(_merge([pages[name] for name in registries if name in pages], query), parts, query)
-
-
-def _gather(
-    calls: Mapping[str, Pending[Page]],
-    before: Mapping[str, Health],
-    errors: dict[str, StudioError],
-    *,
-    deadline_s: float,
-) -> dict[str, Page]:
-    """The pages that arrive while there is reason to wait; for the others an error."""
-    arrived: queue.SimpleQueue[str] = queue.SimpleQueue()
-    for name, call in calls.items():
-        call.when_done(functools.partial(arrived.put, name))
-    pages: dict[str, Page] = {}
-    waiting = set(calls)
-    while waiting:
-        patience = {name: deadline_s if not pages else _patience(before[name]) for name in waiting}
-        until = max(calls[name].began_at + min(patience[name], deadline_s) for name in waiting)
-        try:
-            name = arrived.get(timeout=max(0.0, until - time.monotonic()))
-        except queue.Empty:
-            break
-        waiting.discard(name)
-        _take(name, calls[name], pages, errors)
-    for name in waiting:
-        _take(name, calls[name], pages, errors)
-    return pages
-
-
-def _patience(before: Health) -> float:
-    """Seconds that a registry is worth, once another has answered."""
-    return max(LEAST_S, 2 * (before.took_s or 0.0)) if before.ok else 0.0
-
-
-def _take(name: str, call: Pending[Page], pages: dict[str, Page], errors: dict[str, StudioError]) -> None:
-    try:
-        pages[name] = call.result(0.0)
-    except StudioError as exc:
-        errors[name] = exc
 
 
 def fetch_details(catalog: Catalog, registry: str, model: str) -> ModelDetails:
