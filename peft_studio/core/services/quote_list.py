@@ -94,7 +94,12 @@ def build_quote_list(
     made = QuoteList(rows, missing=offers.missing)
     notes = [*offers.notes, *here.notes]
     if more := len(offers) - len(single):
-        notes.append(f"{more} offers of several GPUs, or of none, are left out: a run takes one.")
+        what = (
+            "1 offer of several GPUs, or of none, is"
+            if more == 1
+            else f"{more} offers of several GPUs, or of none, are"
+        )
+        notes.append(f"{what} left out: a run takes one.")
     notes += _say_unknown(rows)
     notes += [_say_sold_out(row) for row in made.rows if row.alternatives][:1]
     notes += _say_origin(made, made_on)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 from types import MappingProxyType
@@ -52,7 +52,7 @@ class OfferQuote:
     cost: Estimate | None = None
     equal: bool | None = None
     alternatives: tuple[Alternative[Offer], ...] = ()
-    more_usd: Mapping[tuple[str, str], Decimal] = MappingProxyType({})
+    more_usd: Mapping[tuple[str, str], Decimal] = field(default_factory=lambda: MappingProxyType({}))
 
     @property
     def fits(self) -> bool:
