@@ -69,7 +69,7 @@ class RunPod:
     def connect(self) -> Account:
         """Whether the key may see machines. Whose it is, RunPod does not say."""
         there = len(self.list_instances().instances)
-        machines = "1 machine" if there == 1 else f"{there or 'no'} machines"
+        machines = "1 machine" if there == 1 else f"{there or 'No'} machines"
         return Account(
             name="this key's account",
             note=f"{machines} there now. A key that may only read is refused at the first launch.",
@@ -165,15 +165,15 @@ def _offers(one: Mapping[str, Any], cloud: str, *, query: OfferQuery, seen_at: d
     # Where it is not to be had at all, its price is 0.
     if gpu is None or text(one, "manufacturer") != "NVIDIA" or not one.get(tier) or not price or query.gpu_count > most:
         return
-    hosts = "in RunPod's data centres" if cloud == "SECURE" else "at hosts of others"
     common: dict[str, Any] = {
         "provider": INFO.name, "gpu": gpu, "gpu_count": query.gpu_count, "gpu_memory_gib": count(one, "memory"),
         "usd_per_hour": price * query.gpu_count, "storage_usd_per_gb_month": DISK_USD_PER_GB_MONTH, "ends_itself": True, "seen_at": seen_at,
-        "includes": f"{hosts}, by the second, traffic included; disk comes on top at $0.10 a GB and month; needs credit for an hour",
+        "includes": "by the second; disk +$0.10/GB-month; traffic free; needs 1 h of credit",
     }  # fmt: skip
-    if query.region is None:
+    anywhere = f"{tier} cloud"  # "secure" is RunPod's own data centres, "community" machines of others
+    if query.region is None or query.region.lower() in anywhere:
         name = offer_id(cloud=cloud, count=query.gpu_count, gpu=gpu, region=None)
-        yield Offer(id=name, stock=_stock(one), **common)
+        yield Offer(id=name, stock=_stock(one), region=anywhere, **common)
         return
     for centre in records(one.get("dataCenters")):
         where = text(centre, "id")

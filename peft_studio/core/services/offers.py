@@ -105,6 +105,11 @@ def say_gpu(offer: Offer) -> str:
     return offer.gpu if offer.gpu_count == 1 else f"{offer.gpu_count} × {offer.gpu}"
 
 
+def say_place(offer: Offer) -> str:
+    """``NVIDIA L4 at runpod, secure cloud``."""
+    return f"{say_gpu(offer)} at {offer.provider}" + (f", {offer.region}" if offer.region else "")
+
+
 def say_memory(offer: Offer) -> str:
     """Of one card: ``80 GiB``."""
     return "—" if offer.gpu_memory_gib is None else f"{offer.gpu_memory_gib:g} GiB"
@@ -124,10 +129,8 @@ def say_more(amount: Any) -> str:
 def _say_alternatives(wanted: Offer, found: Sequence[Alternative[Offer]]) -> str:
     if not found:
         return f"{say_gpu(wanted)} is sold out, and nothing with as much memory is to be had now."
-    named = (
-        f"{say_gpu(one.offer)} at {one.offer.provider} ({say_more(one.more_usd_per_hour)} an hour)" for one in found
-    )
-    return f"{say_gpu(wanted)} is sold out. Nearest: {', '.join(named)}."
+    named = (f"{say_place(one.offer)} ({say_more(one.more_usd_per_hour)} an hour)" for one in found)
+    return f"{say_gpu(wanted)} is sold out. Nearest: {'; '.join(named)}."
 
 
 def _fetch(

@@ -11,11 +11,11 @@ from peft_studio.core.defaults import ExplainedSpec
 from peft_studio.core.estimators import Estimate
 from peft_studio.core.estimators.estimate import Number
 from peft_studio.core.ports.offers import Offer
-from peft_studio.core.services.offers import STOCKS, OfferList, say_gpu, say_more
+from peft_studio.core.services.offers import STOCKS, OfferList, say_gpu, say_more, say_place
 from peft_studio.core.services.quote import Corrections, Place, build_quote
 from peft_studio.core.services.quote_view import BADGES, UNKNOWN
 from peft_studio.core.services.quotes import OfferQuote, build_offer_quotes, changes
-from peft_studio.core.services.start_history import Start
+from peft_studio.core.services.start_history import ASSUMED, Start
 from peft_studio.core.services.table import Table
 from peft_studio.core.spec import Basis
 from peft_studio.core.words import duration, gib, usd
@@ -100,11 +100,15 @@ def build_quote_list(
             else f"{more} offers of several GPUs, or of none, are"
         )
         notes.append(f"{what} left out: a run takes one.")
+    if any(row.cost and row.start == ASSUMED for row in rows):
+        notes.append(
+            f"{ASSUMED.basis.capitalize()}: {duration(ASSUMED.low)} to {duration(ASSUMED.high)} until one answers."
+        )
     notes += _say_unknown(rows)
     notes += [_say_sold_out(row) for row in made.rows if row.alternatives][:1]
     notes += _say_origin(made, made_on)
     if (best := made.cheapest) and best.offer and (differs := changes(spec, best.spec)):
-        notes.append(f"On {say_gpu(best.offer)} at {best.provider}: {'; '.join(differs)}.")
+        notes.append(f"On {say_place(best.offer)}: {'; '.join(differs)}.")
     return QuoteList(rows, missing=offers.missing, notes=notes)
 
 
@@ -136,9 +140,9 @@ def _say_sold_out(row: OfferQuote) -> str:
 
     def say(one: Alternative[Offer]) -> str:
         more = row.more_usd[one.offer.provider, one.offer.id]
-        return f"{say_gpu(one.offer)} at {one.offer.provider} ({say_more(more)} for this run)"
+        return f"{say_place(one.offer)} ({say_more(more)} for this run)"
 
-    return f"{say_gpu(row.offer)} at {row.provider} is sold out. Nearest: {', '.join(map(say, row.alternatives))}."
+    return f"{say_place(row.offer)} is sold out. Nearest: {'; '.join(map(say, row.alternatives))}."
 
 
 def _say_origin(made: QuoteList, made_on: Basis | None) -> list[str]:

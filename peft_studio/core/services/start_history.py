@@ -17,7 +17,7 @@ FILE = "start_history.json"
 MOST = 500  # the newest; a provider of last year is another provider
 ENOUGH = 3  # before the rest of a provider says more than the card itself
 # Where nothing was seen yet. Users of these providers tell of half a minute with the image at hand, and of more than ten where it was not.
-ASSUMED = Estimate(120.0, 30.0, 900.0, "s", "assumed: no machine was started from this home yet")
+ASSUMED = Estimate(120.0, 30.0, 900.0, "s", "assumed, as none was started there from this home yet")
 
 
 @dataclass(frozen=True, slots=True)
