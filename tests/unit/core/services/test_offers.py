@@ -23,11 +23,16 @@ from tests.unit.connectors.catalog.hostile import Good, make_info
 
 NO = dict.fromkeys((Capability.RENT, Capability.LOGS, Capability.INVOICE), "Not in this test.")
 ANSWERS: dict[str, Callable[[OfferQuery], Offers]] = {}
-NOW = datetime.now(UTC)
 
 
 def offer(provider: str, gpu: str, usd: str, **fields: Any) -> Offer:
-    given = {"id": f"{gpu} {usd}", "gpu_count": 1, "gpu_memory_gib": 24.0, "stock": Stock.HIGH, "seen_at": NOW}
+    given = {
+        "id": f"{gpu} {usd}",
+        "gpu_count": 1,
+        "gpu_memory_gib": 24.0,
+        "stock": Stock.HIGH,
+        "seen_at": datetime.now(UTC),
+    }
     return Offer(provider=provider, gpu=gpu, usd_per_hour=Decimal(usd), **{**given, **fields})
 
 
