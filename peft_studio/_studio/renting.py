@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from peft_studio._studio.offline import Syncing
+from peft_studio._studio.plan import Planning
 from peft_studio._studio.platforms import Platforms
 from peft_studio.core.errors import StudioError, nearest
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from peft_studio.core.services.quote_list import QuoteList
 
 
-class Renting(Platforms, Syncing, ABC):
+class Renting(Planning, Platforms, Syncing, ABC):
     """Machines of others."""
 
     def offers(
@@ -57,7 +58,7 @@ class Renting(Platforms, Syncing, ABC):
         Counted are the start of the machine, installing, downloading the base model, training, the disk and what traffic costs.
 
         Args:
-            spec: A spec, or the file of one from elsewhere: then the notes say what is equal to the machine it was made on, or better.
+            spec: A spec or its file. Of one from elsewhere, loaded or given by its file, the notes say what is equal to the machine it was made on, or better.
             gpu, spot, region, provider: As in :meth:`offers`.
             measure: False leaves this machine's time unknown rather than measure it now.
         """
@@ -65,13 +66,11 @@ class Renting(Platforms, Syncing, ABC):
         from peft_studio.core.services.device_speed import ensure_speed, find_speed
         from peft_studio.core.services.quote import find_place
         from peft_studio.core.services.quote_list import build_quote_list
-        from peft_studio.core.services.spec_file import load_spec, read_spec
         from peft_studio.core.services.start_history import start_history
 
-        made_on = None
         if isinstance(spec, str | os.PathLike):
-            made_on = read_spec(spec).basis
-            spec, _ = load_spec(spec)
+            spec, _ = self.load(spec)
+        made_on = self._made_on.get((spec.model, spec.data.sha256))
         offers = self._fetch_offers(self._offer_query(gpu=gpu, spot=spot, region=region), provider)
         local = find_place("local", speed=(ensure_speed if measure else find_speed)(self.home))
         return build_quote_list(

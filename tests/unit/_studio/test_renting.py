@@ -99,3 +99,18 @@ def test_quotes_without_any_provider_are_of_this_machine(studio: Studio, spec: A
     found = studio.quotes(spec)
     assert [row.provider for row in found] == ["local"]
     assert "No provider of machines is connected" in repr(found)
+
+
+def test_a_loaded_spec_is_mapped_to_what_is_equal_or_better(studio: Studio, spec: Any, tmp_path: Path) -> None:
+    """By the machine it was written on, though loading has fitted it to this one; a spec made here has no such note."""
+    studio.connect("runpod", key=KEY)
+    there = spec.basis.model_copy(update={"device": "cuda", "bf16": True, "free_bytes": 40 * 2**30})
+    path = studio.export(spec.replace(basis=there), tmp_path / "setup.json")
+    for given in (studio.load(path)[0], path):
+        found = studio.quotes(given)
+        assert {row.offer.gpu for row in found.equal_or_better if row.offer} == {"NVIDIA A100 80GB PCIe"}
+        assert "The spec was made on a GPU with 40.0 GiB free and bf16: 2 offers are equal or better" in repr(found)
+    assert (
+        studio.quotes(studio.spec(model=spec.model, data=studio.data(str(tmp_path / "rows.jsonl")))).equal_or_better
+        == ()
+    )
