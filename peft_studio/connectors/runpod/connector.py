@@ -14,7 +14,7 @@ from peft_studio.connectors.base.buying import in_doubt
 from peft_studio.connectors.base.reading import count, record, records, text, when, words
 from peft_studio.connectors.runpod import INFO
 from peft_studio.connectors.runpod.api import PLATFORM, RunPodApi, build_create, offer_id
-from peft_studio.core.errors import NotFound
+from peft_studio.core.errors import NotFound, Refused
 from peft_studio.core.ports.offers import Offer, OfferQuery, Offers, Stock
 from peft_studio.core.ports.platform import Account, Capability, Keys
 from peft_studio.core.ports.rental import (
@@ -88,6 +88,12 @@ class RunPod:
 
     def submit_job(self, rent: Rent) -> Instance:
         """Buy a machine. Its boot script is its container's one process: where it ends, the machine stops, and its price with it."""
+        cap = rent.max_usd_per_hour
+        if cap is not None and rent.offer.usd_per_hour > cap:
+            raise Refused(
+                f"The offer is ${rent.offer.usd_per_hour} an hour and the highest price ${cap}. Nothing was sent.",
+                hint="Take a cheaper offer, or allow its price.", platform=INFO.name,
+            )  # fmt: skip
         env = {**rent.settings, **{name: secret.reveal() for name, secret in rent.secrets.items()}}
         body = build_create(
             label=rent.label, offer=rent.offer.id, image=self._image, boot=rent.boot, env=env, disk_gib=rent.disk_gib, ports=rent.ports
