@@ -27,7 +27,8 @@ from peft_studio.connectors.catalog import Catalog
 from peft_studio.core.errors import ConnectorError
 from peft_studio.core.offline.cache import Cache
 from peft_studio.core.ports import Page, Query
-from peft_studio.core.services.browse import LEAST_S, search_models
+from peft_studio.core.services.browse import search_models
+from peft_studio.core.services.gather import LEAST_S
 from peft_studio.core.services.kept import Kept
 from tests.emulators.faulty import Faulty, Request, serve_faulty
 from tests.emulators.faulty.plans import good, hang

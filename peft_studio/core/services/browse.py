@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import functools
-import queue
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from peft_studio.core.errors import StudioError
-from peft_studio.core.ports.catalog import Catalog, Health, Pending
+from peft_studio.core.ports.catalog import Catalog, Pending
 from peft_studio.core.ports.registry import Page, Query, Registry
+from peft_studio.core.services.gather import gather
 from peft_studio.core.services.kept import Kept
 from peft_studio.core.services.model_list import ModelList, Part
 from peft_studio.core.services.model_order import Order, merge_models
 
 SEARCH_S = 8.0
-LEAST_S = 2.0  # for whoever is not first
 
 
 def search_models(
@@ -85,49 +83,10 @@ def _ask(
             calls[name] = catalog.start(name, Page, functools.partial(_search, query), deadline_s=deadline_s)
         except StudioError as exc:
             errors[name] = exc
-    pages = _gather(calls, before, errors, deadline_s=deadline_s)
+    pages = gather(calls, before, errors, deadline_s=deadline_s)
     for name, page in pages.items():
         kept.keep_page(name, queries[name], page, accounts[name])
     return {name: _part(name, query, pages.get(name), errors.get(name), kept) for name, query in queries.items()}
-
-
-def _gather(
-    calls: Mapping[str, Pending[Page]],
-    before: Mapping[str, Health],
-    errors: dict[str, StudioError],
-    *,
-    deadline_s: float,
-) -> dict[str, Page]:
-    """The pages that arrive while there is reason to wait; for the others an error."""
-    arrived: queue.SimpleQueue[str] = queue.SimpleQueue()
-    for name, call in calls.items():
-        call.when_done(functools.partial(arrived.put, name))
-    pages: dict[str, Page] = {}
-    waiting = set(calls)
-    while waiting:
-        patience = {name: deadline_s if not pages else _patience(before[name]) for name in waiting}
-        until = max(calls[name].began_at + min(patience[name], deadline_s) for name in waiting)
-        try:
-            name = arrived.get(timeout=max(0.0, until - time.monotonic()))
-        except queue.Empty:
-            break
-        waiting.discard(name)
-        _take(name, calls[name], pages, errors)
-    for name in waiting:
-        _take(name, calls[name], pages, errors)
-    return pages
-
-
-def _patience(before: Health) -> float:
-    """Seconds that a registry is worth, once another has answered."""
-    return max(LEAST_S, 2 * (before.took_s or 0.0)) if before.ok else 0.0
-
-
-def _take(name: str, call: Pending[Page], pages: dict[str, Page], errors: dict[str, StudioError]) -> None:
-    try:
-        pages[name] = call.result(0.0)
-    except StudioError as exc:
-        errors[name] = exc
 
 
 def _search(query: Query, registry: Registry) -> Page:

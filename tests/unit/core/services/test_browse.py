@@ -17,7 +17,7 @@ from peft_studio.connectors.catalog.sources import Source
 from peft_studio.core.errors import Offline, RateLimited, VaultLocked
 from peft_studio.core.offline.cache import Cache
 from peft_studio.core.ports import Page, Query, RegistryModel
-from peft_studio.core.services import browse
+from peft_studio.core.services import gather
 from peft_studio.core.services.browse import search_models
 from peft_studio.core.services.kept import Kept
 from peft_studio.core.services.model_list import ModelList
@@ -150,7 +150,7 @@ def test_a_hung_registry_costs_its_deadline_once_and_then_nothing(
     world.add("slow", hang)
     catalog = world.catalog()
     took = []
-    monkeypatch.setattr(browse, "LEAST_S", 20.0)
+    monkeypatch.setattr(gather, "LEAST_S", 20.0)
     for _ in range(3):
         began = time.monotonic()
         found = world.find(["slow", "one", "two"], catalog=catalog)
@@ -172,7 +172,7 @@ def test_a_registry_that_is_new_costs_less_than_its_deadline(
     world: World, over: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Once another has answered; nothing is known of it yet, and it is named first."""
-    monkeypatch.setattr(browse, "LEAST_S", 0.2)
+    monkeypatch.setattr(gather, "LEAST_S", 0.2)
     world.add("slow", lambda query: over.wait(20) and Page(models=()))  # type: ignore[arg-type, return-value]
     began = time.monotonic()
 
@@ -184,7 +184,7 @@ def test_a_registry_that_is_new_costs_less_than_its_deadline(
 
 def test_one_that_is_slow_by_nature_is_waited_for(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Twice as long as it took last time, however fast the others are."""
-    monkeypatch.setattr(browse, "LEAST_S", 0.01)
+    monkeypatch.setattr(gather, "LEAST_S", 0.01)
     pace = threading.Event()
     world.add("slow", lambda query: pace.wait(0.3) or Page(models=(model("slow", 0),)))  # type: ignore[arg-type, return-value]
     catalog = world.catalog()
