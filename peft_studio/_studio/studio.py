@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from peft_studio._studio.publish import Publishing
+from peft_studio._studio.telemetry import Reporting
 
 if TYPE_CHECKING:
     from peft_studio.core.errors import ConnectorError
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from peft_studio.widgets._panel import Panel
 
 
-class Studio(Publishing):
+class Studio(Reporting):
     """One home of runs and models. Two studios on one home see the same runs.
 
     Args:
