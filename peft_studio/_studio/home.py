@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from peft_studio.core.data import Dataset
     from peft_studio.core.defaults import ExplainedSpec
     from peft_studio.core.ports.download import Progress
+    from peft_studio.core.spec import Basis
 
 
 OFFLINE_SWITCH = "PEFT_STUDIO_OFFLINE"
@@ -31,6 +32,9 @@ class Home:
         self._lock = threading.Lock()
         self._opened: Path | None = None
         self._datasets: dict[str, Dataset] = {}
+        self._made_on: dict[
+            tuple[str, str], Basis
+        ] = {}  # of specs from files, by model and data: the machine they come from
         self.session = Session()
 
     @property

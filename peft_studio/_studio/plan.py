@@ -76,6 +76,7 @@ class Planning(Home):
         data = data if isinstance(data, Dataset) else self.data(data)
         basis = build_basis(data, self.prepare(model), **fields)
         spec = ExplainedSpec.derive(model=model, data=data.ref, basis=basis, **fields)
+        self._made_on.pop((spec.model, spec.data.sha256), None)
         self.session.choose(model=model, data=data, draft=spec)
         return spec
 
@@ -132,6 +133,8 @@ class Planning(Home):
         Raises:
             SpecError: The file is not a spec, or of a newer version.
         """
-        from peft_studio.core.services.spec_file import load_spec
+        from peft_studio.core.services.spec_file import load_spec, read_spec
 
-        return load_spec(path)
+        spec, notes = load_spec(path)
+        self._made_on[spec.model, spec.data.sha256] = read_spec(path).basis
+        return spec, notes

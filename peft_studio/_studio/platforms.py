@@ -6,6 +6,7 @@ import getpass
 import os
 import sys
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -17,16 +18,18 @@ if TYPE_CHECKING:
     from peft_studio.connectors.catalog import Catalog
     from peft_studio.core.ports.download import Progress
     from peft_studio.core.ports.platform import ConnectorInfo, KeyField
-    from peft_studio.core.ports.registry import ModelDetails, Sort
     from peft_studio.core.redact import Secret
     from peft_studio.core.services.connection_list import Connection, ConnectionList
     from peft_studio.core.services.connections import Connections
     from peft_studio.core.services.download import Downloaded
+    from peft_studio.core.services.kept import Kept
     from peft_studio.core.services.model_list import ModelList
+    from peft_studio.core.services.model_order import Order
+    from peft_studio.core.services.model_sheet import ModelSheet
     from peft_studio.core.vault import Vault
 
 
-class Platforms(Home):
+class Platforms(Home, ABC):
     """Platforms and what they offer."""
 
     def connect(self, platform: str, *, keep: bool = True, **keys: str | Secret) -> Connection:
@@ -55,12 +58,13 @@ class Platforms(Home):
         return self._connections.list_all(check=check)
 
     def disconnect(self, platform: str) -> None:
-        """Forget a platform's keys."""
+        """Forget a platform's keys, and what it said to that account."""
         self._connections.disconnect(platform)
 
     def disable(self, platform: str) -> None:
-        """Hide a platform, in every process that opens this home, until it is enabled. Its keys stay where they are."""
+        """Hide a platform, in every process that opens this home, until it is enabled. Its keys stay where they are; what it said is dropped."""
         self._catalog.disable(platform)
+        self._kept.forget(platform)
 
     def enable(self, platform: str) -> None:
         """Show a platform again."""
@@ -73,54 +77,57 @@ class Platforms(Home):
         registries: Sequence[str] | None = None,
         fits: str | None = None,
         task: str | None = "text-generation",
-        sort: Sort = "downloads",
+        sort: Order = "downloads",
         limit: int = 20,
     ) -> ModelList:
-        """Look for models on several registries at once.
+        """Look for models on several registries at once. ``.more()`` of what comes has the next ones.
+
+        Without a network each registry gives what it said to the same question before, with its age.
 
         Args:
             text: Words of the name.
             registries: Names of platforms; else all that are connected, or while none is, those that need no key.
-            fits: ``"local"``, or a card of the device table: whether the first few of them can be trained there, and how.
+            fits: ``"local"``, or a card of the device table (``"RTX 4090"``): whether they can be trained there, and how.
             task: None for models of every kind.
-            sort: "downloads", "likes" or "updated"; each registry sorts its own, and the best of each come first.
+            sort: "downloads", "likes" or "updated", by which each registry chooses; "size" or "parameters" orders the most downloaded,
+                smallest first.
             limit: At most so many, 100 at the most.
         """
-        from pydantic import ValidationError
+        from functools import partial
 
         from peft_studio.core.ports.platform import Role
-        from peft_studio.core.ports.registry import Query
         from peft_studio.core.services.browse import search_models
-        from peft_studio.core.services.model_fit import find_fits
-        from peft_studio.core.services.quote import find_place
+        from peft_studio.core.services.model_fit import find_machine
+        from peft_studio.core.services.model_order import build_query
+        from peft_studio.core.services.model_sheet import find_fits
 
-        place = find_place(fits) if fits else None  # a wrong name is said before anybody is asked
-        try:
-            query = Query(text=text, task=task, sort=sort, limit=limit)
-        except ValidationError as exc:
-            faults = "; ".join(f"{error['loc'][0]}: {error['msg']}" for error in exc.errors(include_input=False))
-            raise StudioError(f"That cannot be looked for: {faults}.", hint="See help(studio.models).") from exc
+        machine = find_machine(fits) if fits else None  # a wrong name is said before anybody is asked
+        query = build_query(text=text, task=task, order=sort, limit=limit)
         known = [info.name for info in self._catalog.list_infos(Role.REGISTRY)]
         for name in registries or ():
             if name not in known:
                 raise StudioError(f"There is no registry {name!r}.", hint=nearest(name, known), fields=("registries",))
         names = list(registries) if registries is not None else self._connections.list_ready(Role.REGISTRY)
-        found = search_models(self._catalog, names, query, make_ready=self._connections.make_ready)
-        if place is None:
+        make_ready = self._connections.make_ready
+        found = search_models(self._catalog, names, query, kept=self._kept, order=sort, make_ready=make_ready)
+        if machine is None:
             return found
-        on = "here" if place.here else place.name
-        return found.with_fits(find_fits(self._catalog, found, place), on)
+        judge = partial(find_fits, self._catalog, machine=machine, kept=self._kept)
+        return found.with_fits(judge, "here" if machine.here else machine.name)
 
-    def model_details(self, model: str, registry: str = "huggingface") -> ModelDetails:
-        """All that a registry says of one model: its files, its card, its config.
+    def model_details(self, model: str, registry: str = "huggingface") -> ModelSheet:
+        """All that a registry says of one model: its files, its card, its config; and its ``fit`` here, and on ``gpus`` for rent.
+
+        Without a network, what it said before, with its age in ``as_of``.
 
         Raises:
             NotFound: It has none of that name, or does not show it to this account.
+            Offline: There is no network, and it was never asked.
         """
-        from peft_studio.core.services.browse import fetch_details
+        from peft_studio.core.services.model_sheet import fetch_sheet
 
-        self._connections.make_ready(registry)
-        return fetch_details(self._catalog, registry, model)
+        ready = self._connections.make_ready
+        return fetch_sheet(self._catalog, registry, model, kept=self._kept, make_ready=ready)
 
     def download(
         self,
@@ -175,7 +182,12 @@ class Platforms(Home):
     def _connections(self) -> Connections:
         from peft_studio.core.services.connections import Connections
 
-        return Connections(self.home, self.vault, self._catalog)
+        return Connections(self.home, self.vault, self._catalog, forget=lambda name: self._kept.forget(name))
+
+    @property
+    @abstractmethod
+    def _kept(self) -> Kept:
+        """What registries said before."""
 
 
 def ask_for(info: ConnectorInfo, field: KeyField) -> Secret | None:

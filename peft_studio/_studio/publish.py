@@ -7,8 +7,7 @@ from abc import ABC
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from peft_studio._studio.offline import Syncing
-from peft_studio._studio.renting import Renting
+from peft_studio._studio.launching import Launching
 from peft_studio.core.errors import StudioError, nearest
 
 if TYPE_CHECKING:
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 OPTIONS: Mapping[str, tuple[str, ...]] = {"ollama": ("from_model", "prompts")}  # what a platform takes besides
 
 
-class Publishing(Renting, Syncing, ABC):
+class Publishing(Launching, ABC):
     """Adapters on their way to others."""
 
     @overload

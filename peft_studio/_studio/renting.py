@@ -1,103 +1,105 @@
-"""The part of the studio that has to do with rented machines: launch on one, see what runs and what it costs, end it."""
+"""The part of the studio that looks for machines to rent: what is on sale, and what a run would cost on each."""
 
 from __future__ import annotations
 
+import os
 from abc import ABC
 from collections.abc import Sequence
-from decimal import Decimal
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from peft_studio._studio.offline import Syncing
+from peft_studio._studio.plan import Planning
 from peft_studio._studio.platforms import Platforms
-from peft_studio._studio.runs import Running
-from peft_studio.core.errors import NotReadyError, SpecError
+from peft_studio.core.errors import StudioError, nearest
 
 if TYPE_CHECKING:
-    from peft_studio._studio.machines import Machines
     from peft_studio.core.defaults import ExplainedSpec
-    from peft_studio.core.ports.compute import Compute
-    from peft_studio.core.ports.offers import Offer
-    from peft_studio.core.runs.folder import RunFolder
-    from peft_studio.core.services.run import Run
+    from peft_studio.core.ports.offers import OfferQuery
+    from peft_studio.core.services.offers import OfferList
+    from peft_studio.core.services.quote_list import QuoteList
 
 
-class Renting(Running, Platforms, ABC):
-    """Runs on machines that cost money."""
+class Renting(Planning, Platforms, Syncing, ABC):
+    """Machines of others."""
 
-    def launch(
+    def offers(
         self,
-        spec: ExplainedSpec,
+        gpu: str | None = None,
         *,
-        compute: str | Offer | Sequence[Offer] = "local",
-        max_usd: Decimal | float | str | None = None,
-        max_hours: float | None = None,
-        **changes: Any,
-    ) -> Run:
-        """Start a run and return at once. It goes on whatever happens to this process.
+        min_memory_gib: float | None = None,
+        spot: bool | None = None,
+        region: str | None = None,
+        provider: str | Sequence[str] | None = None,
+    ) -> OfferList:
+        """What is on sale now at every connected provider, the cheapest first. Without a network, what was seen last, and when.
 
         Args:
-            spec: What to train.
-            compute: ``"local"``; or an offer of ``studio.offers()``, or several, the best first: where one is not to be had, the next is taken.
-            max_usd: On a rented machine: what the run may cost. At that point its machine is ended.
-            max_hours: On a rented machine: how long one may live at most, 24 by default. The machine itself keeps to it, too.
-            changes: Fields of the spec to be changed first.
-
-        Raises:
-            NotReadyError: Preflight found blocking problems.
+            gpu: Words of a card's name: ``"A100"``, ``"RTX 4090"``.
+            min_memory_gib: Of one card.
+            spot: True for machines that may be taken away, False for those that may not.
+            region: Part of a region's name, as the provider writes it.
+            provider: One or several by name; else all that are connected.
         """
-        if compute == "local":
-            if max_usd is not None or max_hours is not None:
-                raise SpecError(
-                    "A run on this machine costs no rent.",
-                    hint="max_usd and max_hours go with an offer.",
-                    fields=("compute",),
-                )
-            return super().launch(spec, **changes)
-        if isinstance(compute, str):
-            return super().launch(spec, compute=compute, **changes)  # says which names there are
-        offers: Sequence[Offer] = compute if isinstance(compute, Sequence) else [compute]
-        return self._rent(spec.replace(**changes) if changes else spec, offers, max_usd=max_usd, max_hours=max_hours)
+        query = self._offer_query(gpu=gpu, min_memory_gib=min_memory_gib, spot=spot, region=region)
+        return self._fetch_offers(query, provider)
 
-    def _rent(
-        self, spec: ExplainedSpec, offers: Sequence[Offer], *, max_usd: Decimal | float | str | None, max_hours: float | None
-    ) -> Run:  # fmt: skip
-        from peft_studio.core.models.prepared import settle_name
-        from peft_studio.core.services.rent.caps import read_caps
+    def quotes(
+        self,
+        spec: ExplainedSpec | str | os.PathLike[str],
+        *,
+        gpu: str | None = None,
+        spot: bool | None = None,
+        region: str | None = None,
+        provider: str | Sequence[str] | None = None,
+        measure: bool = True,
+    ) -> QuoteList:
+        """What a run would take in all on this machine and on every one that is on sale: dollars and hours, each with its range.
 
-        caps = read_caps(offers, max_usd=max_usd, max_hours=max_hours)
-        self._require_network("Renting a machine")
-        for name in {offer.provider for offer in offers}:
-            self._connections.make_ready(name)
-        check = self.check(spec)
-        blocking = [one for one in check.problems if one.severity == "blocking" and one.code not in HERE_ALONE]
-        if blocking:
-            raise NotReadyError(
-                "Not ready:\n" + "\n".join(map(str, blocking)), fields=tuple(one.field for one in blocking if one.field)
-            )
-        folder = self._store().create(spec.replace(model=settle_name(spec.model)))
-        self._machines.intend(folder, offers, lifetime_s=caps.lifetime_s, budget_usd=caps.budget_usd)
-        self._machines.start_watching()
-        run = self._run(folder.id)
-        self.session.choose(run_id=run.id)
-        return run
+        Counted are the start of the machine, installing, downloading the base model, training, the disk and what traffic costs.
 
-    def _find_compute(self, folder: RunFolder) -> Compute:
-        if not (self.home / "rent").is_dir() or not (records := self._machines.store.list_run(folder.id)):
-            return super()._find_compute(folder)
-        last = records[-1].intent
+        Args:
+            spec: A spec or its file. Of one from elsewhere, loaded or given by its file, the notes say what is equal to the machine it was made on, or better.
+            gpu, spot, region, provider: As in :meth:`offers`.
+            measure: False leaves this machine's time unknown rather than measure it now.
+        """
+        from peft_studio.core.services.accuracy import read_corrections
+        from peft_studio.core.services.device_speed import ensure_speed, find_speed
+        from peft_studio.core.services.quote import find_place
+        from peft_studio.core.services.quote_list import build_quote_list
+        from peft_studio.core.services.start_history import start_history
 
-        def again(folder: RunFolder) -> None:
-            self._machines.intend(folder, last.offers, lifetime_s=last.lifetime_s, budget_usd=last.budget_usd)
-            self._machines.start_watching()
+        if isinstance(spec, str | os.PathLike):
+            spec, _ = self.load(spec)
+        made_on = self._made_on.get((spec.model, spec.data.sha256))
+        offers = self._fetch_offers(self._offer_query(gpu=gpu, spot=spot, region=region), provider)
+        local = find_place("local", speed=(ensure_speed if measure else find_speed)(self.home))
+        return build_quote_list(
+            spec, self.home, offers, local=local, history=start_history(self.home), corrections=read_corrections(self.home), made_on=made_on
+        )  # fmt: skip
 
-        return self._machines.compute(last.provider, again)
+    def _offer_query(self, **fields: object) -> OfferQuery:
+        from pydantic import ValidationError
 
-    @cached_property
-    def _machines(self) -> Machines:
-        from peft_studio._studio.machines import Machines
+        from peft_studio.core.ports.offers import OfferQuery
 
-        return Machines(self.home, self._catalog, self._connections)
+        try:
+            return OfferQuery.model_validate(fields)
+        except ValidationError as exc:
+            faults = "; ".join(f"{error['loc'][0]}: {error['msg']}" for error in exc.errors(include_input=False))
+            raise StudioError(f"That cannot be looked for: {faults}.", hint="See help(studio.offers).") from exc
 
+    def _fetch_offers(self, query: OfferQuery, provider: str | Sequence[str] | None) -> OfferList:
+        from peft_studio.core.ports.platform import Role
+        from peft_studio.core.services.offers import OfferList, fetch_offers
 
-HERE_ALONE = frozenset({"train_extra_missing", "memory_short", "disk_short"})
-"""Problems of this machine, which the rented one does not have."""
+        known = [info.name for info in self._catalog.list_infos(Role.COMPUTE)]
+        names = (
+            [provider] if isinstance(provider, str) else list(provider or self._connections.list_ready(Role.COMPUTE))
+        )
+        for name in names:
+            if name not in known:
+                raise StudioError(f"There is no provider {name!r}.", hint=nearest(name, known), fields=("provider",))
+        if not names:
+            way = f"studio.connect({known[0]!r})" if known else "studio.connections()"
+            return OfferList([], missing={}, old={}, notes=[f"No provider of machines is connected: {way}."])
+        return fetch_offers(self._catalog, names, query, cache=self._cache, make_ready=self._connections.make_ready)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from peft_studio._studio.publish import Publishing
+from peft_studio._studio.telemetry import Reporting
 
 if TYPE_CHECKING:
     from peft_studio.core.errors import ConnectorError
     from peft_studio.core.ports.platform import ConnectorInfo
+    from peft_studio.core.services.kept import Kept
     from peft_studio.widgets._panel import Panel
 
 
-class Studio(Publishing):
+class Studio(Reporting):
     """One home of runs and models. Two studios on one home see the same runs.
 
     Args:
@@ -40,6 +41,12 @@ class Studio(Publishing):
         return list(ERRORS)
 
     # -- how accounts, outbox and network are wired -------------------------------------------------------------
+
+    @property
+    def _kept(self) -> Kept:
+        from peft_studio.core.services.kept import Kept
+
+        return Kept(self._cache, lambda registry: self._connections.account_of(registry))
 
     def _may_ask(self, info: ConnectorInfo) -> None:
         from peft_studio.core.services.reachability import require_network

@@ -24,6 +24,7 @@ COMMANDS = {
     "chat": "peft_studio.runner.trainer.chat:chat_main",
     "measure-speed": "peft_studio.runner.trainer.speed:measure_speed_main",
 }
+LOAD_TORCH = {"dry-run", "chat", "measure-speed"}  # at once; train does so where it can say what is wrong
 
 
 def main(argv: list[str]) -> int:
@@ -31,6 +32,8 @@ def main(argv: list[str]) -> int:
     if not argv or argv[0] not in COMMANDS:
         print(__doc__, file=sys.stderr)
         return 2
+    if argv[0] in LOAD_TORCH:
+        importlib.import_module("peft_studio.runner.trainer.late_compile").load_bitsandbytes()
     module, function = COMMANDS[argv[0]].split(":")
     status: int = getattr(importlib.import_module(module), function)(argv[1:])
     return status

@@ -11,12 +11,12 @@ if TYPE_CHECKING:
     from peft_studio.core.chat import Chat
     from peft_studio.core.data import Dataset
     from peft_studio.core.defaults import ExplainedSpec
-    from peft_studio.core.offline.cache import Cache
     from peft_studio.core.offline.connectivity import Connectivity
     from peft_studio.core.ports.catalog import Catalog
     from peft_studio.core.services.check import Check
     from peft_studio.core.services.connection_list import ConnectionList
     from peft_studio.core.services.connections import Connections
+    from peft_studio.core.services.kept import Kept
     from peft_studio.core.services.quote import Quote
     from peft_studio.core.services.run import Run
     from peft_studio.core.services.runs import RunList
@@ -89,4 +89,4 @@ class Host(Protocol):
     def _connectivity(self) -> Connectivity: ...
 
     @property
-    def _cache(self) -> Cache: ...
+    def _kept(self) -> Kept: ...

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +9,7 @@ from peft_studio.core.models.catalog import EMBEDDED
 from peft_studio.core.models.facts import build_model_facts, read_config
 from peft_studio.core.models.failure import ModelFailure
 from peft_studio.core.ports.registry import RegistryModel
-from peft_studio.core.services.registry_search import Answer
-
-HERE = "here"  # this machine, as a place where models are found; a connector of that name would show as it
+from peft_studio.core.services.model_fit import HERE
 
 
 def describe_here(name: str, folder: Path | None) -> tuple[RegistryModel, dict[str, Any] | None]:
@@ -38,9 +35,3 @@ def matches(model: RegistryModel, text: str) -> bool:
     """Whether a name has all these words."""
     name = f"{model.id} {model.title or ''}".lower()
     return all(word in name for word in text.lower().split())
-
-
-def merge(answers: Sequence[Answer]) -> list[RegistryModel]:
-    """The best of each, then the second of each: downloads of different registries cannot be compared."""
-    longest = max((len(one.models) for one in answers), default=0)
-    return [one.models[at] for at in range(longest) for one in answers if at < len(one.models)]

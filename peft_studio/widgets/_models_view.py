@@ -8,20 +8,12 @@ from typing import Any
 
 from peft_studio.core.models.facts import build_model_facts
 from peft_studio.core.ports.registry import ModelDetails, RegistryModel
-from peft_studio.core.services.machine_fit import (
-    Machine,
-    ModelFit,
-    find_gpu_gib,
-    find_way,
-    fit_by_config,
-    fit_by_count,
-)
+from peft_studio.core.services.gpu_fit import GpuFit, find_smallest
+from peft_studio.core.services.model_fit import HERE, Machine, MethodFit, ModelFit, find_reason, fit_model
 from peft_studio.core.services.model_list import short_count, size
 from peft_studio.core.services.registry_search import Answer
-from peft_studio.widgets._models_found import HERE
 from peft_studio.widgets._text import plain
 
-TRAINED = (HERE, "huggingface")  # whose names a spec takes
 _NAME, _CARD, _FILES = 300, 60_000, 60
 _FONT = "font:13px/20px var(--jp-ui-font-family,system-ui,sans-serif)"
 _MUTED = "color:var(--jp-ui-font-color2,#616161);font-size:12px"
@@ -31,8 +23,8 @@ Section = dict[str, Any]
 
 def view_row(model: RegistryModel, machine: Machine, *, here: Collection[str], known: ModelFit | None) -> Section:
     """A result. ``known``: the verdict that its config gave, once its details were opened."""
-    reason = find_reason(model)
-    fit = known or (None if reason else fit_by_count(model.parameters, machine))
+    reason = plain(find_reason(model), limit=_NAME)
+    fit = None if reason else known or fit_model(model, None, machine)
     return {
         "id": plain(model.id, limit=_NAME), "registry": model.registry, "title": plain(model.title or model.id, limit=_NAME),
         "parameters": model.parameters, "size_bytes": model.size_bytes, "licence": plain(model.licence or "", limit=_NAME),
@@ -40,19 +32,8 @@ def view_row(model: RegistryModel, machine: Machine, *, here: Collection[str], k
         "quantisation": plain(model.quantisation or "", limit=_NAME), "task": plain(model.task or "", limit=_NAME),
         "updated_at": model.updated_at.timestamp() if model.updated_at else None, "url": _web(model.url),
         "here": model.registry == HERE or (model.registry == "huggingface" and model.id in here),
-        "fit": fit.fit if fit else None, "fit_basis": fit.basis if fit else "", "reason": reason,
+        "fit": fit.fit if fit else None, "fit_basis": plain(fit.sentence) if fit else "", "reason": reason,
     }  # fmt: skip
-
-
-def find_reason(model: RegistryModel) -> str:
-    """Why a model cannot be trained here; empty where it can, as far as a list tells."""
-    if model.registry not in TRAINED:
-        return "Only models of Hugging Face and of this machine can be trained here. Look for the one it was made from."
-    if model.format == "gguf":
-        return "GGUF files are for answering. Train the model they were made from."
-    if model.task and model.task != "text-generation":
-        return f"It is for {plain(model.task, limit=_NAME)}; text-generation models can be trained here."
-    return ""
 
 
 def view_answer(answer: Answer, title: str) -> Section:
@@ -67,13 +48,14 @@ def view_details(details: ModelDetails, machine: Machine, *, as_of: str, here: C
     """All of one model: what it needs, its shapes, its files, and its card as text."""
     model = details.model
     config = dict(details.config) if details.config else None
-    fit = None if find_reason(model) or config is None else fit_by_config(config, machine)
+    fit = fit_model(model, config, machine)
+    gpus = find_smallest(config) if fit.methods and config else ()
     return {
         **view_row(model, machine, here=here, known=fit),
         "author": plain(model.author or "", limit=_NAME),
         "revision": plain(details.revision or "", limit=_NAME),
         "as_of": plain(as_of),
-        "needs": _needs(config, machine) if fit and config else [],
+        "needs": [_need(one, next((gpu for gpu in gpus if gpu.method == one.method), None)) for one in fit.methods],
         "shapes": _shapes(config) if config else [],
         "base_models": [plain(name, limit=_NAME) for name in model.base_models[:10]],
         "files": [[plain(file.path, limit=_NAME), file.size_bytes] for file in details.files[:_FILES]],
@@ -82,22 +64,14 @@ def view_details(details: ModelDetails, machine: Machine, *, as_of: str, here: C
     }
 
 
-def _needs(config: dict[str, Any], machine: Machine) -> list[Section]:
-    """Memory to train it, two ways, here and on a GPU; and what would make the default fit here, where it does not."""
-    ways = [(name, fit_by_config(config, machine, method=name.lower())) for name in ("LoRA", "QLoRA")]
-    rows = [_need(name, found, gpu_gib=find_gpu_gib(config, method=name.lower())) for name, found in ways if found]
-    default = fit_by_config(config, machine)
-    if default and default.fit != "ok" and (way := find_way(config, machine)):
-        rows.append({**_need("Made to fit", way, gpu_gib=None), "extra": True})
-    return rows
-
-
-def _need(name: str, found: ModelFit, *, gpu_gib: int | None) -> Section:
-    needs = found.needs
-    assert needs is not None  # by config there is always an estimate
+def _need(found: MethodFit, rented: GpuFit | None) -> Section:
+    """Memory to train it in one way here, and the smallest card for rent that it fits on."""
+    needs, gpu = found.needs, rented.gpu if rented else None
+    given_up = f"{found.way}. {found.costs} " if found.way != found.title else ""
     return {
-        "name": name, "fit": found.fit, "value": float(needs.value), "low": float(needs.low), "high": float(needs.high),
-        "basis": f"{found.basis}; {needs.basis}" if gpu_gib else found.basis, "gpu_gib": gpu_gib, "extra": False,
+        "name": found.title, "fit": found.fit, "value": float(needs.value), "low": float(needs.low), "high": float(needs.high),
+        "basis": f"{given_up}{found.basis[0].upper()}{found.basis[1:]}; {needs.basis}",
+        "gpu": f"{gpu.name} ({gpu.memory_gib}\u202fGiB)" if gpu else None, "gpu_others": ", ".join(rented.others) if rented else "",
     }  # fmt: skip
 
 

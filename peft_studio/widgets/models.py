@@ -11,20 +11,19 @@ from collections.abc import Sequence
 from itertools import count
 from typing import Any
 
-from pydantic import ValidationError
-
 from peft_studio.core.errors import ModelError, StudioError, nearest
 from peft_studio.core.models.catalog import find_embedded
 from peft_studio.core.models.prepared import find_prepared, is_hub_id, list_known
 from peft_studio.core.ports.platform import Role
 from peft_studio.core.ports.registry import ModelDetails, Query, RegistryModel
-from peft_studio.core.services.machine_fit import Machine, ModelFit, find_machine, fit_by_config
+from peft_studio.core.services.model_fit import HERE, Machine, ModelFit, find_machine, find_reason, fit_model
+from peft_studio.core.services.model_order import Order, build_query, merge_models, sort_models
 from peft_studio.core.services.registry_search import Answer, RegistrySearch, fetch_details_or_known
 from peft_studio.widgets._code import opening
 from peft_studio.widgets._content import Content, command
 from peft_studio.widgets._host import Host
 from peft_studio.widgets._looker import Looker
-from peft_studio.widgets._models_found import HERE, describe_here, matches, merge
+from peft_studio.widgets._models_found import describe_here, matches
 from peft_studio.widgets._models_view import build_snapshot, view_answer, view_details, view_row
 from peft_studio.widgets._text import plain
 
@@ -43,10 +42,12 @@ class ModelsContent(Content):
         self._studio = studio
         self._lock = threading.RLock()
         self._asked = Query(limit=LIMIT)
+        self._order: Order = "downloads"
         self._wanted: tuple[str, ...] = ()  # registries asked for by name; else those that are ready
         self._search: RegistrySearch | None = None
         self._machine: Machine = find_machine()
-        self._fits: dict[tuple[str, str], ModelFit] = {}  # what opened details gave
+        self._fits: dict[tuple[str, str], ModelFit] = {}  # by details, of now or of before
+        self._known: set[tuple[str, str]] = set()  # whose kept details were looked for
         self._own: dict[str, RegistryModel] = {}  # of this machine, by name
         self._details: dict[str, Any] | None = None
         self._numbers = count(1)
@@ -70,12 +71,11 @@ class ModelsContent(Content):
             self._looked_at = time.monotonic()
         offline = self._studio.offline
         return {
-            "asked": {"text": self._asked.text, "registries": list(self._wanted), "task": self._asked.task or "", "sort": self._asked.sort},
+            "asked": {"text": self._asked.text, "registries": list(self._wanted), "task": self._asked.task or "", "sort": self._order},
             "registries": [{"name": name, "title": plain(title, limit=200)} for name, title in infos.items()],
             "parts": [view_answer(answer, infos.get(answer.registry, answer.registry)) for answer in answers],
             "rows": self._rows(answers),
             "searched": search is not None,
-            "limit": LIMIT,
             "machine": {"name": self._machine.name, "free_bytes": self._machine.free_bytes},
             "offline": offline if isinstance(offline, str) else "" if offline is False else "set by hand",
             "chosen": self._studio.session.now.model,
@@ -100,7 +100,7 @@ class ModelsContent(Content):
 
     @command
     def search(
-        self, text: str = "", registries: Sequence[str] = (), task: str = "text-generation", sort: str = "downloads"
+        self, text: str = "", registries: Sequence[str] = (), task: str = "text-generation", sort: Order = "downloads"
     ) -> None:
         """Ask all registries, or those named. Returns at once; answers come as they come."""
         known = [info.name for info in self._studio._catalog.list_infos(Role.REGISTRY)]
@@ -108,15 +108,33 @@ class ModelsContent(Content):
             if name not in known:
                 raise StudioError(f"There is no registry {name!r}.", hint=nearest(name, known))
         try:
-            query = Query(text=text.strip(), task=task or None, sort=sort, limit=LIMIT)  # type: ignore[arg-type]
-        except ValidationError as exc:
+            query = build_query(text=text.strip(), task=task or None, order=sort, limit=LIMIT)
+        except StudioError as exc:
             raise StudioError("That cannot be searched for.", hint="Use at most 200 characters.") from exc
         connections, catalog = self._studio._connections, self._studio._catalog
         names = list(registries) or [name for name in known if name in connections.list_ready(Role.REGISTRY)]
-        found = RegistrySearch(catalog, names, query, cache=self._studio._cache, make_ready=connections.make_ready)
+        found = RegistrySearch(catalog, names, query, kept=self._studio._kept, make_ready=connections.make_ready)
         machine = find_machine()
         with self._lock:
             self._asked, self._wanted, self._search, self._machine = query, tuple(registries), found, machine
+            self._order = sort
+            self._fits.clear()
+            self._known.clear()
+            self._own.clear()
+
+    @command
+    def more(self) -> None:
+        """The next page of each registry that has one. Returns at once."""
+        if self._search:
+            self._search.more()
+
+    @command
+    def order(self, sort: Order = "downloads") -> None:
+        """Order what is there by size, by parameters, or as it came. Asks nobody; what only registries can sort is a search."""
+        with self._lock:
+            if build_query(text="", task=None, order=sort, limit=LIMIT).sort != self._asked.sort:
+                raise StudioError("Only registries can sort so.", hint="Search again in that order.")
+            self._order = sort
 
     @command
     def details(self, registry: str, model: str) -> None:
@@ -160,14 +178,22 @@ class ModelsContent(Content):
 
     def _rows(self, answers: Sequence[Answer]) -> list[dict[str, Any]]:
         here = list_known(self._studio.home)
-        found = merge(answers)
+        found = merge_models([answer.models for answer in answers], self._order)
         listed = {model.id for model in found if model.registry == "huggingface"}
         own = [model for name in here if name not in listed and matches(model := self._here(name), self._asked.text)]
-        fits = self._fits
-        return [
-            view_row(model, self._machine, here=here, known=fits.get((model.registry, model.id)))
-            for model in [*own, *found]
-        ]
+        rows = [*own, *found]
+        if self._order in ("size", "parameters"):
+            rows = sort_models(rows, self._order)
+        return [view_row(model, self._machine, here=here, known=self._fit(model)) for model in rows]
+
+    def _fit(self, model: RegistryModel) -> ModelFit | None:
+        """By its details, where they were had at any time; these are looked for once a search."""
+        key = (model.registry, model.id)
+        if key not in self._known and model.registry != HERE and not find_reason(model):
+            self._known.add(key)
+            if (kept := self._studio._kept.find_details(*key)) and kept[0].config:
+                self._fits[key] = fit_model(model, kept[0].config, self._machine)
+        return self._fits.get(key)
 
     def _here(self, name: str) -> RegistryModel:
         """A model of this machine as a result: of a package, or prepared. What its folder says is read once."""
@@ -177,8 +203,7 @@ class ModelsContent(Content):
             if folder is None:
                 return model
             self._own[name] = model
-            if config and (fit := fit_by_config(config, self._machine)):
-                self._fits[(HERE, name)] = fit
+            self._fits[(HERE, name)] = fit_model(model, config, self._machine)
         return self._own[name]
 
     def _fetch(self, registry: str, model: str) -> dict[str, Any]:
@@ -189,10 +214,10 @@ class ModelsContent(Content):
         else:
             make_ready = self._studio._connections.make_ready
             found, as_of = fetch_details_or_known(
-                self._studio._catalog, registry, model, cache=self._studio._cache, make_ready=make_ready
+                self._studio._catalog, registry, model, kept=self._studio._kept, make_ready=make_ready
             )
-        if found.config and (fit := fit_by_config(dict(found.config), self._machine)):
-            self._fits[(registry, model)] = fit
+        if found.config:
+            self._fits[(registry, model)] = fit_model(found.model, found.config, self._machine)
         return {"state": "ready", "problem": None, **view_details(found, self._machine, as_of=as_of, here=here)}
 
     def _code(self) -> str:
@@ -200,7 +225,7 @@ class ModelsContent(Content):
         given = [repr(asked.text)] if asked.text else []
         given += [f"registries={list(self._wanted)!r}"] if self._wanted else []
         given += [f"task={asked.task!r}"] if asked.task != "text-generation" else []
-        given += [f"sort={asked.sort!r}"] if asked.sort != "downloads" else []
+        given += [f"sort={self._order!r}"] if self._order != "downloads" else []
         lines = [f"studio.models({', '.join([*given, f'limit={LIMIT}'])})"]
         if self._details and self._details["registry"] != HERE:
             lines.append(f"studio.model_details({self._details['id']!r}, {self._details['registry']!r})")

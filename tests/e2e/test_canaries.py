@@ -115,7 +115,7 @@ class Watcher:
 def test_no_key_is_left_behind(tmp_path: Path, tiny_model: Path, tiny_rows: Path) -> None:
     """Not in the home, the output, the records of any library at its loudest, tracebacks with variables, panels, or child processes."""
     canaries, home = Canaries(), write_speed(tmp_path / "my home")
-    account = {"name": "ann", "type": "user", "auth": {"accessToken": {"role": "write"}}}
+    account = {"name": "ann", "type": "user", "orgs": [], "auth": {"accessToken": {"role": "write"}}}
     hub = Hub(repos=[REPO], accounts={canaries.hub: account})
     keys = {"hub": canaries.hub, "wrong": canaries.wrong, "passphrase": canaries.passphrase}
     keys |= {str(number): key for number, key in enumerate(canaries.kept)}

@@ -99,12 +99,12 @@ class Machine:
         deadline = time.monotonic() + LONGEST_END_S
         if self._process.poll() is None:
             os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait(LONGEST_END_S)  # first: whoever else waits for our child takes its exit code away
         while left := self.processes:  # again: one may have started another meanwhile
             for process in left:
                 _quietly(process.kill)
             psutil.wait_procs(left, timeout=0.5)
             assert time.monotonic() < deadline, f"processes of {self.folder.name} live on: {left}"
-        self._process.wait(LONGEST_END_S)
         self._reader.join(LONGEST_END_S)
 
     def _environment(self, given: Mapping[str, str]) -> dict[str, str]:

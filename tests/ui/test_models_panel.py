@@ -36,11 +36,16 @@ def hub() -> Hub:
     files = {"config.json": json.dumps(CONFIG).encode(), "README.md": CARD.encode()}
     tensors = {"safetensors": {"parameters": {"BF16": 2_000_000}, "total": 2_000_000}}
     large = {"safetensors": {"parameters": {"BF16": 900 * 10**9}, "total": 900 * 10**9}}
+    bulk = [
+        Repo(f"org/bulk-{n}", {}, facts={**facts, "downloads": 1000 - n, "safetensors": {"parameters": {"BF16": 9000 - n}, "total": 9000 - n}})
+        for n in range(60)
+    ]  # fmt: skip
     long = "an-organisation-with-a-long-name/tiny-with-a-name-that-is-longer-than-any-panel-is-wide-instruct-v0.1"
     return Hub(
         repos=[
             Repo("org/tiny-1", files, facts={**facts, **tensors}),
             Repo(long, files, facts={**facts, **large}, gated=True),
+            *bulk,
         ]
     )
 
@@ -90,6 +95,7 @@ def test_a_model_is_found_looked_at_and_chosen(notebook: Notebook, hub: Hub) -> 
     keys.press("Enter")
     expect(panel.get_by_label("Model card")).to_contain_text("<script>window.stolen=2</script>")
     expect(panel.locator(".ps-needs li")).to_have_count(2)
+    expect(panel.locator(".ps-needs li").first).to_contain_text("the smallest GPU for rent is RTX 3080 (10\u202fGiB)")
     expect(panel.get_by_role("heading", name="org/tiny-1")).to_be_focused()
     for width in WIDTHS:
         notebook.resize(panel, width=width, font="16px" if width == 320 else "13px")
@@ -109,3 +115,22 @@ def test_a_model_is_found_looked_at_and_chosen(notebook: Notebook, hub: Hub) -> 
     expect(tiny).to_be_visible()
     notebook.run(2)
     expect(notebook.page.locator(".jp-OutputArea-output").filter(has_text="chosen org/tiny-1")).to_be_visible()
+
+
+def test_more_of_a_long_answer_is_shown_and_ordered(notebook: Notebook, hub: Hub) -> None:
+    """While another registry hangs: the next page comes behind the first; an order by size asks nobody."""
+    panel, keys = notebook.panel(), notebook.page.keyboard
+    panel.get_by_role("searchbox").focus()
+    keys.type("bulk")
+    keys.press("Enter")
+    rows = panel.locator(".ps-models-table tbody tr")
+    expect(rows).to_have_count(50)
+    more = panel.get_by_role("button", name="Show more")
+    more.click()
+    expect(rows).to_have_count(60)
+    expect(rows.nth(59)).to_contain_text("org/bulk-59")
+    expect(more).to_have_count(0)
+    asked = len(hub.asked)
+    panel.get_by_label("Order", exact=True).select_option("parameters")
+    expect(rows.first).to_contain_text("org/bulk-59")
+    assert len(hub.asked) == asked

@@ -108,6 +108,16 @@ class RentalConformance(ConnectorConformance):
         assert not caught.value.may_have_happened
         assert (self.count_made(), connector.list_instances().instances) == (0, ())
 
+    def test_more_than_the_highest_price_is_not_agreed_to(self, connector: Any) -> None:
+        """An offer that costs more is not bought; of a machine that one bids for, the highest price is the bid."""
+        offer = self.some_offer()
+        if offer.spot:
+            pytest.skip("one bids for these")
+        with pytest.raises(ConnectorError) as caught:
+            connector.submit_job(self.rent(offer, max_usd_per_hour=offer.usd_per_hour / 2))
+        assert not caught.value.may_have_happened
+        assert self.count_made() == 0
+
     @pytest.mark.parametrize("fault", FAULTS)
     def test_buying_asks_once_whatever_comes_back(self, fault: str, keys: Keys, broken: Misbehaving) -> None:
         """One request that can buy; in doubt unless the platform said no."""

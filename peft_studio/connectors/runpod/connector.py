@@ -14,7 +14,7 @@ from peft_studio.connectors.base.buying import in_doubt
 from peft_studio.connectors.base.reading import count, record, records, text, when, words
 from peft_studio.connectors.runpod import INFO
 from peft_studio.connectors.runpod.api import PLATFORM, RunPodApi, build_create, offer_id
-from peft_studio.core.errors import NotFound
+from peft_studio.core.errors import NotFound, Refused
 from peft_studio.core.ports.offers import Offer, OfferQuery, Offers, Stock
 from peft_studio.core.ports.platform import Account, Capability, Keys
 from peft_studio.core.ports.rental import (
@@ -69,7 +69,7 @@ class RunPod:
     def connect(self) -> Account:
         """Whether the key may see machines. Whose it is, RunPod does not say."""
         there = len(self.list_instances().instances)
-        machines = "1 machine" if there == 1 else f"{there or 'no'} machines"
+        machines = "1 machine" if there == 1 else f"{there or 'No'} machines"
         return Account(
             name="this key's account",
             note=f"{machines} there now. A key that may only read is refused at the first launch.",
@@ -88,6 +88,12 @@ class RunPod:
 
     def submit_job(self, rent: Rent) -> Instance:
         """Buy a machine. Its boot script is its container's one process: where it ends, the machine stops, and its price with it."""
+        cap = rent.max_usd_per_hour
+        if cap is not None and rent.offer.usd_per_hour > cap:
+            raise Refused(
+                f"The offer is ${rent.offer.usd_per_hour} an hour and the highest price ${cap}. Nothing was sent.",
+                hint="Take a cheaper offer, or allow its price.", platform=INFO.name,
+            )  # fmt: skip
         env = {**rent.settings, **{name: secret.reveal() for name, secret in rent.secrets.items()}}
         body = build_create(
             label=rent.label, offer=rent.offer.id, image=self._image, boot=rent.boot, env=env, disk_gib=rent.disk_gib, ports=rent.ports
@@ -165,15 +171,15 @@ def _offers(one: Mapping[str, Any], cloud: str, *, query: OfferQuery, seen_at: d
     # Where it is not to be had at all, its price is 0.
     if gpu is None or text(one, "manufacturer") != "NVIDIA" or not one.get(tier) or not price or query.gpu_count > most:
         return
-    hosts = "in RunPod's data centres" if cloud == "SECURE" else "at hosts of others"
     common: dict[str, Any] = {
         "provider": INFO.name, "gpu": gpu, "gpu_count": query.gpu_count, "gpu_memory_gib": count(one, "memory"),
         "usd_per_hour": price * query.gpu_count, "storage_usd_per_gb_month": DISK_USD_PER_GB_MONTH, "ends_itself": True, "seen_at": seen_at,
-        "includes": f"{hosts}, by the second, traffic included; disk comes on top at $0.10 a GB and month; needs credit for an hour",
+        "includes": "by the second; disk +$0.10/GB-month; traffic free; needs 1 h of credit",
     }  # fmt: skip
-    if query.region is None:
+    anywhere = f"{tier} cloud"  # "secure" is RunPod's own data centres, "community" machines of others
+    if query.region is None or query.region.lower() in anywhere:
         name = offer_id(cloud=cloud, count=query.gpu_count, gpu=gpu, region=None)
-        yield Offer(id=name, stock=_stock(one), **common)
+        yield Offer(id=name, stock=_stock(one), region=anywhere, **common)
         return
     for centre in records(one.get("dataCenters")):
         where = text(centre, "id")

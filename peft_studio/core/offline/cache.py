@@ -23,6 +23,7 @@ from peft_studio.core.system import write_aside
 from peft_studio.core.words import age
 
 MOST_BYTES = 64 * 2**20
+MOST_HEAD_BYTES = 2**16
 AHEAD_S = 60.0  # a value this far from the future was fetched under a clock that was wrong: its age is not known
 
 
@@ -147,6 +148,15 @@ class Cache:
     def forget(self, key: str) -> None:
         """Drop one value."""
         self._path(key).unlink(missing_ok=True)
+
+    def forget_under(self, prefix: str) -> None:
+        """Drop every value whose key begins so. Reads the head of each file."""
+        for path, _ in self._files():
+            with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+                with path.open("rb") as file:
+                    key = json.loads(file.readline(MOST_HEAD_BYTES))["key"]
+                if key.startswith(prefix):
+                    path.unlink(missing_ok=True)
 
     def clear(self) -> None:
         """Drop all values."""

@@ -89,7 +89,8 @@ SHAPES = (
     KeyShape("replicate", "Replicate token", r"r8_[A-Za-z0-9]{37}", "published", "begins with r8_"),
     KeyShape("anthropic", "Anthropic key", r"sk-ant-[\w-]{32,}", "seen", "begins with sk-ant-"),
     KeyShape("openai", "OpenAI key", rf"sk-(?!ant-){_NO_WORD}[\w-]{{32,}}", "seen", "begins with sk-"),
-    KeyShape("github", "GitHub token", r"(?:gh[pousr]_[A-Za-z0-9]{36,}|github_pat_\w{60,})", "seen", "begins with gh"),
+    KeyShape("github", "GitHub token", r"gh[pousr]_[A-Za-z0-9]{36,}", "seen", "begins with gh"),
+    KeyShape("github", "GitHub token", r"github_pat_\w{60,}", "seen", "begins with github_pat_"),
     KeyShape("aws", "AWS access key id", r"(?:AKIA|ASIA)[A-Z0-9]{16}", "seen", "begins with AKIA or ASIA"),
 )
 MARKED = tuple({shape.pattern: shape for shape in SHAPES if shape.mark})

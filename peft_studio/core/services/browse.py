@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import functools
-import itertools
-import queue
-import time
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
+from dataclasses import replace
 
 from peft_studio.core.errors import StudioError
-from peft_studio.core.ports.catalog import Catalog, Health, Pending
-from peft_studio.core.ports.registry import ModelDetails, Page, Query, Registry, RegistryModel
+from peft_studio.core.ports.catalog import Catalog, Pending
+from peft_studio.core.ports.registry import Page, Query, Registry
+from peft_studio.core.services.gather import gather
+from peft_studio.core.services.kept import Kept
 from peft_studio.core.services.model_list import ModelList, Part
+from peft_studio.core.services.model_order import Order, merge_models
 
 SEARCH_S = 8.0
-LEAST_S = 2.0  # for whoever is not first
-DETAILS_S = 30.0
-_LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
 def search_models(
@@ -25,96 +22,81 @@ def search_models(
     registries: Sequence[str],
     query: Query,
     *,
+    kept: Kept,
+    order: Order = "downloads",
     make_ready: Callable[[str], None] = lambda name: None,
     deadline_s: float = SEARCH_S,
 ) -> ModelList:
-    """Ask all of them at once and merge what comes.
+    """Ask all of them at once and merge what comes; of one that gives nothing, what it said before, with its age.
 
     Once one has answered, each of the others is waited for twice as long as it took last time, and two seconds at least. One that
     misbehaved last time is asked, too, and not waited for; when it answers, the next search waits for it again.
 
     Args:
         registries: Names of connectors.
+        order: Of the list; what registries sort by stands in ``query``.
         make_ready: Sees to a registry's keys before it is asked.
     """
+    ask = functools.partial(_ask, catalog, kept=kept, make_ready=make_ready, deadline_s=deadline_s)
+    found = ask(dict.fromkeys(registries, query))
+    by_size = sorted(registries, key=lambda name: -found[name].count)  # who knows most of what was asked for begins
+    parts = [replace(found[name], turn=by_size.index(name)) for name in registries]
+    return _build(ModelList((), parts, query), ask, order=order, shown=query.limit)
+
+
+def _build(
+    found: ModelList, ask: Callable[[Mapping[str, Query]], dict[str, Part]], *, order: Order, shown: int
+) -> ModelList:
+    parts = found.parts
+    rows = merge_models([part.models for part in sorted(parts, key=lambda part: part.turn)], order)
+
+    def more() -> ModelList:
+        """Of each registry that has too few for its share of the rows, the next page."""
+        following = {
+            part.registry: found.query.model_copy(update={"cursor": part.next_cursor})
+            for part in parts
+            if part.next_cursor and part.count < shown + found.query.limit
+        }
+        pages = ask(following)
+        longer = [part.followed_by(pages[part.registry]) if part.registry in pages else part for part in parts]
+        return _build(ModelList((), longer, found.query), ask, order=order, shown=shown + found.query.limit)
+
+    return ModelList(rows[:shown], parts, found.query, more=more)
+
+
+def _ask(
+    catalog: Catalog,
+    queries: Mapping[str, Query],
+    *,
+    kept: Kept,
+    make_ready: Callable[[str], None],
+    deadline_s: float,
+) -> dict[str, Part]:
+    """Each registry's answer to its own query."""
     calls: dict[str, Pending[Page]] = {}
     errors: dict[str, StudioError] = {}
-    before = {name: catalog.health(name) for name in registries}
-    for name in registries:
+    before = {name: catalog.health(name) for name in queries}
+    accounts = {name: kept.account(name) for name in queries}
+    for name, query in queries.items():
         try:
             make_ready(name)
-            calls[name] = catalog.start(name, Page, lambda registry: _search(registry, query), deadline_s=deadline_s)
+            calls[name] = catalog.start(name, Page, functools.partial(_search, query), deadline_s=deadline_s)
         except StudioError as exc:
             errors[name] = exc
-    pages = _gather(calls, before, errors, deadline_s=deadline_s)
-    parts = [_part(name, pages.get(name), errors.get(name)) for name in registries]
-    return ModelList(_merge([pages[name] for name in registries if name in pages], query), parts, query)
+    pages = gather(calls, before, errors, deadline_s=deadline_s)
+    for name, page in pages.items():
+        kept.keep_page(name, queries[name], page, accounts[name])
+    return {name: _part(name, query, pages.get(name), errors.get(name), kept) for name, query in queries.items()}
 
 
-def _gather(
-    calls: Mapping[str, Pending[Page]],
-    before: Mapping[str, Health],
-    errors: dict[str, StudioError],
-    *,
-    deadline_s: float,
-) -> dict[str, Page]:
-    """The pages that arrive while there is reason to wait; for the others an error."""
-    arrived: queue.SimpleQueue[str] = queue.SimpleQueue()
-    for name, call in calls.items():
-        call.when_done(functools.partial(arrived.put, name))
-    pages: dict[str, Page] = {}
-    waiting = set(calls)
-    while waiting:
-        patience = {name: deadline_s if not pages else _patience(before[name]) for name in waiting}
-        until = max(calls[name].began_at + min(patience[name], deadline_s) for name in waiting)
-        try:
-            name = arrived.get(timeout=max(0.0, until - time.monotonic()))
-        except queue.Empty:
-            break
-        waiting.discard(name)
-        _take(name, calls[name], pages, errors)
-    for name in waiting:
-        _take(name, calls[name], pages, errors)
-    return pages
-
-
-def _patience(before: Health) -> float:
-    """Seconds that a registry is worth, once another has answered."""
-    return max(LEAST_S, 2 * (before.took_s or 0.0)) if before.ok else 0.0
-
-
-def _take(name: str, call: Pending[Page], pages: dict[str, Page], errors: dict[str, StudioError]) -> None:
-    try:
-        pages[name] = call.result(0.0)
-    except StudioError as exc:
-        errors[name] = exc
-
-
-def fetch_details(catalog: Catalog, registry: str, model: str) -> ModelDetails:
-    """All that a registry says of one model.
-
-    Raises:
-        ConnectorError: As the registry's ``get_model``.
-    """
-    return catalog.start(registry, ModelDetails, lambda one: one.get_model(model), deadline_s=DETAILS_S).result()
-
-
-def _search(registry: Registry, query: Query) -> Page:
+def _search(query: Query, registry: Registry) -> Page:
     return registry.search(query)
 
 
-def _part(name: str, page: Page | None, error: StudioError | None) -> Part:
-    if page is None:
-        return Part(name, 0, why_not=error.message if error else "")
-    return Part(name, len(page.models), next_cursor=page.next_cursor)
-
-
-def _merge(pages: Sequence[Page], query: Query) -> list[RegistryModel]:
-    """By time where that was asked for. Else the best of each, then the second of each: downloads of different registries count
-    different things over different times, and cannot be compared."""
-    if query.sort == "updated":
-        found = [model for page in pages for model in page.models]
-        return sorted(found, key=lambda model: model.updated_at or _LONG_AGO, reverse=True)[: query.limit]
-    fullest = sorted(pages, key=lambda page: -len(page.models))  # who knows most of what was asked for begins
-    turns = itertools.zip_longest(*(page.models for page in fullest))
-    return [model for turn in turns for model in turn if model is not None][: query.limit]
+def _part(name: str, query: Query, page: Page | None, error: StudioError | None, kept: Kept) -> Part:
+    if page is not None:
+        return Part(name, page.models, next_cursor=page.next_cursor)
+    why_not, known = error.message if error else "", kept.find_page(name, query)
+    if known is None:
+        return Part(name, next_cursor=query.cursor, why_not=why_not)  # a further page can be asked for again
+    return Part(name, known[0].models, next_cursor=known[0].next_cursor, why_not=why_not, as_of=known[1])

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from peft_studio.core.errors import NotAuthorised, StudioError, VaultError, nearest
+from peft_studio.core.errors import StudioError, VaultError
 from peft_studio.core.ports.catalog import Catalog
 from peft_studio.core.ports.platform import Account, Connector, ConnectorInfo, KeyField, Keys, Role, Value
-from peft_studio.core.redact import REDACTOR, Secret, judge_key
+from peft_studio.core.redact import Secret
 from peft_studio.core.services.connection_list import Connection, ConnectionList, State
+from peft_studio.core.services.given_keys import read_given
 from peft_studio.core.system import locked, write_private
 from peft_studio.core.vault import Vault
 
@@ -32,25 +32,22 @@ class Record(Value):
     settings: Mapping[str, str] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class _Given:
-    secrets: Mapping[str, Secret]
-    settings: Mapping[str, str]
-
-    @property
-    def keys(self) -> Keys:
-        return {**self.secrets, **{name: Secret(value) for name, value in self.settings.items()}}
-
-
 class Connections:
-    """The connections of one home. Several processes may share it."""
+    """The connections of one home. Several processes may share it.
 
-    def __init__(self, home: Path, vault: Vault, catalog: Catalog) -> None:
+    Args:
+        forget: Told the name of a platform whose account is another one, or none, from now on.
+    """
+
+    def __init__(
+        self, home: Path, vault: Vault, catalog: Catalog, *, forget: Callable[[str], None] = lambda name: None
+    ) -> None:
         self._path = home / FILE
         self._vault = vault
         self._catalog = catalog
         self._lock = threading.Lock()
         self._attached: set[str] = set()
+        self._forget = forget
 
     def connect(self, name: str, given: Mapping[str, Secret], *, keep: bool = True) -> Connection:
         """Prove keys with a real call, then keep them. A failure leaves what was connected before as it was.
@@ -65,7 +62,7 @@ class Connections:
             ConnectorError: The call failed otherwise. VaultError: The key is good and cannot be kept.
         """
         info = self._enabled(name)
-        values = _read_given(info, given)
+        values = read_given(info, given)
         before = self._read().get(name)
         self._catalog.attach(name, values.keys)
         try:
@@ -81,6 +78,8 @@ class Connections:
         record = Record(account=account, secrets=tuple(values.secrets), settings=dict(values.settings))
         self._write(name, record)
         self._attached.add(name)
+        if _account_of(before) != _account_of(record):
+            self._forget(name)
         return self._connection(info, record)
 
     def disconnect(self, name: str) -> None:
@@ -91,6 +90,11 @@ class Connections:
                 self._vault.remove(vault_name(info, field))
         self._catalog.attach(name, {})
         self._write(name, None)
+        self._forget(name)
+
+    def account_of(self, name: str) -> str:
+        """The account whose key is sent to a platform; empty while none is."""
+        return _account_of(self._read().get(name))
 
     def list_all(self, *, check: bool = False) -> ConnectionList:
         """One row a platform. With ``check`` those that are connected are asked again, all at once."""
@@ -213,6 +217,10 @@ class Connections:
             write_private(self._path, json.dumps(shown, indent=1) + "\n")
 
 
+def _account_of(record: Record | None) -> str:
+    return record.account.name if record and record.secrets else ""
+
+
 def vault_name(info: ConnectorInfo, field: KeyField) -> str:
     """What the vault calls a platform's key: by the platform, and by the field where it is not simply its key or token."""
     return info.name if field.name in OWN_NAME else f"{info.name}.{field.name.replace('_', '-')}"
@@ -220,44 +228,3 @@ def vault_name(info: ConnectorInfo, field: KeyField) -> str:
 
 def _connect(connector: Connector) -> Account:
     return connector.connect()
-
-
-def _read_given(info: ConnectorInfo, given: Mapping[str, Secret]) -> _Given:
-    """What was given, each value looked at before anything is sent. No value stands in a variable here, where a traceback could show it."""
-    fields = {field.name: field for field in info.keys}
-    for name in given:
-        if name not in fields:
-            hint = nearest(name, fields) if fields else f"{info.title} takes none."
-            raise StudioError(f"{info.title} has no field {name!r}.", hint=hint, fields=(name,))
-    secrets, settings = {}, {}
-    for field in info.keys:
-        value = given.get(field.name)
-        if value is None:
-            if field.required:
-                raise StudioError(
-                    f"{info.title} needs its {field.title.lower()}.",
-                    hint=f"studio.connect({info.name!r}, {field.name}=…); it is made at {info.docs_url}.",
-                    fields=(field.name,),
-                )
-            continue
-        _check_value(info, field, value)
-        if field.secret:
-            secrets[field.name] = value
-            REDACTOR.add(value)  # before it travels, and whether or not it will be kept
-        else:
-            settings[field.name] = value.reveal()
-    return _Given(secrets, settings)
-
-
-def _check_value(info: ConnectorInfo, field: KeyField, value: Secret) -> None:
-    """Refuse what is surely no value of this field. Never quotes it."""
-    if field.secret and (verdict := judge_key(info.name, value)).outcome == "wrong":
-        raise NotAuthorised(
-            f"{verdict.sentence} It was not sent to {info.title}.",
-            hint=f"Copy the {field.title.lower()} from {info.docs_url}.",
-            platform=info.name,
-        )
-    if not field.fits(value.reveal()):
-        raise StudioError(
-            f"This does not look like the {field.title.lower()} of {info.title}.", hint=field.help, fields=(field.name,)
-        )

@@ -23,8 +23,8 @@ from peft_studio.core.models.trust import RemoteCode, check_trusted
 from peft_studio.core.ports.catalog import Catalog
 from peft_studio.core.ports.download import Order, Progress
 from peft_studio.core.ports.registry import ModelDetails, ModelFile
-from peft_studio.core.services.browse import DETAILS_S
 from peft_studio.core.services.errand import Tell, carry_out, require_downloads
+from peft_studio.core.services.registry_search import DETAILS_S
 from peft_studio.core.system import locked, sync_folder, write_private
 from peft_studio.core.words import disk, duration
 

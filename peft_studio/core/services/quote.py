@@ -106,7 +106,7 @@ def build_quote(spec: RunSpec, home: Path, place: Place, *, corrections: Correct
     """
     family = spec.basis.family or "unknown"
     notes: list[str] = []
-    shapes, mix = _find_shapes(spec.model, home), build_spec_mix(spec)
+    shapes, mix = find_shapes(spec.model, home), build_spec_mix(spec)
     memory, duration = _estimate(spec, shapes, mix, place=place, home=home, notes=notes)
     raw = {} if memory is None else {"memory": float(memory.value)}
     raw |= {} if duration is None else {name: float(value) for name, value in duration.parts.items()}
@@ -192,7 +192,8 @@ def _cost(duration: Estimate | None, place: Place, notes: list[str]) -> Estimate
     return None if duration is None else estimate_cost(duration, place.rules, electricity=place.electricity)
 
 
-def _find_shapes(model: str, home: Path) -> ModelShapes | None:
+def find_shapes(model: str, home: Path) -> ModelShapes | None:
+    """The sizes of a base model that is on this machine; None for one that is not, or does not say them."""
     folder = find_prepared(model, home)
     if folder is None:
         return None

@@ -28,7 +28,12 @@ def save_spec(spec: RunSpec, path: str | os.PathLike[str]) -> Path:
 
 
 def load_spec(path: str | os.PathLike[str]) -> tuple[ExplainedSpec, list[str]]:
-    """Read a spec file. The notes say what differs on this machine.
+    """Read a spec file. The notes say what differs on this machine. Raises as :func:`read_spec`."""
+    return localise(read_spec(path), relative_to=Path(path).resolve().parent)
+
+
+def read_spec(path: str | os.PathLike[str]) -> ExplainedSpec:
+    """The spec of a file as it was written, wherever that was.
 
     Raises:
         SpecError: There is no such file, it is not a spec, or of a newer version.
@@ -40,4 +45,4 @@ def load_spec(path: str | os.PathLike[str]) -> tuple[ExplainedSpec, list[str]]:
     except (OSError, UnicodeDecodeError) as exc:
         hint = "Name a spec file; studio.export(spec, path) writes one."
         raise SpecError(f"{path} cannot be read: {exc}.", hint=hint) from exc
-    return localise(ExplainedSpec.from_json(text), relative_to=Path(path).resolve().parent)
+    return ExplainedSpec.from_json(text)

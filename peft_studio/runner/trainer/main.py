@@ -44,6 +44,9 @@ def train_main(argv: list[str]) -> int:
             monitor.metrics = MetricsWriter(folder.metrics)
         spec = folder.load_spec()
         # Imported here, so that a broken installation is a failure of the run, with its trace, and not a silent death.
+        from peft_studio.runner.trainer.late_compile import load_bitsandbytes
+
+        load_bitsandbytes()
         from peft_studio.runner.trainer.job import Job
 
         outcome = Job(folder, spec, monitor, from_step=arguments.from_step).run()

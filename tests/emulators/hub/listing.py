@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
 
 from tests.emulators.hub.state import Hub, Repo
+from tests.emulators.loopback import Reply
 
 EXPANDABLE = {
     "author", "baseModels", "cardData", "childrenModelCount", "config", "createdAt", "disabled", "downloads", "downloadsAllTime",
@@ -30,13 +30,6 @@ TAKES = {
     "gated",
 }
 PAGE = 1000
-
-
-@dataclass
-class Reply:
-    status: int
-    body: Any
-    headers: dict[str, str] = field(default_factory=dict)
 
 
 def whoami(hub: Hub, token: str) -> Reply:

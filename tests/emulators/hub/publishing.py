@@ -9,8 +9,8 @@ from typing import Any
 
 import yaml
 
-from tests.emulators.hub.listing import Reply
 from tests.emulators.hub.state import Hub, Repo, is_large, sha256
+from tests.emulators.loopback import Reply, Request
 
 _PREUPLOAD = re.compile(r"POST /api/models/([^/]+/[^/]+)/preupload/main")
 _BATCH = re.compile(r"POST /([^/]+/[^/]+)\.git/info/lfs/objects/batch")
@@ -19,8 +19,9 @@ _STORE = re.compile(r"PUT /store/([0-9a-f]{64})(?:/(\d+))?")
 _DONE = re.compile(r"POST /(verify|complete)/([0-9a-f]{64})")
 
 
-def publish(hub: Hub, asked: str, body: bytes, token: str, port: int) -> Reply:
-    """The answer to ``METHOD path``."""
+def publish(hub: Hub, request: Request) -> Reply:
+    """What a store is given needs no token, what is announced and committed that of somebody who may write."""
+    asked, body, token, port = str(request), request.body, request.token, request.port
     if match := _STORE.fullmatch(
         asked
     ):  # a store of another company: it is given no token, and the address is the right to write
@@ -43,8 +44,7 @@ def publish(hub: Hub, asked: str, body: bytes, token: str, port: int) -> Reply:
             if repo is None or (repo.private and token not in repo.readers):
                 return Reply(404, {"error": "Repository not found"}, {"X-Error-Code": "RepoNotFound"})
             return answer(hub, repo, body, port)
-    hub.unknown.append(asked)
-    return Reply(500, {})
+    raise LookupError("no route")
 
 
 def _validate(card: str) -> Reply:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import threading
 from dataclasses import dataclass, field
 from typing import Any
 
 from tests.emulators.hub.stored import Stored
+from tests.emulators.loopback import Emulated, Reply, Request
 
 
 @dataclass
@@ -68,13 +68,11 @@ class Repo:
 
 
 @dataclass
-class Hub:
-    """The whole hub. ``asked`` lists ``METHOD path`` of every request; ``unknown`` those that no route took."""
+class Hub(Emulated):
+    """The whole hub. ``asked`` lists ``METHOD path`` of every request."""
 
     repos: list[Repo] = field(default_factory=list)
     down: bool = False
-    asked: list[str] = field(default_factory=list)
-    unknown: list[str] = field(default_factory=list)
     tokens_at_cdn: list[str] = field(default_factory=list)  # and where LFS objects are stored
     spans: list[tuple[int, int]] = field(
         default_factory=list
@@ -88,10 +86,12 @@ class Hub:
     parts: dict[tuple[str, int], bytes] = field(default_factory=dict)  # of objects that are still arriving
     commits: list[dict[str, Any]] = field(default_factory=list)  # the header of each
     part_bytes: int | None = None  # larger objects go in parts of this size
-    held: str = ""  # "METHOD path" whose answer waits for ``release`` after it was done; ``reached`` is set then
-    reached: threading.Event = field(default_factory=threading.Event)
-    release: threading.Event = field(default_factory=threading.Event)
-    lost_replies: list[str] = field(default_factory=list)  # "METHOD path" whose next answer gets lost after it was done
+
+    def note(self, request: Request) -> str:
+        return str(request)
+
+    def before(self, request: Request) -> Reply | None:
+        return Reply(503, {}) if self.down else None
 
     def find(self, kind: str, repo_id: str) -> Repo | None:
         return next((repo for repo in self.repos if (repo.kind, repo.id) == (kind, repo_id)), None)

@@ -29,8 +29,8 @@ def serve_runpod(cloud: Cloud) -> Iterator[tuple[str, str]]:
         serve_proxy(lambda pod, port: _find_port(cloud, pod, port)) as proxy,
         serve(cloud, ROUTES) as address,
     ):
-        cloud.address = address
-        yield address, f"{proxy}/{{pod}}-{{port}}"
+        cloud.address, cloud.proxy = address, f"{proxy}/{{pod}}-{{port}}"
+        yield cloud.address, cloud.proxy
 
 
 def _find_port(cloud: Cloud, pod: str, port: int) -> int | None:

@@ -98,6 +98,7 @@ class Cloud(Emulated):
     billed_price: dict[str, Decimal] = field(default_factory=dict)
     a_minute: int = 60
     address: str = ""
+    proxy: str = ""
     minute: list[float] = field(default_factory=list)  # when the last requests came
 
     def before(self, request: Request) -> Reply | None:

@@ -90,11 +90,70 @@ def test_fits_says_whether_a_model_can_be_trained(studio: Studio, world: World) 
     }
     assert "fits H100" in repr(found)
     assert "ok (LoRA)" in repr(found)
-    assert "fits here" in studio.models("smollm", fits="local", registries=["huggingface"])._repr_html_()
+    here = studio.models("smollm", fits="local", registries=["huggingface"])
+    assert "fits here" in here._repr_html_()
+    sheet = studio.model_details("org/smollm2")
+    assert sheet.fit.fit == here.fits["huggingface", "org/smollm2"].fit
+    assert "for rent: fits an RTX 3080 (10 GiB) with LoRA or QLoRA" in repr(sheet)
     asked = len(world.hub.asked)
     with pytest.raises(StudioError, match="no compute 'H1OO'"):
         studio.models("smollm", fits="H1OO")
     assert len(world.hub.asked) == asked
+
+
+def test_more_brings_further_pages_and_their_fits(studio: Studio, world: World) -> None:
+    """As many again, behind those that are there; sizes are compared among what was found."""
+    for number in range(30):
+        facts = {
+            **REPO.facts,
+            "downloads": 1000 - number,
+            "safetensors": {"parameters": {"F32": 1000 - number}, "total": 1000 - number},
+        }
+        world.hub.repos.append(Repo(f"org/smollm2-{number}", {}, facts=facts))
+    first = studio.models("smollm2-", registries=["huggingface"], limit=12, fits="A100")
+    second = first.more()
+
+    assert [row.id for row in second] == [f"org/smollm2-{number}" for number in range(24)]
+    assert len(second.fits) == 24
+    assert "fits A100" in repr(second)
+    assert [second.has_more, len(second.more()), second.more().has_more] == [True, 30, False]
+    smallest = studio.models("smollm2-", registries=["huggingface"], limit=3, sort="size")
+    assert [row.size_bytes for row in smallest] == [4 * 998, 4 * 999, 4 * 1000]  # among the three most downloaded
+
+
+def test_without_a_network_it_shows_what_was_said_before(studio: Studio, world: World) -> None:
+    """With its age; nothing is sent to the hub, and a model's details are there, too."""
+    found = studio.models("smollm", fits="A100")
+    studio.model_details("org/smollm2")
+    studio.offline = "on a plane"
+    asked = list(world.hub.asked)
+    before = studio.models("smollm", fits="A100")
+
+    assert [row.id for row in before] == [row.id for row in found]
+    assert before.age(before[1]) == "just now"
+    assert "huggingface: Hugging Face needs the network" in repr(before)
+    assert before.fits == found.fits
+    assert repr(studio.model_details("org/smollm2")).startswith("org/smollm2 (huggingface), just now")
+    assert world.hub.asked == asked
+
+
+@pytest.mark.parametrize("leave", ["disconnect", "disable"])
+def test_what_an_account_saw_goes_with_it(studio: Studio, world: World, tmp_path: Path, leave: str) -> None:
+    """A private repository found with a key is in no file once the platform is disconnected, or disabled."""
+    world.hub.repos.append(
+        Repo("org/secret-smollm", {"config.json": b"{}"}, facts=REPO.facts, private=True, readers=frozenset({TOKEN}))
+    )
+    studio.connect("huggingface", token=TOKEN, keep=False)
+    assert "org/secret-smollm" in repr(studio.models("smollm", registries=["huggingface"]))
+    studio.model_details("org/secret-smollm")
+    studio.models("smollm", registries=["ollama"])
+    holds = lambda word: [path for path in tmp_path.rglob("*") if path.is_file() and word in path.read_bytes()]  # noqa: E731
+    assert len(holds(b"secret-smollm")) == 2
+
+    getattr(studio, leave)("huggingface")
+
+    assert holds(b"secret-smollm") == []
+    assert holds(b"smollm2:135m") != []
 
 
 def test_a_registry_that_is_down_leaves_the_others(studio: Studio, world: World) -> None:

@@ -13,6 +13,7 @@ import pytest
 from peft_studio import Studio
 from peft_studio.connectors.ollama.connector import Ollama
 from peft_studio.core.ports.registry import Page, Query
+from peft_studio.widgets import models
 from tests.emulators.civitai import Site, make_model, serve_civitai
 from tests.emulators.hub import Hub, Repo, serve_hub
 from tests.emulators.ollama import Daemon, Local, serve_ollama
@@ -119,12 +120,47 @@ def test_details_have_the_estimate_and_the_card_as_text(page: Browser, studio: S
 
     assert (found["state"], found["fit"]) == ("ready", "ok")
     assert [one["name"] for one in found["needs"]] == ["LoRA", "QLoRA"]
-    assert all(0 < one["low"] <= one["value"] <= one["high"] and one["gpu_gib"] == 8 for one in found["needs"])
+    assert all(0 < one["low"] <= one["value"] <= one["high"] for one in found["needs"])
+    assert {one["gpu"] for one in found["needs"]} == {"RTX 3080 (10\u202fGiB)"}
     assert ["Layers", "2"] in found["shapes"]
     assert found["card"] == "# Tiny\n<img src=x onerror=alert(1)>"
     assert {path for path, _ in found["files"]} == {"README.md", "config.json"}
     assert page.command("use", registry="huggingface", model="org/tiny-1")["ok"]
     assert (studio.session.now.model, page.sections["chosen"]) == ("org/tiny-1", "org/tiny-1")
+
+
+def test_the_panel_says_what_code_says(page: Browser, studio: Studio) -> None:
+    """Of one model on this machine, and knows at once what code has looked up."""
+    here = studio.models("tiny-1", registries=["huggingface"], fits="local").fits["huggingface", "org/tiny-1"]
+    search(page)
+    row = rows(page)["org/tiny-1"]
+    assert here.methods
+    assert (row["fit"], row["fit_basis"].partition(" needs ")[0]) == (here.fit, here.way)
+    page.command("details", registry="huggingface", model="org/tiny-1")
+    sheet = studio.model_details("org/tiny-1")
+    assert [(one["name"], one["fit"], one["value"]) for one in page.sections["details"]["needs"]] == [
+        (one.title, one.fit, float(one.needs.value)) for one in sheet.fit.methods
+    ]
+
+
+def test_more_brings_the_next_page(page: Browser, hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Behind what is there, until there is none."""
+    monkeypatch.setattr(models, "LIMIT", 3)
+    hub.repos += [repo(f"org/tiny-more-{n}", 10_000 - n, downloads=100 - n) for n in range(6)]
+    search(page, "tiny-more", registries=["huggingface"])
+    assert [part["more"] for part in page.sections["parts"]] == [True]
+    assert page.command("more")["ok"]
+    page.wait(lambda: len(page.sections["rows"]) == 6)
+    page.wait(lambda: not page.sections["parts"][0]["more"])
+
+    assert [row["id"] for row in page.sections["rows"]] == [f"org/tiny-more-{n}" for n in range(6)]
+    asked = list(hub.asked)
+    assert page.command("order", sort="parameters")["ok"]
+    page.wait(lambda: page.sections["asked"]["sort"] == "parameters")
+    assert [row["id"] for row in page.sections["rows"]] == [f"org/tiny-more-{n}" for n in range(5, -1, -1)]
+    assert not page.command("order", sort="updated")["ok"]
+    assert hub.asked == asked
+    assert page.panel.code.endswith("sort='parameters', limit=3)")
 
 
 def test_what_cannot_be_trained_is_not_chosen(page: Browser, studio: Studio) -> None:
@@ -152,6 +188,12 @@ def test_offline_shows_what_was_said_before_with_its_age(page: Browser, studio: 
     assert page.sections["details"]["as_of"] == "just now"
     search(page, "another")
     assert "org/tiny-1" not in rows(page)
+    studio.offline = None
+    studio.models("tiny-1")
+    studio.offline, before = "on a plane", list(hub.asked)
+    search(page, "tiny-1")  # what code has asked, the panel knows
+    assert "org/tiny-1" in rows(page)
+    assert [row.id for row in studio.models("tiny", registries=["huggingface"])] == ["org/tiny-1", "org/tiny-900b"]
     assert hub.asked == before
 
 

@@ -47,7 +47,7 @@ function ModelsPanel() {
   return (
     <section class="ps ps-models" aria-labelledby={titleId} ref={box}>
       <PanelHead icon="model" title="Models" titleId={titleId} code={view.code} context={<span role="status">{said(view, rows.length, busy)}</span>} />
-      <Filters view={view} narrowed={narrowed} onNarrow={setNarrowed} onSearch={(asked) => commands.run("search", { ...asked })} />
+      <Filters view={view} narrowed={narrowed} onNarrow={setNarrowed} onSearch={(asked) => commands.run("search", { ...asked })} onOrder={(sort) => commands.run("order", { sort })} />
       {view.parts.length > 0 && <Parts parts={view.parts} />}
       {view.offline && (
         <div class="ps-sec">
@@ -72,14 +72,14 @@ function ModelsPanel() {
           )}
           <footer class="ps-foot ps-models-foot">
             <span>
-              <Icon name="laptop" /> {view.machine.free_bytes === null ? "free memory not known" : `${gib(view.machine.free_bytes)}\u202fGiB free here`}. In this list fit is told by the weights alone; a model's details have the estimate.
+              <Icon name="laptop" /> {view.machine.free_bytes === null ? "free memory not known" : `${gib(view.machine.free_bytes)}\u202fGiB free here`}. In this list fit is told by the weights alone until a model's details were here; they have the estimate.
             </span>
             {!view.searched && (
               <Button onPress={() => commands.run("search", { ...view.asked })}>
                 Show the most downloaded
               </Button>
             )}
-            {view.parts.some((part) => part.more) && <span>At most {view.limit} of each registry; more words narrow it.</span>}
+            {view.parts.some((part) => part.more) && <Button onPress={() => commands.run("more")}>Show more</Button>}
           </footer>
         </>
       )}

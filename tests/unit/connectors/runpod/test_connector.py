@@ -93,7 +93,9 @@ def test_every_kind_in_each_cloud_is_an_offer(runpod: RunPod) -> None:
     assert {one.gpu for one in runpod.list_offers(OfferQuery(gpu_count=3)).offers} == {A100, L4}
     assert all(find_gpu(one.gpu or "") for one in found)
     assert {(one.ends_itself, one.spot, str(one.storage_usd_per_gb_month)) for one in found} == {(True, False, "0.10")}
-    assert "credit for an hour" in found[0].includes
+    assert "1 h of credit" in found[0].includes
+    assert {one.region for one in found} == {"secure cloud", "community cloud"}
+    assert {one.region for one in runpod.list_offers(OfferQuery(region="community")).offers} == {"community cloud"}
 
 
 def test_a_region_is_a_data_centre_and_spot_there_is_none(runpod: RunPod, cloud: Cloud) -> None:

@@ -236,3 +236,18 @@ def test_names_in_the_vault() -> None:
     info = make_info("modal")
     names = [vault_name(info, KeyField(name=name, title="x")) for name in ("token", "key", "id", "data_plane")]
     assert names == ["modal", "modal", "modal.id", "modal.data-plane"]
+
+
+def test_who_listens_hears_of_another_account(process: Process, tmp_path: Path) -> None:
+    """On a key, on none any more; not on the same account's again, nor on one that was refused."""
+    heard: list[str] = []
+    listening = Connections(tmp_path, process.vault, process.catalog, forget=heard.append)
+    assert listening.account_of("huggingface") == ""
+    for _ in range(2):
+        listening.connect("huggingface", {"token": Secret(TOKEN)})
+    assert (listening.account_of("huggingface"), heard) == ("ann", ["huggingface"])
+    with pytest.raises(NotAuthorised):
+        listening.connect("huggingface", {"token": Secret("hf_" + "c" * 34)})
+    assert heard == ["huggingface"]
+    listening.disconnect("huggingface")
+    assert (listening.account_of("huggingface"), heard) == ("", ["huggingface"] * 2)

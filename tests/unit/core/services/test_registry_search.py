@@ -14,6 +14,7 @@ from peft_studio.connectors.catalog.sources import Source
 from peft_studio.core.errors import NotFound, Offline, Unavailable
 from peft_studio.core.offline.cache import Cache
 from peft_studio.core.ports import ModelDetails, Page, Query, RegistryModel
+from peft_studio.core.services.kept import Kept
 from peft_studio.core.services.registry_search import RegistrySearch, fetch_details_or_known
 from tests.conftest import wait_for
 from tests.unit.connectors.catalog import hostile
@@ -43,14 +44,16 @@ class World:
         }
         patch.setattr(hostile, "searched_one", type("One", (Good,), methods), raising=False)
         self.catalog = Catalog(home, sources=[Source("one", "test", lambda: info)], gate=self._gate)
+        self.account = "ann"
         self.cache = Cache(home / "cache")
+        self.kept = Kept(self.cache, lambda name: self.account)
 
     def _gate(self, info: Any) -> None:
         if self.gone:
             raise Offline(f"{info.title} needs the network.")
 
     def ask(self, text: str = "") -> RegistrySearch:
-        return RegistrySearch(self.catalog, ["one"], Query(text=text), cache=self.cache)
+        return RegistrySearch(self.catalog, ["one"], Query(text=text), kept=self.kept)
 
     def settle(self, text: str = "") -> Any:
         found = self.ask(text)
@@ -99,19 +102,37 @@ def test_what_was_said_before_stands_in_with_its_age(world: World) -> None:
     assert (failed.state, len(failed.models), failed.why_not) == ("failed", 2, "No answer from one.")
 
 
-def test_what_is_kept_of_another_version_counts_as_nothing(world: World) -> None:
-    """The cache may hold what a newer program wrote."""
-    world.settle("x")
-    query = Query(text="x")
-    world.cache.save(f"models one {query.model_dump_json()}", {"unknown": 1})
-    world.gone = True
+def test_further_pages_come_behind_the_first(world: World, over: threading.Event) -> None:
+    """What is there stays in sight while the next page is asked for; one that fails can be asked for again."""
+    first = Page(models=page("a", "b").models, next_cursor="2")
+    world.search = lambda query: (over.wait(30) and page("b", "c")) if query.cursor else first  # type: ignore[return-value]
+    found = world.ask("x")
+    wait_for(lambda: bool(found.answers()) and found.is_over, "the first page")
+    found.more()
 
-    assert world.settle("x").models == ()
+    assert [(one.state, [model.id for model in one.models]) for one in found.answers()] == [("asking", ["a", "b"])]
+    over.set()
+    wait_for(lambda: found.answers()[0].state == "answered", "the second page")
+    (answer,) = found.answers()
+    assert ([model.id for model in answer.models], answer.next_cursor) == (["a", "b", "c"], None)
+
+    world.gone = True
+    again = world.ask("x")
+    again.more()
+    assert [model.id for model in again.answers()[0].models] == ["a", "b", "c"]  # both pages, of before
+    never = Page(models=first.models, next_cursor="never")
+    world.gone, world.search = False, lambda query: never
+    found = world.ask("y")
+    wait_for(lambda: bool(found.answers()) and found.is_over, "the first page")
+    world.gone = True
+    found.more()
+    (answer,) = found.answers()
+    assert (answer.state, len(answer.models), answer.next_cursor) == ("offline", 2, "never")
 
 
 def test_details_are_kept_too(world: World) -> None:
     """With their card and config; what was never fetched is not made up."""
-    ask = lambda name: fetch_details_or_known(world.catalog, "one", name, cache=world.cache)  # noqa: E731
+    ask = lambda name: fetch_details_or_known(world.catalog, "one", name, kept=world.kept)  # noqa: E731
     fresh, as_of = ask("m")
     world.gone = True
     kept, kept_as_of = ask("m")

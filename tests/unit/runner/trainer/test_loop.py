@@ -12,20 +12,15 @@ from peft_studio.core.errors import RunFailed
 from peft_studio.core.runs.metrics import merge_steps, read_metrics
 from peft_studio.core.services.run import Run
 from tests.e2e.evidence import numbers_of, weights_of
+from tests.trained_here import train_here
 
 pytestmark = pytest.mark.slow
 MakeSpec = Callable[..., Any]
 
 
-@pytest.fixture(autouse=True)
-def two_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Most of a tiny run is starting Python; two of them share the time."""
-    monkeypatch.setenv("PEFT_STUDIO_CPU_SLOTS", "2")
-
-
 def run_all(studio: Studio, specs: Iterable[Any]) -> list[Run]:
-    """Launch all, wait for all."""
-    return [run.wait(300) for run in [studio.launch(spec) for spec in specs]]
+    """Runs of these, one after the other, in this process."""
+    return [train_here(studio, spec) for spec in specs]
 
 
 def losses(run: Run) -> list[float]:

@@ -190,7 +190,8 @@ function Need({ needs }: { needs: Needs }) {
       <b>{needs.name}</b>
       <FitBadge fit={needs.fit} />
       <span>
-        about <b>{gib(needs.value)}</b> <span class="ps-muted">({gib(needs.low)}–{gib(needs.high)})</span>{"\u202f"}GiB here{needs.gpu_gib === null ? needs.extra ? "" : "; no usual GPU has enough" : `; fits a GPU of ${needs.gpu_gib}\u202fGiB`}
+        about <b>{gib(needs.value)}</b> <span class="ps-muted">({gib(needs.low)}–{gib(needs.high)})</span>{"\u202f"}GiB here{"; "}
+        {needs.gpu === null ? "no single GPU for rent has enough" : <span title={needs.gpu_others ? `As much memory: ${needs.gpu_others}` : undefined}>the smallest GPU for rent is <b>{needs.gpu}</b></span>}
       </span>
       <span class="ps-muted ps-xs" dir="auto">{needs.basis}</span>
     </li>

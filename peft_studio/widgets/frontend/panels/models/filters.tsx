@@ -2,10 +2,10 @@
 import { useState } from "preact/hooks";
 import { Button } from "../../ui/button";
 import { Input, Select } from "../../ui/field";
-import { type Asked, EVERYTHING, type ModelsView, type Narrowed } from "./view";
+import { type Asked, EVERYTHING, type ModelsView, type Narrowed, ORDERED_HERE } from "./view";
 
 const TASKS = [["text-generation", "Text generation"], ["", "Any task"]] as const;
-const SORTS = [["downloads", "Most downloaded"], ["likes", "Most liked"], ["updated", "Newest"]] as const;
+const SORTS = [["downloads", "Most downloaded"], ["likes", "Most liked"], ["updated", "Newest"], ["parameters", "Fewest parameters"], ["size", "Smallest files"]] as const;
 const SIZES = ["1", "3", "8", "14", "32"];
 const options = (pairs: readonly (readonly [string, string])[]) => pairs.map(([value, title]) => ({ value, title }));
 
@@ -13,13 +13,15 @@ interface FiltersProps {
   view: ModelsView;
   narrowed: Narrowed;
   onSearch: (asked: Asked) => unknown;
+  onOrder: (sort: string) => unknown;
   onNarrow: (narrowed: Narrowed) => void;
 }
 
-export function Filters({ view, narrowed, onSearch, onNarrow }: FiltersProps) {
+export function Filters({ view, narrowed, onSearch, onOrder, onNarrow }: FiltersProps) {
   const [text, setText] = useState<string | null>(null);
   const words = text ?? view.asked.text;
   const search = (change: Partial<Asked>): unknown => onSearch({ ...view.asked, text: words, ...change });
+  const order = (sort: string): unknown => (words === view.asked.text && ORDERED_HERE.includes(sort) && ORDERED_HERE.includes(view.asked.sort) ? onOrder(sort) : search({ sort }));
   const licences = [...new Set(view.rows.map((row) => row.licence).filter(Boolean))].sort();
   const set = (change: Partial<Narrowed>): void => onNarrow({ ...narrowed, ...change });
   return (
@@ -38,7 +40,7 @@ export function Filters({ view, narrowed, onSearch, onNarrow }: FiltersProps) {
           onChange={(name) => void search({ registries: name ? [name] : [] })}
         />
         <Select label="Task" value={view.asked.task} options={options(TASKS)} onChange={(task) => void search({ task })} />
-        <Select label="Order" value={view.asked.sort} options={options(SORTS)} onChange={(sort) => void search({ sort })} />
+        <Select label="Order" value={view.asked.sort} options={options(SORTS)} onChange={(sort) => void order(sort)} />
         <Select label="Parameters" value={narrowed.size} options={[{ value: "", title: "Any size" }, ...SIZES.map((size) => ({ value: size, title: `Up to ${size} B` }))]} onChange={(size) => set({ size })} />
         <Select label="Licence" value={narrowed.licence} options={[{ value: "", title: "Any licence" }, ...licences.map((one) => ({ value: one, title: one }))]} onChange={(licence) => set({ licence })} />
         <Select label="Gate" value={narrowed.gated} options={options([["", "Gated or not"], ["open", "Not gated"], ["gated", "Gated"]])} onChange={(gated) => set({ gated })} />

@@ -43,9 +43,10 @@ export interface Needs {
   low: number;
   high: number;
   basis: string;
-  gpu_gib: number | null;
-  /** What would be given up to make it fit here, not the default. */
-  extra: boolean;
+  /** The smallest card for rent that it fits on; null where one is not enough, or nobody knows. */
+  gpu: string | null;
+  /** Others with as much memory. */
+  gpu_others: string;
 }
 
 export interface Details extends Row {
@@ -75,7 +76,6 @@ export interface ModelsView {
   parts: Part[];
   rows: Row[];
   searched: boolean;
-  limit: number;
   machine: { name: string; free_bytes: number | null };
   offline: string;
   chosen: string | null;
@@ -91,6 +91,9 @@ export interface Narrowed {
 }
 
 export const EVERYTHING: Narrowed = { size: "", licence: "", gated: "", fits: "" };
+
+/** Orders of what the same question brought: changing between them asks nobody. */
+export const ORDERED_HERE = ["downloads", "size", "parameters"];
 
 export const placeOf = (row: { registry: string }, view: ModelsView): string => (row.registry === "here" ? "This machine" : (view.registries.find((one) => one.name === row.registry)?.title ?? row.registry));
 

@@ -1,0 +1,103 @@
+"""The part of the studio that starts runs on rented machines."""
+
+from __future__ import annotations
+
+from abc import ABC
+from collections.abc import Sequence
+from decimal import Decimal
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from peft_studio._studio.renting import Renting
+from peft_studio._studio.runs import Running
+from peft_studio.core.errors import NotReadyError, SpecError
+
+if TYPE_CHECKING:
+    from peft_studio._studio.machines import Machines
+    from peft_studio.core.defaults import ExplainedSpec
+    from peft_studio.core.ports.compute import Compute
+    from peft_studio.core.ports.offers import Offer
+    from peft_studio.core.runs.folder import RunFolder
+    from peft_studio.core.services.run import Run
+
+
+class Launching(Running, Renting, ABC):
+    """Runs on machines that cost money."""
+
+    def launch(
+        self,
+        spec: ExplainedSpec,
+        *,
+        compute: str | Offer | Sequence[Offer] = "local",
+        max_usd: Decimal | float | str | None = None,
+        max_hours: float | None = None,
+        **changes: Any,
+    ) -> Run:
+        """Start a run and return at once. It goes on whatever happens to this process.
+
+        Args:
+            spec: What to train.
+            compute: ``"local"``; or an offer of ``studio.offers()``, or several, the best first: where one is not to be had, the next is taken.
+            max_usd: On a rented machine: what the run may cost. At that point its machine is ended.
+            max_hours: On a rented machine: how long one may live at most, 24 by default. The machine itself keeps to it, too.
+            changes: Fields of the spec to be changed first.
+
+        Raises:
+            NotReadyError: Preflight found blocking problems.
+        """
+        if compute == "local":
+            if max_usd is not None or max_hours is not None:
+                raise SpecError(
+                    "A run on this machine costs no rent.",
+                    hint="max_usd and max_hours go with an offer.",
+                    fields=("compute",),
+                )
+            return super().launch(spec, **changes)
+        if isinstance(compute, str):
+            return super().launch(spec, compute=compute, **changes)  # says which names there are
+        offers: Sequence[Offer] = compute if isinstance(compute, Sequence) else [compute]
+        return self._rent(spec.replace(**changes) if changes else spec, offers, max_usd=max_usd, max_hours=max_hours)
+
+    def _rent(
+        self, spec: ExplainedSpec, offers: Sequence[Offer], *, max_usd: Decimal | float | str | None, max_hours: float | None
+    ) -> Run:  # fmt: skip
+        from peft_studio.core.models.prepared import settle_name
+        from peft_studio.core.services.rent.caps import read_caps
+
+        caps = read_caps(offers, max_usd=max_usd, max_hours=max_hours)
+        self._require_network("Renting a machine")
+        for name in {offer.provider for offer in offers}:
+            self._connections.make_ready(name)
+        check = self.check(spec)
+        blocking = [one for one in check.problems if one.severity == "blocking" and one.code not in HERE_ALONE]
+        if blocking:
+            raise NotReadyError(
+                "Not ready:\n" + "\n".join(map(str, blocking)), fields=tuple(one.field for one in blocking if one.field)
+            )
+        folder = self._store().create(spec.replace(model=settle_name(spec.model)))
+        self._machines.intend(folder, offers, lifetime_s=caps.lifetime_s, budget_usd=caps.budget_usd)
+        self._machines.start_watching()
+        run = self._run(folder.id)
+        self.session.choose(run_id=run.id)
+        return run
+
+    def _find_compute(self, folder: RunFolder) -> Compute:
+        if not (self.home / "rent").is_dir() or not (records := self._machines.store.list_run(folder.id)):
+            return super()._find_compute(folder)
+        last = records[-1].intent
+
+        def again(folder: RunFolder) -> None:
+            self._machines.intend(folder, last.offers, lifetime_s=last.lifetime_s, budget_usd=last.budget_usd)
+            self._machines.start_watching()
+
+        return self._machines.compute(last.provider, again)
+
+    @cached_property
+    def _machines(self) -> Machines:
+        from peft_studio._studio.machines import Machines
+
+        return Machines(self.home, self._catalog, self._connections)
+
+
+HERE_ALONE = frozenset({"train_extra_missing", "memory_short", "disk_short"})
+"""Problems of this machine, which the rented one does not have."""
