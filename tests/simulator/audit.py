@@ -6,9 +6,9 @@ from collections import Counter
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from peft_studio.core.compute.ledger import cost
 from peft_studio.core.services.rent.limits import LIMITS
 from peft_studio.core.services.rent.meter import EVER_S, build_lives
-from peft_studio.core.compute.ledger import cost
 from tests.simulator.machine import FOR_EVER_S, Machine
 from tests.simulator.scenario import LEASE_S, NO_OWN_KEY
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 SLACK_S = 120.0
 SHORT_S = 60.0  # an outage that is no longer takes no brake away
-DRIVER_S = 15.0
+PATIENCE_S = 90.0
 
 
 class Audit:
@@ -28,9 +28,8 @@ class Audit:
         self.broken: dict[str, str] = {}
         self.trained = False
         self.ended_at: dict[str, float] = {}
-        self.leaked_s = 0.0
+        self.leaked_s = self.without_brakes_s = 0.0
         self.unowned: list[tuple[Machine, float]] = []
-        self._missing_since: dict[str, float] = {}
 
     def find(self, instance_id: str) -> Machine | None:
         """A machine by its id."""
@@ -95,7 +94,7 @@ class Audit:
         home_is_back = not world.outages or world.outages[-1][1] != FOR_EVER_S
         ours = [one for one in self.machines() if one.whose == "ours"]
         for machine in ours:
-            self._check_unowned(machine, home_is_back)
+            self._check_unowned(machine)
             if home_is_back and machine.ended_s == FOR_EVER_S:
                 self.blame("nothing is forgotten", f"{machine.id} lives for ever")
         if home_is_back and not world.over:
@@ -126,37 +125,40 @@ class Audit:
         return failed
 
     def unowned_since(self, machine: Machine) -> float:
-        """From when on nobody could want that this machine costs money."""
-        since = [self.ended_at.get(machine.label, FOR_EVER_S), machine.created_s + machine.lifetime_s]
-        record = self.world.store.find(machine.label)
-        if machine.extra:
-            since.append(machine.created_s)
+        """From when on nobody wants that this machine costs money. Training that goes on is wanted by its node until a stop can reach it."""
         if machine.running_s == FOR_EVER_S:
-            since.append(machine.created_s + 90.0)
+            lease_s = machine.created_s + PATIENCE_S
         else:
-            since.append(max(machine.trained_s, machine.renewed_s, machine.running_s))
-        if record is not None and record.done.instance_id not in {"", machine.id}:
-            since.append(machine.created_s)
+            lease_s = max(machine.trained_s, machine.renewed_s, machine.running_s)
+        failed, since = self.failed_brakes(machine), [lease_s]
+        if not failed & {2, 3}:
+            since.append(machine.created_s + machine.lifetime_s)
+        if 3 not in failed:
+            record = self.world.store.find(machine.label)
+            since.append(self.ended_at.get(machine.label, FOR_EVER_S))
+            if machine.extra or (record is not None and record.done.instance_id not in {"", machine.id}):
+                since.append(machine.created_s)
         return max(min(since), machine.created_s)
 
-    def _check_unowned(self, machine: Machine, home_is_back: bool) -> None:
+    def _check_unowned(self, machine: Machine) -> None:
         scenario, now_s = self.world.scenario, self.world.clock.true_s
         end_s = min(machine.ended_s, now_s, machine.stopped_s)
         unowned_s = max(0.0, end_s - self.unowned_since(machine))
         self.leaked_s += unowned_s
         failed = self.failed_brakes(machine)
-        patience_s = LIMITS.settle_s + LIMITS.lag_s if scenario.has("lost-reply") or scenario.has("made-late") else 0.0
-        stubborn_s = (len(range(scenario.ignored)) * LIMITS.longest_s) if scenario.ignored > 3 else 0.0
-        if len(failed) <= 1 and unowned_s > LEASE_S + SLACK_S + stubborn_s:
+        stubborn_s = scenario.ignored * LIMITS.longest_s if scenario.ignored > 3 else 0.0
+        if failed >= {1, 2, 3}:
+            self.without_brakes_s += unowned_s  # nothing can end it but a home that comes back: counted, and shown
+        elif failed >= {1, 3}:
+            paid_s = end_s - min(machine.running_s, end_s)
+            if paid_s > machine.lifetime_s + SLACK_S + stubborn_s:
+                self.blame(
+                    "paid no longer than its life", f"{machine.id} for {paid_s:.0f} s, brakes {sorted(failed)} off"
+                )
+        elif unowned_s > LEASE_S + SLACK_S + stubborn_s:
             self.blame(
                 "unowned no longer than a lease", f"{machine.id} for {unowned_s:.0f} s, brakes {sorted(failed)} off"
             )
-        paid_s = end_s - machine.created_s
-        if (
-            len(failed) == 2
-            and paid_s > machine.lifetime_s + machine_boot_s(machine) + SLACK_S + stubborn_s + patience_s
-        ):
-            self.blame("paid no longer than its life", f"{machine.id} for {paid_s:.0f} s, brakes {sorted(failed)} off")
         self.unowned.append((machine, unowned_s))
 
     def _check_strangers(self) -> None:
@@ -183,7 +185,7 @@ class Audit:
                     self.blame("the budget holds", f"{truth:.3f} of {scenario.budget_usd:.3f}")
         self._check_price(ours)
         if world.over:
-            self._check_ledger(ours, truth)
+            self._check_ledger(ours)
 
     def _check_price(self, ours: list[Machine]) -> None:
         scenario = self.world.scenario
@@ -195,12 +197,21 @@ class Audit:
             if dear_s > LIMITS.ask_s + 2 * SLACK_S:
                 self.blame("a higher price asks first", f"{machine.id} for {dear_s:.0f} s")
 
-    def _check_ledger(self, ours: list[Machine], truth: Decimal) -> None:
+    def _check_ledger(self, ours: list[Machine]) -> None:
         store = self.world.store
         now = self.world.clock.now()
         records = store.list_run()
         lives = build_lives(records, store.read_meter())
+        known = {
+            life.instance_id for life in lives
+        }  # a machine that ended itself before any list showed it is in the invoice alone
+        ours = [one for one in ours if one.id in known]
+        truth = sum((one.invoice_usd(self.world.clock.true_s) for one in ours), Decimal(0))
         ours_usd = sum((cost(life, -EVER_S, EVER_S, now_s=now.wall_s).usd for life in lives), Decimal(0))
+        if self.world.scenario.has("clock-step") and self.world.scenario.has("reboot"):
+            return  # set back and started anew: nothing here knows how long that took
+        if self.world.scenario.has("dearer-later") and any(3 in self.failed_brakes(one) for one in ours):
+            return  # the new price was never seen; the provider's charge will say it
         spread_s = len(ours) * 40 + 10
         rate = max((usd for one in ours for _, usd in one.prices), default=Decimal(0))
         if ours_usd < truth - rate * Decimal(spread_s) / 3600:
@@ -216,11 +227,6 @@ class Audit:
                 "vault-locked", "laptop-off", "crash", "two-crashes", "reboot", "sold-out", "frozen-worker", "end-ignored-long",
             )))
         )  # fmt: skip
-
-
-def machine_boot_s(machine: Machine) -> float:
-    """How long its node took to begin."""
-    return 0.0 if machine.running_s == FOR_EVER_S else machine.running_s - machine.created_s
 
 
 def count_broken(audits: list[Audit]) -> Counter[str]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 from peft_studio.core.errors import Forbidden, RateLimited, SoldOut, Unavailable
@@ -26,7 +27,7 @@ class Cloud:
     """One provider. ``cross``: called before and after every call, and may end the process that called."""
 
     info: Any = None
-    unsupported: Any = {}
+    unsupported: Any = None
 
     def __init__(self, name: str, scenario: Scenario, clock: Clock, cross: Cross) -> None:
         self.name, self.scenario, self.clock, self.cross = name, scenario, clock, cross
@@ -57,7 +58,7 @@ class Cloud:
             if self._is_listed(machine, asked_s) and not (omit and machine.whose == "ours")
         ]
         self.cross(f"{self.name}.list after")
-        return Instances.model_construct(instances=tuple(found))
+        return _whole(tuple(found))
 
     def submit_job(self, rent: Rent) -> Instance:
         self.cross(f"{self.name}.create before")
@@ -170,10 +171,7 @@ class Cloud:
             state = InstanceState.RUNNING
         elif at_s >= machine.created_s + self.scenario.boot_s / 2:
             state = InstanceState.BOOTING
-        return Instance.model_construct(
-            id=machine.id, label=machine.label, state=state, billed=billed, usd_per_hour=machine.price_at(max(at_s, machine.created_s)),
-            reason="", created_at=None,
-        )  # fmt: skip
+        return _instance(machine.id, machine.label, state, billed, machine.price_at(max(at_s, machine.created_s)))
 
     def _is_listed(self, machine: Machine, asked_s: float) -> bool:
         lag_s = self.scenario.lag_s
@@ -202,9 +200,14 @@ class Cloud:
         self.clock.advance(self.roll.uniform(low_s, high_s))
 
 
-def total_usd(clouds: list[Cloud], whose: str = "ours") -> Decimal:
-    """What all machines of ours cost until now."""
-    return sum(
-        (one.invoice_usd(cloud.clock.true_s) for cloud in clouds for one in cloud.machines if one.whose == whose),
-        Decimal(0),
-    )
+@lru_cache(maxsize=4096)
+def _instance(id: str, label: str, state: InstanceState, billed: Any, usd_per_hour: Decimal) -> Instance:
+    """A value as a connector makes it; those that are equal are one, because checking their fields is most of what a simulated call costs."""
+    return Instance(id=id, label=label, state=state, billed=billed, usd_per_hour=usd_per_hour)
+
+
+def _whole(instances: tuple[Instance, ...]) -> Instances:
+    """A list of values that were checked when they were made."""
+    whole = Instances.__new__(Instances)
+    object.__setattr__(whole, "__dict__", {"instances": instances})
+    return whole

@@ -42,10 +42,14 @@ class MemoryStore:
         self.cross(f"store.{what} after")
 
     def put(self, intent: Intent) -> Record:
-        if intent.label in self.records:
-            raise ValueError(f"the label {intent.label!r} is taken")
+        self._check_new(intent)
         self._write("put", lambda: self.records.__setitem__(intent.label, Record(intent)))
         return Record(intent)
+
+    def _check_new(self, intent: Intent) -> None:
+        attempts = {(record.intent.run_id, record.intent.attempt) for record in self.records.values()}
+        if intent.label in self.records or (intent.attempt and (intent.run_id, intent.attempt) in attempts):
+            raise ValueError(f"{intent.label!r} or its attempt is on record already")
 
     def find(self, label: str) -> Record | None:
         return self.records.get(label)
@@ -75,8 +79,7 @@ class MemoryStore:
                 raise StaleWorker(f"another process looks after {label} now")
             self.records[label] = replace(self.records[label], done=done, edition=record.edition + 1)
             if following is not None:
-                if following.label in self.records:
-                    raise ValueError(f"the label {following.label!r} is taken")
+                self._check_new(following)
                 self.records[following.label] = Record(following)
 
         self._write("write", change)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -102,7 +103,7 @@ class World:
         scenario = self.scenario
         count = 2 if scenario.has("two-workers") or scenario.has("frozen-worker") else 1
         for number in range(count):
-            self.processes.append(Process(self, f"p{number}", leads=number == 0))
+            self.processes.append(Process(self, f"p{number}"))
 
     def run_until(self, end_s: float) -> None:
         """Let every process that is not frozen do what is due."""
@@ -165,10 +166,10 @@ def build_stranger(cloud: Cloud, name: str, label: str, *, whose: str = "other")
 
 
 class Process:
-    """One process of the home: its keepers, and if it leads the run-level that follows the run and obeys its user."""
+    """One process of the home: its keepers, and the run-level that follows the run and obeys its user."""
 
-    def __init__(self, world: World, token: str, *, leads: bool) -> None:
-        self.world, self.leads, self.frozen = world, leads, False
+    def __init__(self, world: World, token: str) -> None:
+        self.world, self.frozen = world, False
         self.token = self.name = token
         self.lives = 0
         self.due: dict[str, float] = {}
@@ -186,9 +187,7 @@ class Process:
             for name in world.clouds
         }  # fmt: skip
         now_s = world.clock.true_s
-        self.due = {name: now_s + 0.01 for name in world.clouds}
-        if self.leads:
-            self.due["run"] = now_s
+        self.due = {"run": now_s, **dict.fromkeys(world.clouds, now_s + 0.01)}
 
     def die(self, down_s: float) -> None:
         """Killed; started again some time later, after a reboot where that is the scenario."""
@@ -241,7 +240,8 @@ class Process:
         try:
             records = world.store.list_run(RUN)
             if not records:
-                world.store.put(first_intent(world))
+                with contextlib.suppress(ValueError):  # the other process was quicker
+                    world.store.put(first_intent(world))
                 return DRIVER_S
             record = records[-1]
             if record.open:
@@ -250,7 +250,8 @@ class Process:
         except keepers.RentError:
             return DRIVER_S
         stop_in_s = FOR_EVER_S if scenario.stop_at_s is None else scenario.stop_at_s - world.clock.true_s
-        return stop_in_s if 0 < stop_in_s < DRIVER_S else DRIVER_S
+        wait_s = 2 * DRIVER_S if record.wish.ready else DRIVER_S
+        return stop_in_s if 0 < stop_in_s < wait_s else wait_s
 
     def _obey(self, record: Record) -> None:
         world, scenario = self.world, self.world.scenario

@@ -42,6 +42,8 @@ def decide(
         seen: The provider's whole list; None while there is none, and then nothing is proven and nothing is bought.
         left_usd: What may still be spent, by the tighter of the caps; None without a cap.
     """
+    if not record.open:  # a worker that was frozen may come with one that another has closed
+        return Step("wait", record.done, limits.calm_s)
     record = replace(record, done=rebase(record.done, now))
     if seen is not None:
         record = replace(record, done=notice(record, seen, limits))

@@ -36,4 +36,4 @@ def is_overdue(stray: Stray, now: Moment) -> bool:
 def adopt(stray: Stray, now: Moment) -> Intent:
     """A record under which a stray is ended, and looked after until it is gone."""
     tag = read_label(stray.label)
-    return Intent(stray.label, tag.run_id if tag else "", tag.attempt if tag else 0, stray.provider, now)
+    return Intent(stray.label, tag.run_id if tag else "", 0, stray.provider, now)
