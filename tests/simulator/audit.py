@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 SLACK_S = 120.0
 SHORT_S = 60.0  # an outage that is no longer takes no brake away
 PATIENCE_S = 90.0
+DRIVER_S = 30.0
+DOUBT_S = 60.0
 
 
 class Audit:
@@ -99,8 +101,9 @@ class Audit:
                 self.blame("nothing is forgotten", f"{machine.id} lives for ever")
         if home_is_back and not world.over:
             self.blame("it comes to an end", "after three days something is still open")
-        self._check_strangers()
+        self._check_strangers(home_is_back)
         self._check_money(ours)
+        self._check_patience()
         if home_is_back and not self.trained and not self._may_fail():
             self.blame("a run that can complete does", self._last_words())
 
@@ -131,7 +134,7 @@ class Audit:
         else:
             lease_s = max(machine.trained_s, machine.renewed_s, machine.running_s)
         failed, since = self.failed_brakes(machine), [lease_s]
-        if not failed & {2, 3}:
+        if not failed >= {2, 3}:
             since.append(machine.created_s + machine.lifetime_s)
         if 3 not in failed:
             record = self.world.store.find(machine.label)
@@ -161,11 +164,20 @@ class Audit:
             )
         self.unowned.append((machine, unowned_s))
 
-    def _check_strangers(self) -> None:
+    def _check_strangers(self, home_is_back: bool) -> None:
         touched = [name for cloud in self.world.clouds.values() for name in cloud.touched]
         for machine in self.machines():
             if machine.whose == "other" and machine.id in touched:
                 self.blame("what is not ours is not touched", machine.id)
+        shown = {stray.instance_id for stray in self.world.store.list_strays()}
+        for cloud in self.world.clouds.values():
+            if (
+                cloud.listed
+                and home_is_back
+                and f"{cloud.name}-x2" not in shown
+                and not self.world.scenario.has("disk-full")
+            ):
+                self.blame("strays are shown", f"{cloud.name}-x2 is another home's")
 
     def _check_money(self, ours: list[Machine]) -> None:
         world, scenario = self.world, self.world.scenario
@@ -190,12 +202,34 @@ class Audit:
     def _check_price(self, ours: list[Machine]) -> None:
         scenario = self.world.scenario
         for machine in ours:
-            if scenario.agrees or self.failed_brakes(machine) or scenario.ignored or machine.extra:
+            if scenario.agrees or 3 in self.failed_brakes(machine) or scenario.ignored or machine.extra:
                 continue
             end_s = min(machine.ended_s, self.world.clock.true_s)
             dear_s = sum(max(0.0, end_s - since) for since, usd in machine.prices[-1:] if usd > scenario.ceiling)
-            if dear_s > LIMITS.ask_s + 2 * SLACK_S:
+            if (
+                dear_s
+                > (scenario.agrees_after_s if scenario.agrees is False else LIMITS.ask_s)
+                + SHORT_S
+                + DOUBT_S * self._in_doubt()
+            ):
                 self.blame("a higher price asks first", f"{machine.id} for {dear_s:.0f} s")
+
+    def _in_doubt(self) -> bool:
+        return any(
+            map(
+                self.world.scenario.has, ("lost-reply", "made-late", "connector-bug", "list-lags", "end-done-but-error")
+            )
+        )
+
+    def _check_patience(self) -> None:
+        """A machine that gets on is not ended for want of progress."""
+        for record in self.world.store.list_run():
+            machine, at = self.find(record.done.instance_id), record.done.leaving_at
+            if machine is None or at is None or record.done.leaving != "no-progress":
+                continue
+            if machine.ready_s + DRIVER_S < at.steady_s < min(machine.trained_s, machine.ended_s, machine.stopped_s):
+                if not any(map(self.world.scenario.has, ("frozen-worker", "disk-full"))):
+                    self.blame("a machine that gets on is left alone", machine.id)
 
     def _check_ledger(self, ours: list[Machine]) -> None:
         store = self.world.store
@@ -221,10 +255,10 @@ class Audit:
         """Whether this scenario gives a run that does not complete a good reason."""
         scenario = self.world.scenario
         return (
-            scenario.stop_at_s is not None or scenario.budget_usd is not None or scenario.month_cap_usd is not None
+            scenario.lifetime_s < 2000 or any(end - begin > 600 for begin, end in self.world.outages) or scenario.stop_at_s is not None or scenario.budget_usd is not None or scenario.month_cap_usd is not None
             or any(map(scenario.has, (
                 "not-allowed", "frozen-trainer", "dearer", "dearer-later", "list-fails", "list-429", "end-fails", "end-429", "keys-gone", "disk-full",
-                "vault-locked", "laptop-off", "crash", "two-crashes", "reboot", "sold-out", "frozen-worker", "end-ignored-long",
+                "vault-locked", "laptop-off", "sold-out", "end-ignored-long",
             )))
         )  # fmt: skip
 

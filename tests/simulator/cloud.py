@@ -34,6 +34,7 @@ class Cloud:
         self.machines: list[Machine] = []
         self.submitted: list[tuple[str, float]] = []
         self.touched: list[str] = []
+        self.listed = False
         self.used: set[str] = set()  # faults that happen once
         self.roll = random.Random(f"{scenario.dice}-{name}")
         self.on_create: Callable[[str], None] = lambda label: None
@@ -57,6 +58,7 @@ class Cloud:
             for machine in self.machines
             if self._is_listed(machine, asked_s) and not (omit and machine.whose == "ours")
         ]
+        self.listed = True
         self.cross(f"{self.name}.list after")
         return _whole(tuple(found))
 

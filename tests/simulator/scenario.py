@@ -84,7 +84,7 @@ def draw(seed: int, *, calm: bool = False) -> Scenario:
     begin = roll.uniform(0, boot_s + install_s + train_s)
     scenario = Scenario(
         seed, frozenset(faults), offers, ceiling=price, budget_usd=budget, month_cap_usd=price * 5 if roll.random() < 0.05 else None,
-        lifetime_s=roll.uniform(2400, 7200), train_s=train_s, boot_s=boot_s, install_s=install_s,
+        lifetime_s=roll.uniform(200, 500) if roll.random() < 0.1 else roll.uniform(2400, 7200), train_s=train_s, boot_s=boot_s, install_s=install_s,
         stop_at_s=roll.uniform(0, boot_s + install_s + train_s) if roll.random() < 0.15 else None,
         agrees=roll.choice((True, True, False, None)), agrees_after_s=roll.uniform(5, 200), dice=roll.getrandbits(32),
         overdue_stranger=roll.random() < 0.05, window=(begin, begin + roll.choice((60, 600, 600, 3600))),

@@ -24,6 +24,7 @@ from peft_studio.core.services.rent.sweep import adopt, find_strays, is_overdue
 
 BuildRent = Callable[[Intent], Rent]
 """What to buy for an intent, secrets included. Quick, asks no network; a StudioError leaves the attempt for later."""
+GAP_S = 90.0  # between two turns: this process slept, or was frozen, and has not been looking
 STEPS = 24  # at one record in one turn, so that none keeps the others waiting
 
 
@@ -38,12 +39,18 @@ class Keeper:
         self._now, self._limits = now, limits
         self._failed = 0
         self._look_at: Moment | None = None
+        self._turned_at: Moment | None = None
+        self._watching: Moment | None = None
         self.why_blind = ""
         self.trouble = ""  # what kept this process from its work, for whoever runs it to say aloud
 
     def turn(self) -> float:
         """Look once and do what is due. Returns after how many seconds to look again."""
         self.trouble = ""
+        now = self._now()
+        if self._turned_at is None or now.past(self._turned_at) > GAP_S:
+            self._watching = now
+        self._turned_at = now
         rental = self._rentals().get(self.provider)
         seen = self._look(rental)
         if seen is not None:
@@ -120,7 +127,8 @@ class Keeper:
         self._read_meter(record, seen)
         for _ in range(STEPS):
             now = self._now()
-            step = decide(record, seen, now, left_usd=left_usd(self.store, record, now), limits=self._limits)
+            left = left_usd(self.store, record, now)
+            step = decide(record, seen, now, left_usd=left, watching=self._watching, limits=self._limits)
             if self.why_blind or step.done.leaving is None:
                 step = replace(step, done=say_trouble(step.done, self.why_blind, now))
             if step.act == "wait" and step.done == record.done:
@@ -190,7 +198,7 @@ class Keeper:
 
     def _read_meter(self, record: Record, seen: Seen | None) -> None:
         if seen is not None:
-            self._keep_readings(record, build_readings(record, seen, self._last(record), self._limits))
+            self._keep_readings(record, build_readings(record, seen, self._last(record)))
 
     def _keep_readings(self, record: Record, readings: list[Reading]) -> None:
         if readings:

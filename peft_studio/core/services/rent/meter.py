@@ -10,7 +10,6 @@ from peft_studio.core.compute.billing import GB, BillingRules
 from peft_studio.core.compute.ledger import Billed, Life, Paid, Stretch, cost, month_began_s
 from peft_studio.core.ports.rental import Instance
 from peft_studio.core.services.rent.decide import rate_of
-from peft_studio.core.services.rent.limits import Limits
 from peft_studio.core.services.rent.moment import Moment
 from peft_studio.core.services.rent.notice import Seen
 from peft_studio.core.services.rent.record import Record
@@ -26,7 +25,7 @@ def read_machine(record: Record, instance: Instance, at: Moment | None = None) -
     return Reading(record.label, instance.id, record.billed_at_s(at or begin), instance.billed, price)
 
 
-def build_readings(record: Record, seen: Seen, last: dict[str, Reading], limits: Limits) -> list[Reading]:
+def build_readings(record: Record, seen: Seen, last: dict[str, Reading]) -> list[Reading]:
     """What a list says that is new. ``last``: the newest reading of each machine of this record."""
     new = []
     mine = {one.id: one for one in seen.find(record)}
@@ -35,13 +34,10 @@ def build_readings(record: Record, seen: Seen, last: dict[str, Reading], limits:
         reading = read_machine(record, one, seen.asked_at if before else None)
         if before is None or (before.billed, before.usd_per_hour) != (reading.billed, reading.usd_per_hour):
             new.append(reading)
-    doubt_at = record.done.doubt_at
-    if doubt_at is not None and seen.asked_at.surely_past(doubt_at) >= limits.settle_s:
-        new += [
-            end_reading(one, record, seen.asked_at)
-            for one in last.values()
-            if one.instance_id not in mine and one.billed != "nothing"
-        ]
+    for read in last.values():  # a second of that name, asked to end; what is kept is billed until it is proven gone
+        second = read.instance_id != record.done.instance_id and record.done.find_end(read.instance_id) is not None
+        if second and read.instance_id not in mine and read.billed != "nothing":
+            new.append(end_reading(read, record, seen.asked_at))
     return new
 
 
