@@ -227,9 +227,11 @@ class Audit:
             machine, at = self.find(record.done.instance_id), record.done.leaving_at
             if machine is None or at is None or record.done.leaving != "no-progress":
                 continue
-            if machine.ready_s + DRIVER_S < at.steady_s < min(machine.trained_s, machine.ended_s, machine.stopped_s):
-                if not any(map(self.world.scenario.has, ("frozen-worker", "disk-full"))):
-                    self.blame("a machine that gets on is left alone", machine.id)
+            gets_on = (
+                machine.ready_s + DRIVER_S < at.steady_s < min(machine.trained_s, machine.ended_s, machine.stopped_s)
+            )
+            if gets_on and not any(map(self.world.scenario.has, ("frozen-worker", "disk-full"))):
+                self.blame("a machine that gets on is left alone", machine.id)
 
     def _check_ledger(self, ours: list[Machine]) -> None:
         store = self.world.store

@@ -13,7 +13,7 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
-from peft_studio.core.errors import Forbidden, RateLimited, SoldOut, Unavailable
+from peft_studio.core.errors import BadConnector, Forbidden, RateLimited, SoldOut, Unavailable
 from peft_studio.core.ports.rental import Ended, Instance, Instances, InstanceState, Rent
 from tests.simulator.clock import Clock
 from tests.simulator.machine import FOR_EVER_S, Machine
@@ -90,7 +90,9 @@ class Cloud:
             self._take_time(5.0, 25.0)
             raise Unavailable("no answer in 25 s", may_have_happened=True)
         if self._happens("connector-bug"):
-            raise KeyError("id")
+            raise self.roll.choice(
+                (KeyError("id"), BadConnector("it failed"), Unavailable("it has not answered within 60 s"))
+            )
         return self._show(machine)
 
     def end_instance(self, instance_id: str) -> Ended:

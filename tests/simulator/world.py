@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 from peft_studio.core.errors import VaultLocked
@@ -157,10 +158,8 @@ class World:
 
 def build_stranger(cloud: Cloud, name: str, label: str, *, whose: str = "other") -> Machine:
     """A machine of somebody else."""
-    from decimal import Decimal
-
     return Machine(
-        f"{cloud.name}-{name}", label, cloud.name, 0.0, [(0.0, Decimal(1))], 0.0, 0.0, FOR_EVER_S,
+        f"{cloud.name}-{name}", label, cloud.name, -1e4, [(-1e4, Decimal(1))], -1e4, -1e4, FOR_EVER_S,
         lifetime_s=FOR_EVER_S, brakes=frozenset(), whose=whose,
     )  # fmt: skip
 
