@@ -44,7 +44,9 @@ def say(total: Report, seeds: range, *, took_s: float) -> None:
     print(
         f"{total.launches:,} launches, seeds {seeds.start} to {seeds.stop - 1}, each with at least one fault; {took_s:.0f} s"
     )
-    print(f"{total.boundaries:,} boundaries, {total.created:,} creates sent, {total.machines:,} machines made")
+    print(
+        f"{total.boundaries:,} boundaries, {total.created:,} creates sent, {total.machines:,} machines made; {total.late} creates were sent late by a frozen process, and ended as ghosts"
+    )
     print(
         f"broken promises: {len(total.broken)} in {total.launches:,}"
         + (f" (so fewer than 1 in {total.launches // 3:,}, with 95 % confidence)" if not total.broken else "")

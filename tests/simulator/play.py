@@ -20,7 +20,7 @@ Store = Callable[[Callable[[str], None]], Any]
 
 @dataclass
 class Report:
-    """``broken``: how to replay each failure, the promise, what was seen. ``unowned_s``: minutes nobody wanted, of machines with a brake left."""
+    """``late``: creates that a frozen process sent after its record was closed. ``broken``: how to replay each failure, the promise, what was seen. ``unowned_s``: minutes nobody wanted, of machines with a brake left."""
 
     launches: int = 0
     faulted: int = 0
@@ -29,6 +29,7 @@ class Report:
     machines: int = 0
     unowned_s: float = 0.0
     without_brakes_s: float = 0.0
+    late: int = 0
     longest_unowned_s: float = 0.0
     faults: Counter[str] = field(default_factory=Counter)
     broken: list[tuple[str, str, str]] = field(default_factory=list)
@@ -41,6 +42,7 @@ class Report:
         self.boundaries += world.crossed
         self.created += sum(len(cloud.submitted) for cloud in world.clouds.values())
         self.machines += sum(machine.whose == "ours" for machine in audit.machines())
+        self.late += len(audit.late)
         self.faults.update(world.scenario.faults)
         self.without_brakes_s += audit.without_brakes_s
         self.unowned_s += audit.leaked_s - audit.without_brakes_s
@@ -51,7 +53,16 @@ class Report:
 
     def merge(self, other: Report) -> None:
         """Add another's counts."""
-        for name in ("launches", "faulted", "boundaries", "created", "machines", "unowned_s", "without_brakes_s"):
+        for name in (
+            "launches",
+            "faulted",
+            "boundaries",
+            "created",
+            "machines",
+            "late",
+            "unowned_s",
+            "without_brakes_s",
+        ):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.longest_unowned_s = max(self.longest_unowned_s, other.longest_unowned_s)
         self.faults.update(other.faults)

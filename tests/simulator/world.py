@@ -49,7 +49,7 @@ class World:
         self.processes: list[Process] = []
         self.over = self.gone = False
         self.outages: list[tuple[float, float]] = []  # when nobody of the home was there
-        self.stepped = False
+        self.stepped = self.froze_in_send = False
         self.store.set_month_cap(scenario.month_cap_usd)
         self.store.full = self.in_window("disk-full")
         for cloud in self.clouds.values():
@@ -71,6 +71,7 @@ class World:
         if number == self.scenario.freeze_at:
             self.current = None
             process.frozen = True
+            self.froze_in_send |= what.endswith("create before")
             self.run_until(self.clock.true_s + self.scenario.freeze_s)
             process.frozen = False
             self.current = process

@@ -194,6 +194,8 @@ class Keeper:
         following = follow_up(
             replace(record, done=step.done), now, home=self.store.home_tag(), left_usd=left_usd(self.store, record, now)
         )
+        if following and following.attempt in {one.intent.attempt for one in self.store.list_run(record.intent.run_id)}:
+            following = None  # it was closed before, and came to light again
         return self.store.write(record, self._token, step.done, following=following)
 
     def _read_meter(self, record: Record, seen: Seen | None) -> None:
