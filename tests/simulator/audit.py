@@ -276,7 +276,7 @@ class Audit:
         """Whether this scenario gives a run that does not complete a good reason."""
         scenario = self.world.scenario
         return (
-            scenario.lifetime_s < 2000 or any(end - begin > 600 for begin, end in self.world.outages) or scenario.stop_at_s is not None or scenario.budget_usd is not None or scenario.month_cap_usd is not None
+            scenario.lifetime_s < 2000 or {"create-429", "phantom"} <= scenario.faults or any(end - begin > 600 for begin, end in self.world.outages) or scenario.stop_at_s is not None or scenario.budget_usd is not None or scenario.month_cap_usd is not None
             or any(map(scenario.has, (
                 "not-allowed", "frozen-trainer", "dearer", "dearer-later", "list-fails", "list-429", "end-fails", "end-429", "keys-gone", "disk-full",
                 "vault-locked", "laptop-off", "sold-out", "end-ignored-long",

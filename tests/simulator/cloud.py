@@ -35,6 +35,7 @@ class Cloud:
         self.submitted: list[tuple[str, float]] = []
         self.touched: list[str] = []
         self.listed = False
+        self.node_brakes: frozenset[int] | None = None  # of a policy whose nodes have others than ours
         self.used: set[str] = set()  # faults that happen once
         self.roll = random.Random(f"{scenario.dice}-{name}")
         self.on_create: Callable[[str], None] = lambda label: None
@@ -156,6 +157,8 @@ class Cloud:
             taken_s=begin_s + scenario.preempt_after_s if self._happens("preempted") else FOR_EVER_S,
             stopped_s=begin_s + scenario.preempt_after_s if self._happens("stopped-by-host") else FOR_EVER_S,
         )  # fmt: skip
+        if self.node_brakes is not None:
+            machine.brakes = self.node_brakes
         if machine.stopped_s < FOR_EVER_S:
             machine.completes = machine.completes and machine.trained_s <= machine.stopped_s
             machine.trained_s = min(machine.trained_s, machine.stopped_s)

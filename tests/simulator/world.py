@@ -40,13 +40,14 @@ class World:
     ) -> None:
         self.scenario, self.clock = scenario, Clock()
         self.crossed = 0
-        self.current: Process | None = None
+        self.current: Any = None
         self.trace: list[str] | None = [] if trace else None
         names = [name for name in PROVIDERS if name in {offer for offer, _ in scenario.offers}]
         self.clouds = {name: Cloud(name, scenario, self.clock, self.cross) for name in names}
         self.store = store(self.cross) if store else MemoryStore(HOME, self.cross)
         self.audit = Audit(self)
-        self.processes: list[Process] = []
+        self.processes: list[Any] = []
+        self.make_process: Callable[[World, str], Any] = Process
         self.over = self.gone = False
         self.outages: list[tuple[float, float]] = []  # when nobody of the home was there
         self.stepped = self.froze_in_send = False
@@ -105,7 +106,7 @@ class World:
         scenario = self.scenario
         count = 2 if scenario.has("two-workers") or scenario.has("frozen-worker") else 1
         for number in range(count):
-            self.processes.append(Process(self, f"p{number}"))
+            self.processes.append(self.make_process(self, f"p{number}"))
 
     def run_until(self, end_s: float) -> None:
         """Let every process that is not frozen do what is due."""

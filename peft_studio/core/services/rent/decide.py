@@ -77,8 +77,8 @@ def why_leave(
 ) -> Why | None:
     """Why the machine is to be gone; None while it is wanted."""
     intent, wish, done = record.intent, record.wish, record.done
-    if wish.end:
-        return wish.end
+    if wish.end or not intent.offers:
+        return wish.end or "stray"
     if left_usd is not None and rate_of(record) * Decimal(limits.calm_s + limits.spare_s) / 3600 >= left_usd:
         return "budget"
     if done.asked_at is None:

@@ -96,7 +96,6 @@ class Desk:
         """Have a machine gone that no record here stands for, because a person said so."""
         if self.store.find(stray.label) is None:
             self.store.put(adopt(stray, self.now()))
-        self.store.wish_end(stray.label, "stray")
 
     def lives(self) -> list[Life]:
         """Every machine that was ever rented from this home, with how it was billed."""

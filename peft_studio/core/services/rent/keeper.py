@@ -107,7 +107,6 @@ class Keeper:
         for stray in strays:
             if is_overdue(stray, self._now()) and self.store.find(stray.label) is None:
                 self.store.put(adopt(stray, self._now()))
-                self.store.wish_end(stray.label, "stray")
         self.store.set_strays(self.provider, strays)
 
     def _care(self, record: Record, rental: Rental | None, seen: Seen | None) -> float:

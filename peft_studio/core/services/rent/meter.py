@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from typing import cast
 
@@ -16,6 +17,7 @@ from peft_studio.core.services.rent.record import Record
 from peft_studio.core.services.rent.store import Bill, Reading, Store
 
 EVER_S = float("inf")
+UNSEEN_S = 120.0
 
 
 def read_machine(record: Record, instance: Instance, at: Moment | None = None) -> Reading:
@@ -31,6 +33,15 @@ def build_readings(record: Record, seen: Seen, last: dict[str, Reading]) -> list
     mine = {one.id: one for one in seen.find(record)}
     for one in mine.values():
         before = last.get(one.id)
+        if (
+            before is None
+            and one.billed != "all"
+            and seen.asked_at.past(record.done.asked_at or record.intent.at) > UNSEEN_S
+        ):
+            before = replace(
+                read_machine(record, one), billed="all"
+            )  # nobody looked meanwhile: it may have run until now
+            new.append(before)
         reading = read_machine(record, one, seen.asked_at if before else None)
         if before is None or (before.billed, before.usd_per_hour) != (reading.billed, reading.usd_per_hour):
             new.append(reading)
