@@ -117,7 +117,7 @@ class Audit:
                 self.blame("nothing is forgotten", f"{machine.id} lives for ever")
         if home_is_back and not world.over:
             self.blame("it comes to an end", "after three days something is still open")
-        self._check_strangers(home_is_back)
+        self._check_strangers()
         self._check_money(ours)
         self._check_patience()
         if home_is_back and not self.trained and not self._may_fail():
@@ -180,19 +180,15 @@ class Audit:
             )
         self.unowned.append((machine, unowned_s))
 
-    def _check_strangers(self, home_is_back: bool) -> None:
+    def _check_strangers(self) -> None:
         touched = [name for cloud in self.world.clouds.values() for name in cloud.touched]
         for machine in self.machines():
             if machine.whose == "other" and machine.id in touched:
                 self.blame("what is not ours is not touched", machine.id)
         shown = {stray.instance_id for stray in self.world.store.list_strays()}
         for cloud in self.world.clouds.values():
-            if (
-                cloud.listed
-                and home_is_back
-                and f"{cloud.name}-x2" not in shown
-                and not self.world.scenario.has("disk-full")
-            ):
+            shows = f"{cloud.name}-x2" in shown
+            if cloud.listed and not shows and not self.world.outages and not self._may_be_blind():
                 self.blame("strays are shown", f"{cloud.name}-x2 is another home's")
 
     def _check_money(self, ours: list[Machine]) -> None:
@@ -276,7 +272,8 @@ class Audit:
         """Whether this scenario gives a run that does not complete a good reason."""
         scenario = self.world.scenario
         return (
-            scenario.lifetime_s < 2000 or {"create-429", "phantom"} <= scenario.faults or any(end - begin > 600 for begin, end in self.world.outages) or scenario.stop_at_s is not None or scenario.budget_usd is not None or scenario.month_cap_usd is not None
+            scenario.lifetime_s < 2000 or {"create-429", "phantom"} <= scenario.faults
+            or (scenario.has("frozen-worker") and scenario.freeze_s > 600) or any(end - begin > 600 for begin, end in self.world.outages) or scenario.stop_at_s is not None or scenario.budget_usd is not None or scenario.month_cap_usd is not None
             or any(map(scenario.has, (
                 "not-allowed", "frozen-trainer", "dearer", "dearer-later", "list-fails", "list-429", "end-fails", "end-429", "keys-gone", "disk-full",
                 "vault-locked", "laptop-off", "sold-out", "end-ignored-long",

@@ -403,14 +403,18 @@ MUTANTS: dict[str, Plant] = {
 }  # fmt: skip
 
 
-def hunt(name: str, *, most: int = MOST) -> tuple[int, str, str]:
-    """Play launches with a planted bug until a promise is broken: after how many, which, and how it is replayed. ("", "") when never."""
+def hunt(name: str, *, most: int = MOST, first: int | None = None) -> tuple[int, str, str]:
+    """Play launches with a planted bug until a promise is broken: after how many, which, and how it is replayed. ("", "") when never.
+
+    ``first``: a seed to begin with.
+    """
+    parts = [range(begin, begin + PART) for begin in range(0, most, PART)]
     with MUTANTS[name]():
-        for begin in range(0, most, PART):
+        for seeds in ([range(first, first + 1)] if first is not None else []) + parts:
             try:
-                report = play_seeds(range(begin, begin + PART))
+                report = play_seeds(seeds)
             except Exception as exc:  # noqa: BLE001  # a process that falls over is found, too
-                return begin + PART, f"the process goes on ({type(exc).__name__})", str(exc)[:100]
+                return seeds.stop, f"the process goes on ({type(exc).__name__})", str(exc)[:100]
             if report.broken:
                 replay, promise, _ = report.broken[0]
                 return int(replay.split()[4]) + 1, promise, replay

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 from peft_studio.core.errors import VaultLocked
@@ -15,7 +17,7 @@ from peft_studio.core.services.rent import keeper as keepers
 from peft_studio.core.services.rent.record import Intent, Record
 from peft_studio.core.services.rent.replies import build_intent
 from tests.simulator.audit import Audit
-from tests.simulator.clock import Clock
+from tests.simulator.clock import BEGIN_S, Clock
 from tests.simulator.cloud import Cloud
 from tests.simulator.machine import FOR_EVER_S, Machine
 from tests.simulator.memory_store import MemoryStore
@@ -292,15 +294,19 @@ class Process:
                 world.store.wish_moved(record.label, world.clock.now(), ready=now_s >= machine.ready_s)
 
 
+@lru_cache(maxsize=4096)
+def build_offer(number: int, provider: str, usd_per_hour: Decimal) -> Offer:
+    """A machine on sale."""
+    seen_at = datetime.fromtimestamp(BEGIN_S, UTC)
+    return Offer(
+        id=f"o{number}", provider=provider, gpu="RTX 4090", gpu_count=1, usd_per_hour=usd_per_hour, seen_at=seen_at
+    )
+
+
 def first_intent(world: World) -> Intent:
     """What a user who presses the button has written down."""
     scenario = world.scenario
-    offers = tuple(
-        Offer.model_construct(
-            id=f"o{number}", provider=name, gpu="RTX 4090", gpu_count=1, usd_per_hour=usd, includes=""
-        )
-        for number, (name, usd) in enumerate(scenario.offers)
-    )
+    offers = tuple(build_offer(number, *offer) for number, offer in enumerate(scenario.offers))
     draft = Intent(
         "", RUN, 1, offers[0].provider, world.clock.now(), offers, max_usd_per_hour=scenario.ceiling,
         budget_usd=scenario.budget_usd, lifetime_s=scenario.lifetime_s,

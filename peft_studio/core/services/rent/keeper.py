@@ -37,6 +37,7 @@ class Keeper:
         self.provider, self.store = provider, store
         self._rentals, self._build_rent, self._token = rentals, build_rent, token
         self._now, self._limits = now, limits
+        self._holds = False
         self._failed = 0
         self._look_at: Moment | None = None
         self._turned_at: Moment | None = None
@@ -119,8 +120,10 @@ class Keeper:
             self.trouble = str(exc)
             return self._limits.busy_s
         finally:
-            with contextlib.suppress(RentError):
-                self.store.release(record.label, self._token)
+            if self._holds:
+                self._holds = False
+                with contextlib.suppress(RentError):
+                    self.store.release(record.label, self._token)
 
     def _advance(self, record: Record, rental: Rental | None, seen: Seen | None) -> float:
         self._read_meter(record, seen)
@@ -148,7 +151,9 @@ class Keeper:
         return self._limits.busy_s
 
     def _claim(self, record: Record, now: Moment) -> Record | None:
-        return self.store.claim(record.label, self._token, now, hold_s=self._limits.hold_s)
+        claimed = self.store.claim(record.label, self._token, now, hold_s=self._limits.hold_s)
+        self._holds = self._holds or claimed is not None
+        return claimed
 
     def _carry_out(self, record: Record, rental: Rental | None, step: Step) -> Record:
         if step.act == "create" and rental is not None:

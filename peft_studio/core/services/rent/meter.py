@@ -17,7 +17,7 @@ from peft_studio.core.services.rent.record import Record
 from peft_studio.core.services.rent.store import Bill, Reading, Store
 
 EVER_S = float("inf")
-UNSEEN_S = 120.0
+UNSEEN_S = 30.0
 
 
 def read_machine(record: Record, instance: Instance, at: Moment | None = None) -> Reading:
