@@ -30,6 +30,7 @@ The house
   doctor                     check this installation and say what to mend
   lab                        open JupyterLab on the same runs
   new-connector NAME         begin a connector to another platform
+  watch-rentals              watch rented machines until all are gone
 
 RUN is a run's id, the end of one, or nothing for the newest run."""
 
@@ -136,6 +137,12 @@ def _add_house(commands: Any) -> None:
         "./peft-studio-notebooks, and leaves alone what is there. What follows is passed on: peft-studio lab -- --port 9999",
     )
     lab.add_argument("options", nargs="*", metavar="OPTION", help="options of JupyterLab, after --")
+    _command(
+        commands,
+        "watch-rentals",
+        "Watch rented machines until every one is proven gone. Started by itself whenever one is rented; it ends by itself, too.",
+        module="watch_rentals",
+    )
     new = _command(
         commands,
         "new-connector",

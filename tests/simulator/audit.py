@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 SLACK_S = 120.0
 SHORT_S = 60.0  # an outage that is no longer takes no brake away
-DRIVER_S = 15.0
+PATIENCE_S = 90.0
+DRIVER_S = 30.0
+DOUBT_S = 60.0
 
 
 class Audit:
@@ -27,10 +29,10 @@ class Audit:
         self.world = world
         self.broken: dict[str, str] = {}
         self.trained = False
+        self.late: set[str] = set()  # labels whose create was sent after their record was closed
         self.ended_at: dict[str, float] = {}
-        self.leaked_s = 0.0
+        self.leaked_s = self.without_brakes_s = 0.0
         self.unowned: list[tuple[Machine, float]] = []
-        self._missing_since: dict[str, float] = {}
 
     def find(self, instance_id: str) -> Machine | None:
         """A machine by its id."""
@@ -54,6 +56,11 @@ class Audit:
         """A request that can buy reaches a provider."""
         world, store = self.world, self.world.store
         record = store.find(label)
+        if record is not None and not record.open and world.froze_in_send:
+            self.late.add(
+                label
+            )  # frozen between the last look at the clock and the sending: nothing here can hold that back
+            return
         if record is None or not record.open or record.done.asked_at is None:
             self.blame("intent before effect", f"{label} is bought without a record that says so")
             return
@@ -66,7 +73,12 @@ class Audit:
             self.blame("nothing is bought the morning after", f"{label} after {late_s:.0f} s")
         for machine in self.machines():
             machine.settle(world.clock.true_s)
-            if machine.whose == "ours" and machine.ended_s == FOR_EVER_S and machine.stopped_s > world.clock.true_s:
+            if (
+                machine.whose == "ours"
+                and machine.label not in self.late
+                and machine.ended_s == FOR_EVER_S
+                and machine.stopped_s > world.clock.true_s
+            ):
                 self.blame("no second machine before the first is gone", f"{machine.id} lives while {label} is bought")
 
     # -- after every step of a process
@@ -75,7 +87,12 @@ class Audit:
         """Every machine that lives has an open record, whatever was killed when."""
         now_s, world = self.world.clock.true_s, self.world
         for machine in self.machines():
-            if machine.whose != "ours" or machine.created_s > now_s or machine.ended_s != FOR_EVER_S:
+            if (
+                machine.label in self.late
+                or machine.whose != "ours"
+                or machine.created_s > now_s
+                or machine.ended_s != FOR_EVER_S
+            ):
                 continue
             machine.settle(now_s)
             record = world.store.find(machine.label)
@@ -95,13 +112,14 @@ class Audit:
         home_is_back = not world.outages or world.outages[-1][1] != FOR_EVER_S
         ours = [one for one in self.machines() if one.whose == "ours"]
         for machine in ours:
-            self._check_unowned(machine, home_is_back)
-            if home_is_back and machine.ended_s == FOR_EVER_S:
+            self._check_unowned(machine)
+            if home_is_back and machine.ended_s == FOR_EVER_S and machine.label not in self.late:
                 self.blame("nothing is forgotten", f"{machine.id} lives for ever")
         if home_is_back and not world.over:
             self.blame("it comes to an end", "after three days something is still open")
         self._check_strangers()
         self._check_money(ours)
+        self._check_patience()
         if home_is_back and not self.trained and not self._may_fail():
             self.blame("a run that can complete does", self._last_words())
 
@@ -126,37 +144,40 @@ class Audit:
         return failed
 
     def unowned_since(self, machine: Machine) -> float:
-        """From when on nobody could want that this machine costs money."""
-        since = [self.ended_at.get(machine.label, FOR_EVER_S), machine.created_s + machine.lifetime_s]
-        record = self.world.store.find(machine.label)
-        if machine.extra:
-            since.append(machine.created_s)
+        """From when on nobody wants that this machine costs money. Training that goes on is wanted by its node until a stop can reach it."""
         if machine.running_s == FOR_EVER_S:
-            since.append(machine.created_s + 90.0)
+            lease_s = machine.created_s + PATIENCE_S
         else:
-            since.append(max(machine.trained_s, machine.renewed_s, machine.running_s))
-        if record is not None and record.done.instance_id not in {"", machine.id}:
-            since.append(machine.created_s)
+            lease_s = max(machine.trained_s, machine.renewed_s, machine.running_s)
+        failed, since = self.failed_brakes(machine), [lease_s]
+        if not failed >= {2, 3}:
+            since.append(machine.created_s + machine.lifetime_s)
+        if 3 not in failed:
+            record = self.world.store.find(machine.label)
+            since.append(self.ended_at.get(machine.label, FOR_EVER_S))
+            if machine.extra or (record is not None and record.done.instance_id not in {"", machine.id}):
+                since.append(machine.created_s)
         return max(min(since), machine.created_s)
 
-    def _check_unowned(self, machine: Machine, home_is_back: bool) -> None:
+    def _check_unowned(self, machine: Machine) -> None:
         scenario, now_s = self.world.scenario, self.world.clock.true_s
         end_s = min(machine.ended_s, now_s, machine.stopped_s)
         unowned_s = max(0.0, end_s - self.unowned_since(machine))
         self.leaked_s += unowned_s
         failed = self.failed_brakes(machine)
-        patience_s = LIMITS.settle_s + LIMITS.lag_s if scenario.has("lost-reply") or scenario.has("made-late") else 0.0
-        stubborn_s = (len(range(scenario.ignored)) * LIMITS.longest_s) if scenario.ignored > 3 else 0.0
-        if len(failed) <= 1 and unowned_s > LEASE_S + SLACK_S + stubborn_s:
+        stubborn_s = scenario.ignored * LIMITS.longest_s if scenario.ignored > 3 else 0.0
+        if failed >= {1, 2, 3}:
+            self.without_brakes_s += unowned_s  # nothing can end it but a home that comes back: counted, and shown
+        elif failed >= {1, 3}:
+            paid_s = end_s - min(machine.running_s, end_s)
+            if paid_s > machine.lifetime_s + SLACK_S + stubborn_s:
+                self.blame(
+                    "paid no longer than its life", f"{machine.id} for {paid_s:.0f} s, brakes {sorted(failed)} off"
+                )
+        elif unowned_s > LEASE_S + SLACK_S + stubborn_s:
             self.blame(
                 "unowned no longer than a lease", f"{machine.id} for {unowned_s:.0f} s, brakes {sorted(failed)} off"
             )
-        paid_s = end_s - machine.created_s
-        if (
-            len(failed) == 2
-            and paid_s > machine.lifetime_s + machine_boot_s(machine) + SLACK_S + stubborn_s + patience_s
-        ):
-            self.blame("paid no longer than its life", f"{machine.id} for {paid_s:.0f} s, brakes {sorted(failed)} off")
         self.unowned.append((machine, unowned_s))
 
     def _check_strangers(self) -> None:
@@ -164,6 +185,11 @@ class Audit:
         for machine in self.machines():
             if machine.whose == "other" and machine.id in touched:
                 self.blame("what is not ours is not touched", machine.id)
+        shown = {stray.instance_id for stray in self.world.store.list_strays()}
+        for cloud in self.world.clouds.values():
+            shows = f"{cloud.name}-x2" in shown
+            if cloud.listed and not shows and not self.world.outages and not self._may_be_blind():
+                self.blame("strays are shown", f"{cloud.name}-x2 is another home's")
 
     def _check_money(self, ours: list[Machine]) -> None:
         world, scenario = self.world, self.world.scenario
@@ -183,24 +209,60 @@ class Audit:
                     self.blame("the budget holds", f"{truth:.3f} of {scenario.budget_usd:.3f}")
         self._check_price(ours)
         if world.over:
-            self._check_ledger(ours, truth)
+            self._check_ledger(ours)
 
     def _check_price(self, ours: list[Machine]) -> None:
         scenario = self.world.scenario
         for machine in ours:
-            if scenario.agrees or self.failed_brakes(machine) or scenario.ignored or machine.extra:
+            if scenario.agrees or 3 in self.failed_brakes(machine) or scenario.ignored or machine.extra:
                 continue
             end_s = min(machine.ended_s, self.world.clock.true_s)
             dear_s = sum(max(0.0, end_s - since) for since, usd in machine.prices[-1:] if usd > scenario.ceiling)
-            if dear_s > LIMITS.ask_s + 2 * SLACK_S:
+            if (
+                dear_s
+                > (scenario.agrees_after_s if scenario.agrees is False else LIMITS.ask_s)
+                + SHORT_S
+                + DOUBT_S * self._in_doubt()
+            ):
                 self.blame("a higher price asks first", f"{machine.id} for {dear_s:.0f} s")
 
-    def _check_ledger(self, ours: list[Machine], truth: Decimal) -> None:
+    def _in_doubt(self) -> bool:
+        return any(
+            map(
+                self.world.scenario.has, ("lost-reply", "made-late", "connector-bug", "list-lags", "end-done-but-error")
+            )
+        )
+
+    def _may_be_blind(self) -> bool:
+        return any(map(self.world.scenario.has, ("disk-full", "list-fails", "list-429", "keys-gone")))
+
+    def _check_patience(self) -> None:
+        """A machine that gets on is not ended for want of progress."""
+        for record in self.world.store.list_run():
+            machine, at = self.find(record.done.instance_id), record.done.leaving_at
+            if machine is None or at is None or record.done.leaving != "no-progress":
+                continue
+            gets_on = (
+                machine.ready_s + DRIVER_S < at.steady_s < min(machine.trained_s, machine.ended_s, machine.stopped_s)
+            )
+            if gets_on and not any(map(self.world.scenario.has, ("frozen-worker", "disk-full"))):
+                self.blame("a machine that gets on is left alone", machine.id)
+
+    def _check_ledger(self, ours: list[Machine]) -> None:
         store = self.world.store
         now = self.world.clock.now()
         records = store.list_run()
         lives = build_lives(records, store.read_meter())
+        known = {
+            life.instance_id for life in lives
+        }  # a machine that ended itself before any list showed it is in the invoice alone
+        ours = [one for one in ours if one.id in known]
+        truth = sum((one.invoice_usd(self.world.clock.true_s) for one in ours), Decimal(0))
         ours_usd = sum((cost(life, -EVER_S, EVER_S, now_s=now.wall_s).usd for life in lives), Decimal(0))
+        if self.world.scenario.has("clock-step") and self.world.scenario.has("reboot"):
+            return  # set back and started anew: nothing here knows how long that took
+        if self.world.scenario.has("dearer-later") and any(3 in self.failed_brakes(one) for one in ours):
+            return  # the new price was never seen; the provider's charge will say it
         spread_s = len(ours) * 40 + 10
         rate = max((usd for one in ours for _, usd in one.prices), default=Decimal(0))
         if ours_usd < truth - rate * Decimal(spread_s) / 3600:
@@ -210,17 +272,13 @@ class Audit:
         """Whether this scenario gives a run that does not complete a good reason."""
         scenario = self.world.scenario
         return (
-            scenario.stop_at_s is not None or scenario.budget_usd is not None or scenario.month_cap_usd is not None
+            scenario.lifetime_s < 2000 or {"create-429", "phantom"} <= scenario.faults
+            or (scenario.has("frozen-worker") and scenario.freeze_s > 600) or any(end - begin > 600 for begin, end in self.world.outages) or scenario.stop_at_s is not None or scenario.budget_usd is not None or scenario.month_cap_usd is not None
             or any(map(scenario.has, (
                 "not-allowed", "frozen-trainer", "dearer", "dearer-later", "list-fails", "list-429", "end-fails", "end-429", "keys-gone", "disk-full",
-                "vault-locked", "laptop-off", "crash", "two-crashes", "reboot", "sold-out", "frozen-worker", "end-ignored-long",
+                "vault-locked", "laptop-off", "sold-out", "end-ignored-long",
             )))
         )  # fmt: skip
-
-
-def machine_boot_s(machine: Machine) -> float:
-    """How long its node took to begin."""
-    return 0.0 if machine.running_s == FOR_EVER_S else machine.running_s - machine.created_s
 
 
 def count_broken(audits: list[Audit]) -> Counter[str]:

@@ -10,9 +10,10 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
-from peft_studio.core.errors import Forbidden, RateLimited, SoldOut, Unavailable
+from peft_studio.core.errors import BadConnector, Forbidden, RateLimited, SoldOut, Unavailable
 from peft_studio.core.ports.rental import Ended, Instance, Instances, InstanceState, Rent
 from tests.simulator.clock import Clock
 from tests.simulator.machine import FOR_EVER_S, Machine
@@ -26,13 +27,15 @@ class Cloud:
     """One provider. ``cross``: called before and after every call, and may end the process that called."""
 
     info: Any = None
-    unsupported: Any = {}
+    unsupported: Any = None
 
     def __init__(self, name: str, scenario: Scenario, clock: Clock, cross: Cross) -> None:
         self.name, self.scenario, self.clock, self.cross = name, scenario, clock, cross
         self.machines: list[Machine] = []
         self.submitted: list[tuple[str, float]] = []
         self.touched: list[str] = []
+        self.listed = False
+        self.node_brakes: frozenset[int] | None = None  # of a policy whose nodes have others than ours
         self.used: set[str] = set()  # faults that happen once
         self.roll = random.Random(f"{scenario.dice}-{name}")
         self.on_create: Callable[[str], None] = lambda label: None
@@ -56,8 +59,9 @@ class Cloud:
             for machine in self.machines
             if self._is_listed(machine, asked_s) and not (omit and machine.whose == "ours")
         ]
+        self.listed = True
         self.cross(f"{self.name}.list after")
-        return Instances.model_construct(instances=tuple(found))
+        return _whole(tuple(found))
 
     def submit_job(self, rent: Rent) -> Instance:
         self.cross(f"{self.name}.create before")
@@ -87,7 +91,9 @@ class Cloud:
             self._take_time(5.0, 25.0)
             raise Unavailable("no answer in 25 s", may_have_happened=True)
         if self._happens("connector-bug"):
-            raise KeyError("id")
+            raise self.roll.choice(
+                (KeyError("id"), BadConnector("it failed"), Unavailable("it has not answered within 60 s"))
+            )
         return self._show(machine)
 
     def end_instance(self, instance_id: str) -> Ended:
@@ -151,6 +157,8 @@ class Cloud:
             taken_s=begin_s + scenario.preempt_after_s if self._happens("preempted") else FOR_EVER_S,
             stopped_s=begin_s + scenario.preempt_after_s if self._happens("stopped-by-host") else FOR_EVER_S,
         )  # fmt: skip
+        if self.node_brakes is not None:
+            machine.brakes = self.node_brakes
         if machine.stopped_s < FOR_EVER_S:
             machine.completes = machine.completes and machine.trained_s <= machine.stopped_s
             machine.trained_s = min(machine.trained_s, machine.stopped_s)
@@ -170,10 +178,7 @@ class Cloud:
             state = InstanceState.RUNNING
         elif at_s >= machine.created_s + self.scenario.boot_s / 2:
             state = InstanceState.BOOTING
-        return Instance.model_construct(
-            id=machine.id, label=machine.label, state=state, billed=billed, usd_per_hour=machine.price_at(max(at_s, machine.created_s)),
-            reason="", created_at=None,
-        )  # fmt: skip
+        return _instance(machine.id, machine.label, state, billed, machine.price_at(max(at_s, machine.created_s)))
 
     def _is_listed(self, machine: Machine, asked_s: float) -> bool:
         lag_s = self.scenario.lag_s
@@ -202,9 +207,14 @@ class Cloud:
         self.clock.advance(self.roll.uniform(low_s, high_s))
 
 
-def total_usd(clouds: list[Cloud], whose: str = "ours") -> Decimal:
-    """What all machines of ours cost until now."""
-    return sum(
-        (one.invoice_usd(cloud.clock.true_s) for cloud in clouds for one in cloud.machines if one.whose == whose),
-        Decimal(0),
-    )
+@lru_cache(maxsize=4096)
+def _instance(id: str, label: str, state: InstanceState, billed: Any, usd_per_hour: Decimal) -> Instance:
+    """A value as a connector makes it; those that are equal are one, because checking their fields is most of what a simulated call costs."""
+    return Instance(id=id, label=label, state=state, billed=billed, usd_per_hour=usd_per_hour)
+
+
+def _whole(instances: tuple[Instance, ...]) -> Instances:
+    """A list of values that were checked when they were made."""
+    whole = Instances.__new__(Instances)
+    object.__setattr__(whole, "__dict__", {"instances": instances})
+    return whole

@@ -42,10 +42,14 @@ class MemoryStore:
         self.cross(f"store.{what} after")
 
     def put(self, intent: Intent) -> Record:
-        if intent.label in self.records:
-            raise ValueError(f"the label {intent.label!r} is taken")
+        self._check_new(intent)
         self._write("put", lambda: self.records.__setitem__(intent.label, Record(intent)))
         return Record(intent)
+
+    def _check_new(self, intent: Intent) -> None:
+        attempts = {(record.intent.run_id, record.intent.attempt) for record in self.records.values()}
+        if intent.label in self.records or (intent.attempt and (intent.run_id, intent.attempt) in attempts):
+            raise ValueError(f"{intent.label!r} or its attempt is on record already")
 
     def find(self, label: str) -> Record | None:
         return self.records.get(label)
@@ -57,15 +61,17 @@ class MemoryStore:
         return [record for record in self.records.values() if run_id is None or record.intent.run_id == run_id]
 
     def claim(self, label: str, token: str, now: Moment, *, hold_s: float) -> Record | None:
-        holder, until = self.holds.get(label, ("", now))
-        if holder not in {"", token} and (
-            now.steady_s < until.steady_s
-            if until.boot == now.boot
-            else now.wall_s < until.wall_s <= now.wall_s + hold_s
-        ):
-            return None
-        self._write("claim", lambda: self.holds.__setitem__(label, (token, now.later(hold_s))))
-        return self.records[label]
+        free = False
+
+        def change() -> None:
+            nonlocal free
+            holder, until = self.holds.get(label, ("", now))
+            free = holder in {"", token} or not _is_held(until, now, hold_s)
+            if free:
+                self.holds[label] = (token, now.later(hold_s))
+
+        self._write("claim", change)
+        return self.records[label] if free else None
 
     def write(self, record: Record, token: str, done: Done, *, following: Intent | None = None) -> Record:
         label = record.label
@@ -75,16 +81,18 @@ class MemoryStore:
                 raise StaleWorker(f"another process looks after {label} now")
             self.records[label] = replace(self.records[label], done=done, edition=record.edition + 1)
             if following is not None:
-                if following.label in self.records:
-                    raise ValueError(f"the label {following.label!r} is taken")
+                self._check_new(following)
                 self.records[following.label] = Record(following)
 
         self._write("write", change)
         return replace(record, done=done, edition=record.edition + 1)
 
     def release(self, label: str, token: str) -> None:
-        if self.holds.get(label, ("", None))[0] == token:
-            self._write("release", lambda: self.holds.__delitem__(label) if label in self.holds else None)
+        def change() -> None:
+            if self.holds.get(label, ("", None))[0] == token:
+                del self.holds[label]
+
+        self._write("release", change)
 
     def wish_end(self, label: str, why: Why) -> None:
         self._wish(label, lambda wish: replace(wish, end=wish.end or why))
@@ -128,3 +136,9 @@ class MemoryStore:
 
     def list_strays(self) -> list[Stray]:
         return [one for strays in self.strays.values() for one in strays]
+
+
+def _is_held(until: Moment, now: Moment, hold_s: float) -> bool:
+    if until.boot == now.boot:
+        return now.steady_s < until.steady_s
+    return now.wall_s < until.wall_s <= now.wall_s + hold_s

@@ -75,7 +75,7 @@ def draw(seed: int, *, calm: bool = False) -> Scenario:
     offers = tuple(
         (name, Decimal(roll.randint(30, 400)) / 100) for name in names for _ in range(roll.choice((1, 1, 2)))
     )
-    train_s = roll.uniform(60, 900)
+    train_s = roll.uniform(40, 360)
     boot_s, install_s = roll.uniform(5, 70), roll.uniform(5, 70)
     price = max(usd for _, usd in offers)
     tight = roll.random() < 0.15
@@ -84,17 +84,17 @@ def draw(seed: int, *, calm: bool = False) -> Scenario:
     begin = roll.uniform(0, boot_s + install_s + train_s)
     scenario = Scenario(
         seed, frozenset(faults), offers, ceiling=price, budget_usd=budget, month_cap_usd=price * 5 if roll.random() < 0.05 else None,
-        lifetime_s=roll.uniform(2400, 7200), train_s=train_s, boot_s=boot_s, install_s=install_s,
+        lifetime_s=roll.uniform(200, 500) if roll.random() < 0.1 else roll.uniform(2400, 7200), train_s=train_s, boot_s=boot_s, install_s=install_s,
         stop_at_s=roll.uniform(0, boot_s + install_s + train_s) if roll.random() < 0.15 else None,
         agrees=roll.choice((True, True, False, None)), agrees_after_s=roll.uniform(5, 200), dice=roll.getrandbits(32),
-        overdue_stranger=roll.random() < 0.05, window=(begin, begin + roll.choice((60, 600, 3600, 14_400))),
+        overdue_stranger=roll.random() < 0.05, window=(begin, begin + roll.choice((60, 600, 600, 3600))),
     )  # fmt: skip
     return _detail(scenario, roll)
 
 
 def _detail(scenario: Scenario, roll: random.Random) -> Scenario:
     """The figures of each fault. All are drawn, so that one fault more or less leaves the others as they are."""
-    crashes = (roll.randrange(120), roll.randrange(120))
+    crashes = (roll.randrange(90), roll.randrange(90))
     downs = tuple(roll.choice((5.0, 20.0, 45.0, 300.0, 1800.0)) for _ in range(2))
     life_s = scenario.boot_s + scenario.install_s + scenario.train_s
     gone_at, off_at = roll.uniform(0, life_s), roll.uniform(0, life_s)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 from peft_studio.core.errors import VaultLocked
@@ -13,7 +17,7 @@ from peft_studio.core.services.rent import keeper as keepers
 from peft_studio.core.services.rent.record import Intent, Record
 from peft_studio.core.services.rent.replies import build_intent
 from tests.simulator.audit import Audit
-from tests.simulator.clock import Clock
+from tests.simulator.clock import BEGIN_S, Clock
 from tests.simulator.cloud import Cloud
 from tests.simulator.machine import FOR_EVER_S, Machine
 from tests.simulator.memory_store import MemoryStore
@@ -38,16 +42,17 @@ class World:
     ) -> None:
         self.scenario, self.clock = scenario, Clock()
         self.crossed = 0
-        self.current: Process | None = None
+        self.current: Any = None
         self.trace: list[str] | None = [] if trace else None
         names = [name for name in PROVIDERS if name in {offer for offer, _ in scenario.offers}]
         self.clouds = {name: Cloud(name, scenario, self.clock, self.cross) for name in names}
         self.store = store(self.cross) if store else MemoryStore(HOME, self.cross)
         self.audit = Audit(self)
-        self.processes: list[Process] = []
+        self.processes: list[Any] = []
+        self.make_process: Callable[[World, str], Any] = Process
         self.over = self.gone = False
         self.outages: list[tuple[float, float]] = []  # when nobody of the home was there
-        self.stepped = False
+        self.stepped = self.froze_in_send = False
         self.store.set_month_cap(scenario.month_cap_usd)
         self.store.full = self.in_window("disk-full")
         for cloud in self.clouds.values():
@@ -69,6 +74,7 @@ class World:
         if number == self.scenario.freeze_at:
             self.current = None
             process.frozen = True
+            self.froze_in_send |= what.endswith("create before")
             self.run_until(self.clock.true_s + self.scenario.freeze_s)
             process.frozen = False
             self.current = process
@@ -102,7 +108,7 @@ class World:
         scenario = self.scenario
         count = 2 if scenario.has("two-workers") or scenario.has("frozen-worker") else 1
         for number in range(count):
-            self.processes.append(Process(self, f"p{number}", leads=number == 0))
+            self.processes.append(self.make_process(self, f"p{number}"))
 
     def run_until(self, end_s: float) -> None:
         """Let every process that is not frozen do what is due."""
@@ -156,19 +162,17 @@ class World:
 
 def build_stranger(cloud: Cloud, name: str, label: str, *, whose: str = "other") -> Machine:
     """A machine of somebody else."""
-    from decimal import Decimal
-
     return Machine(
-        f"{cloud.name}-{name}", label, cloud.name, 0.0, [(0.0, Decimal(1))], 0.0, 0.0, FOR_EVER_S,
+        f"{cloud.name}-{name}", label, cloud.name, -1e4, [(-1e4, Decimal(1))], -1e4, -1e4, FOR_EVER_S,
         lifetime_s=FOR_EVER_S, brakes=frozenset(), whose=whose,
     )  # fmt: skip
 
 
 class Process:
-    """One process of the home: its keepers, and if it leads the run-level that follows the run and obeys its user."""
+    """One process of the home: its keepers, and the run-level that follows the run and obeys its user."""
 
-    def __init__(self, world: World, token: str, *, leads: bool) -> None:
-        self.world, self.leads, self.frozen = world, leads, False
+    def __init__(self, world: World, token: str) -> None:
+        self.world, self.frozen = world, False
         self.token = self.name = token
         self.lives = 0
         self.due: dict[str, float] = {}
@@ -186,9 +190,7 @@ class Process:
             for name in world.clouds
         }  # fmt: skip
         now_s = world.clock.true_s
-        self.due = dict.fromkeys(world.clouds, now_s + 0.01)
-        if self.leads:
-            self.due["run"] = now_s
+        self.due = {"run": now_s, **dict.fromkeys(world.clouds, now_s + 0.01)}
 
     def die(self, down_s: float) -> None:
         """Killed; started again some time later, after a reboot where that is the scenario."""
@@ -241,7 +243,8 @@ class Process:
         try:
             records = world.store.list_run(RUN)
             if not records:
-                world.store.put(first_intent(world))
+                with contextlib.suppress(ValueError):  # the other process was quicker
+                    world.store.put(first_intent(world))
                 return DRIVER_S
             record = records[-1]
             if record.open:
@@ -250,7 +253,8 @@ class Process:
         except keepers.RentError:
             return DRIVER_S
         stop_in_s = FOR_EVER_S if scenario.stop_at_s is None else scenario.stop_at_s - world.clock.true_s
-        return stop_in_s if 0 < stop_in_s < DRIVER_S else DRIVER_S
+        wait_s = 2 * DRIVER_S if record.wish.ready else DRIVER_S
+        return stop_in_s if 0 < stop_in_s < wait_s else wait_s
 
     def _obey(self, record: Record) -> None:
         world, scenario = self.world, self.world.scenario
@@ -290,15 +294,19 @@ class Process:
                 world.store.wish_moved(record.label, world.clock.now(), ready=now_s >= machine.ready_s)
 
 
+@lru_cache(maxsize=4096)
+def build_offer(number: int, provider: str, usd_per_hour: Decimal) -> Offer:
+    """A machine on sale."""
+    seen_at = datetime.fromtimestamp(BEGIN_S, UTC)
+    return Offer(
+        id=f"o{number}", provider=provider, gpu="RTX 4090", gpu_count=1, usd_per_hour=usd_per_hour, seen_at=seen_at
+    )
+
+
 def first_intent(world: World) -> Intent:
     """What a user who presses the button has written down."""
     scenario = world.scenario
-    offers = tuple(
-        Offer.model_construct(
-            id=f"o{number}", provider=name, gpu="RTX 4090", gpu_count=1, usd_per_hour=usd, includes=""
-        )
-        for number, (name, usd) in enumerate(scenario.offers)
-    )
+    offers = tuple(build_offer(number, *offer) for number, offer in enumerate(scenario.offers))
     draft = Intent(
         "", RUN, 1, offers[0].provider, world.clock.now(), offers, max_usd_per_hour=scenario.ceiling,
         budget_usd=scenario.budget_usd, lifetime_s=scenario.lifetime_s,

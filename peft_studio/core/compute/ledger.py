@@ -152,7 +152,7 @@ def _estimate(life: Life, low_us: int, high_us: int, *, now_us: int) -> Decimal:
         last = number
         while billed == "all" and last + 1 < len(starts) and life.stretches[last + 1].billed == "all":
             last += 1  # a new price does not begin a new stretch of running
-        begin, end = starts[number], min(ends[last], now_us)
+        begin, end = starts[number], ends[last]
         if billed != "nothing":
             kept_us += max(0, min(end, high_us) - max(begin, low_us))
         if billed == "all" and end > begin:

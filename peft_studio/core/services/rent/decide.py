@@ -34,19 +34,30 @@ class Step:
 
 
 def decide(
-    record: Record, seen: Seen | None, now: Moment, *, left_usd: Decimal | None = None, limits: Limits = LIMITS
+    record: Record,
+    seen: Seen | None,
+    now: Moment,
+    *,
+    left_usd: Decimal | None = None,
+    watching: Moment | None = None,
+    limits: Limits = LIMITS,
 ) -> Step:
     """The next step of one record.
 
     Args:
         seen: The provider's whole list; None while there is none, and then nothing is proven and nothing is bought.
         left_usd: What may still be spent, by the tighter of the caps; None without a cap.
+        watching: Since when somebody has been looking without a gap: what came to pass unseen is no lack of progress.
     """
+    if not record.open:  # a worker that was frozen may come with one that another has closed
+        return Step("wait", record.done, limits.calm_s)
     record = replace(record, done=rebase(record.done, now))
     if seen is not None:
         record = replace(record, done=notice(record, seen, limits))
     mine = seen.find(record) if seen is not None else []
-    if record.done.leaving is None and (why := why_leave(record, mine, now, left_usd=left_usd, limits=limits)):
+    if record.done.leaving is None and (
+        why := why_leave(record, mine, now, left_usd=left_usd, watching=watching, limits=limits)
+    ):
         record = replace(record, done=leave(record.done, why, now))
     if record.done.leaving is not None:
         return _leave(record, mine, now, limits)
@@ -56,12 +67,18 @@ def decide(
 
 
 def why_leave(
-    record: Record, mine: Sequence[Instance], now: Moment, *, left_usd: Decimal | None, limits: Limits
+    record: Record,
+    mine: Sequence[Instance],
+    now: Moment,
+    *,
+    left_usd: Decimal | None,
+    watching: Moment | None,
+    limits: Limits,
 ) -> Why | None:
     """Why the machine is to be gone; None while it is wanted."""
     intent, wish, done = record.intent, record.wish, record.done
-    if wish.end:
-        return wish.end
+    if wish.end or not intent.offers:
+        return wish.end or "stray"
     if left_usd is not None and rate_of(record) * Decimal(limits.calm_s + limits.spare_s) / 3600 >= left_usd:
         return "budget"
     if done.asked_at is None:
@@ -75,7 +92,7 @@ def why_leave(
         return _LOST[kept.state]
     if done.asking_at is not None and too_dear(record) and now.past(done.asking_at) >= limits.ask_s:
         return "price"
-    if done.made == "made" and not wish.ready and _stalled_s(record, now) >= intent.patience_s:
+    if done.made == "made" and not wish.ready and _stalled_s(record, now, watching) >= intent.patience_s:
         return "no-progress"
     return None
 
@@ -99,8 +116,8 @@ def rate_of(record: Record) -> Decimal:
     return offered if record.done.usd_per_hour is None else record.done.usd_per_hour
 
 
-def _stalled_s(record: Record, now: Moment) -> float:
-    moments = (record.done.moved_at, record.wish.moved_at, record.done.asked_at)
+def _stalled_s(record: Record, now: Moment, watching: Moment | None) -> float:
+    moments = (record.done.moved_at, record.wish.moved_at, record.done.asked_at, watching)
     return min(now.past(at) for at in moments if at is not None)
 
 

@@ -24,6 +24,7 @@ from peft_studio.core.services.rent.sweep import adopt, find_strays, is_overdue
 
 BuildRent = Callable[[Intent], Rent]
 """What to buy for an intent, secrets included. Quick, asks no network; a StudioError leaves the attempt for later."""
+GAP_S = 90.0  # between two turns: this process slept, or was frozen, and has not been looking
 STEPS = 24  # at one record in one turn, so that none keeps the others waiting
 
 
@@ -36,19 +37,33 @@ class Keeper:
         self.provider, self.store = provider, store
         self._rentals, self._build_rent, self._token = rentals, build_rent, token
         self._now, self._limits = now, limits
+        self._holds = False
         self._failed = 0
+        self._look_at: Moment | None = None
+        self._turned_at: Moment | None = None
+        self._watching: Moment | None = None
+        self.why_blind = ""
         self.trouble = ""  # what kept this process from its work, for whoever runs it to say aloud
 
     def turn(self) -> float:
         """Look once and do what is due. Returns after how many seconds to look again."""
         self.trouble = ""
+        now = self._now()
+        if self._turned_at is None or now.past(self._turned_at) > GAP_S:
+            self._watching = now
+        self._turned_at = now
         rental = self._rentals().get(self.provider)
-        seen, trouble, wait_s = self._look(rental)
+        seen = self._look(rental)
         if seen is not None:
-            self._sweep(seen)
-        for record in self._mine():
-            wait_s = min(wait_s, self._care(record, rental, seen, trouble=trouble))
-        return max(wait_s, 1.0)
+            try:
+                self._sweep(seen)
+            except RentError as exc:  # a full disk keeps no machine from being ended
+                self.trouble = str(exc)
+        waits = [self._care(record, rental, seen) for record in self._mine()]
+        if seen is None:
+            left_s = self._look_in_s(self._now()) if rental is not None else self._limits.calm_s
+            return min(self._limits.calm_s, max(1.0, left_s))
+        return max(1.0, min([self._limits.calm_s, *waits]))
 
     def has_work(self) -> bool:
         """Whether anything of this provider may still be there."""
@@ -57,20 +72,28 @@ class Keeper:
     def _mine(self) -> list[Record]:
         return [record for record in self.store.list_open() if record.intent.provider == self.provider]
 
-    def _look(self, rental: Rental | None) -> tuple[Seen | None, str, float]:
-        """The whole list; else why there is none, and how long to leave the provider alone."""
+    def _look(self, rental: Rental | None) -> Seen | None:
+        """The whole list; None where there is none, and ``why_blind`` says why."""
         asked_at = self._now()
         if rental is None:
-            return None, f"{self.provider} is not connected, so nothing can be asked of it.", self._limits.calm_s
+            self.why_blind = f"{self.provider} is not connected, so nothing can be asked of it."
+            return None
+        if self._look_in_s(asked_at) > 0:
+            return None
         answer = attempt(rental.list_instances)
         if isinstance(answer, Instances):
-            self._failed = 0
-            return Seen(answer.instances, asked_at), "", self._limits.calm_s
-        self._failed += 1
-        wait_s = end_wait_s(self._failed, self._limits)
-        if isinstance(answer, RateLimited):
-            wait_s = max(wait_s, min(answer.retry_after_s or 0.0, self._limits.longest_s))
-        return None, str(answer), wait_s
+            self.why_blind, self._failed = "", 0
+            return Seen(answer.instances, asked_at)
+        self.why_blind, self._failed = str(answer), self._failed + 1
+        told_s = min((answer.retry_after_s or 0.0) if isinstance(answer, RateLimited) else 0.0, self._limits.longest_s)
+        self._look_at = self._now().later(max(end_wait_s(self._failed, self._limits), told_s))
+        return None
+
+    def _look_in_s(self, now: Moment) -> float:
+        """How long the provider is to be left alone after a list that failed."""
+        if not self._failed or self._look_at is None or self._look_at.boot != now.boot:
+            return 0.0
+        return self._look_at.steady_s - now.steady_s
 
     def _sweep(self, seen: Seen) -> None:
         """Whatever carries our prefix has an open record after this, or is shown as a stray."""
@@ -85,29 +108,31 @@ class Keeper:
         for stray in strays:
             if is_overdue(stray, self._now()) and self.store.find(stray.label) is None:
                 self.store.put(adopt(stray, self._now()))
-                self.store.wish_end(stray.label, "stray")
         self.store.set_strays(self.provider, strays)
 
-    def _care(self, record: Record, rental: Rental | None, seen: Seen | None, *, trouble: str) -> float:
+    def _care(self, record: Record, rental: Rental | None, seen: Seen | None) -> float:
         """Take one record as far as it goes now."""
         try:
-            return self._advance(record, rental, seen, trouble=trouble)
+            return self._advance(record, rental, seen)
         except StaleWorker:
             return self._limits.busy_s
         except RentError as exc:  # a full disk: the others have their turn all the same
             self.trouble = str(exc)
             return self._limits.busy_s
         finally:
-            with contextlib.suppress(RentError):
-                self.store.release(record.label, self._token)
+            if self._holds:
+                self._holds = False
+                with contextlib.suppress(RentError):
+                    self.store.release(record.label, self._token)
 
-    def _advance(self, record: Record, rental: Rental | None, seen: Seen | None, *, trouble: str) -> float:
+    def _advance(self, record: Record, rental: Rental | None, seen: Seen | None) -> float:
         self._read_meter(record, seen)
         for _ in range(STEPS):
             now = self._now()
-            step = decide(record, seen, now, left_usd=left_usd(self.store, record, now), limits=self._limits)
-            if trouble or step.done.leaving is None:
-                step = replace(step, done=say_trouble(step.done, trouble, now))
+            left = left_usd(self.store, record, now)
+            step = decide(record, seen, now, left_usd=left, watching=self._watching, limits=self._limits)
+            if self.why_blind or step.done.leaving is None:
+                step = replace(step, done=say_trouble(step.done, self.why_blind, now))
             if step.act == "wait" and step.done == record.done:
                 return step.wait_s
             claimed = self._claim(record, now)
@@ -126,7 +151,9 @@ class Keeper:
         return self._limits.busy_s
 
     def _claim(self, record: Record, now: Moment) -> Record | None:
-        return self.store.claim(record.label, self._token, now, hold_s=self._limits.hold_s)
+        claimed = self.store.claim(record.label, self._token, now, hold_s=self._limits.hold_s)
+        self._holds = self._holds or claimed is not None
+        return claimed
 
     def _carry_out(self, record: Record, rental: Rental | None, step: Step) -> Record:
         if step.act == "create" and rental is not None:
@@ -171,11 +198,13 @@ class Keeper:
         following = follow_up(
             replace(record, done=step.done), now, home=self.store.home_tag(), left_usd=left_usd(self.store, record, now)
         )
+        if following and following.attempt in {one.intent.attempt for one in self.store.list_run(record.intent.run_id)}:
+            following = None  # it was closed before, and came to light again
         return self.store.write(record, self._token, step.done, following=following)
 
     def _read_meter(self, record: Record, seen: Seen | None) -> None:
         if seen is not None:
-            self._keep_readings(record, build_readings(record, seen, self._last(record), self._limits))
+            self._keep_readings(record, build_readings(record, seen, self._last(record)))
 
     def _keep_readings(self, record: Record, readings: list[Reading]) -> None:
         if readings:

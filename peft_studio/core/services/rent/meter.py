@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from typing import cast
 
@@ -10,13 +11,13 @@ from peft_studio.core.compute.billing import GB, BillingRules
 from peft_studio.core.compute.ledger import Billed, Life, Paid, Stretch, cost, month_began_s
 from peft_studio.core.ports.rental import Instance
 from peft_studio.core.services.rent.decide import rate_of
-from peft_studio.core.services.rent.limits import Limits
 from peft_studio.core.services.rent.moment import Moment
 from peft_studio.core.services.rent.notice import Seen
 from peft_studio.core.services.rent.record import Record
 from peft_studio.core.services.rent.store import Bill, Reading, Store
 
 EVER_S = float("inf")
+UNSEEN_S = 30.0
 
 
 def read_machine(record: Record, instance: Instance, at: Moment | None = None) -> Reading:
@@ -26,22 +27,28 @@ def read_machine(record: Record, instance: Instance, at: Moment | None = None) -
     return Reading(record.label, instance.id, record.billed_at_s(at or begin), instance.billed, price)
 
 
-def build_readings(record: Record, seen: Seen, last: dict[str, Reading], limits: Limits) -> list[Reading]:
+def build_readings(record: Record, seen: Seen, last: dict[str, Reading]) -> list[Reading]:
     """What a list says that is new. ``last``: the newest reading of each machine of this record."""
     new = []
     mine = {one.id: one for one in seen.find(record)}
     for one in mine.values():
         before = last.get(one.id)
+        if (
+            before is None
+            and one.billed != "all"
+            and seen.asked_at.past(record.done.asked_at or record.intent.at) > UNSEEN_S
+        ):
+            before = replace(
+                read_machine(record, one), billed="all"
+            )  # nobody looked meanwhile: it may have run until now
+            new.append(before)
         reading = read_machine(record, one, seen.asked_at if before else None)
         if before is None or (before.billed, before.usd_per_hour) != (reading.billed, reading.usd_per_hour):
             new.append(reading)
-    doubt_at = record.done.doubt_at
-    if doubt_at is not None and seen.asked_at.surely_past(doubt_at) >= limits.settle_s:
-        new += [
-            end_reading(one, record, seen.asked_at)
-            for one in last.values()
-            if one.instance_id not in mine and one.billed != "nothing"
-        ]
+    for read in last.values():  # a second of that name, asked to end; what is kept is billed until it is proven gone
+        second = read.instance_id != record.done.instance_id and record.done.find_end(read.instance_id) is not None
+        if second and read.instance_id not in mine and read.billed != "nothing":
+            new.append(end_reading(read, record, seen.asked_at))
     return new
 
 

@@ -5,7 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from decimal import Decimal
 
-from peft_studio.core.errors import ConnectorError, RateLimited, SoldOut
+from peft_studio.core.errors import (
+    Forbidden,
+    NotAuthorised,
+    NotFound,
+    Offline,
+    RateLimited,
+    Refused,
+    SoldOut,
+    Untrusted,
+)
 from peft_studio.core.ports.rental import Instance
 from peft_studio.core.services.rent.decide import leave
 from peft_studio.core.services.rent.label import build_label
@@ -15,6 +24,8 @@ from peft_studio.core.services.rent.record import AGAIN, Done, Intent, Record, W
 
 AFTER_REFUSAL_S = 30.0  # once every offer had its turn, the next round waits a little
 LONGEST_TROUBLE = 500
+SURELY_NOT = (Refused, NotAuthorised, Forbidden, NotFound, RateLimited, Untrusted, Offline)
+"""Answers after which nothing was made. A connector that is late or broken is none of them, whatever its error says."""
 
 
 def after_create(done: Done, reply: Instance | Exception, now: Moment) -> Done:
@@ -25,9 +36,10 @@ def after_create(done: Done, reply: Instance | Exception, now: Moment) -> Done:
     done = say_trouble(done, str(reply), now)
     if isinstance(reply, SoldOut):
         return leave(replace(done, made="refused"), "sold-out", now)
-    if isinstance(reply, ConnectorError) and not reply.may_have_happened:
+    if isinstance(reply, SURELY_NOT) and not getattr(reply, "may_have_happened", False):
         why: Why = "rate-limited" if isinstance(reply, RateLimited) else "refused"
-        return leave(replace(done, made="refused", retry_s=reply.retry_after_s or 0.0), why, now)
+        retry_s = getattr(reply, "retry_after_s", None) or 0.0
+        return leave(replace(done, made="refused", retry_s=retry_s), why, now)
     return replace(done, doubt_at=now)
 
 

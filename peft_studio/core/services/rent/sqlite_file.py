@@ -15,10 +15,10 @@ VERSION = 1
 BUSY_S = 30.0
 _SCHEMA = (
     "CREATE TABLE home (tag TEXT NOT NULL, month_cap TEXT)",
-    "CREATE TABLE records (seq INTEGER PRIMARY KEY AUTOINCREMENT, label TEXT NOT NULL UNIQUE, run_id TEXT NOT NULL, is_open INTEGER NOT NULL,"
+    "CREATE TABLE records (seq INTEGER PRIMARY KEY AUTOINCREMENT, label TEXT NOT NULL UNIQUE, run_id TEXT NOT NULL, attempt INTEGER NOT NULL, is_open INTEGER NOT NULL,"
     " intent TEXT NOT NULL, wish TEXT NOT NULL, done TEXT NOT NULL, edition INTEGER NOT NULL, token TEXT NOT NULL, held_until TEXT)",
     "CREATE INDEX records_open ON records (is_open) WHERE is_open",
-    "CREATE INDEX records_run ON records (run_id)",
+    "CREATE UNIQUE INDEX records_run ON records (run_id, attempt) WHERE attempt > 0",  # 0: strays
     "CREATE TABLE meter (seq INTEGER PRIMARY KEY, label TEXT NOT NULL, instance_id TEXT NOT NULL, at_s REAL NOT NULL, billed TEXT NOT NULL,"
     " usd_per_hour TEXT NOT NULL)",
     "CREATE INDEX meter_label ON meter (label)",

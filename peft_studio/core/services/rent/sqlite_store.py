@@ -208,11 +208,11 @@ def _row(db: sqlite3.Connection, label: str) -> sqlite3.Row:
 def _insert(db: sqlite3.Connection, intent: Intent) -> None:
     try:
         db.execute(
-            "INSERT INTO records (label, run_id, is_open, intent, wish, done, edition, token) VALUES (?, ?, 1, ?, ?, ?, 0, '')",
-            (intent.label, intent.run_id, INTENT.dump_json(intent).decode(), WISH.dump_json(Wish()).decode(), DONE.dump_json(Done()).decode()),
+            "INSERT INTO records (label, run_id, attempt, is_open, intent, wish, done, edition, token) VALUES (?, ?, ?, 1, ?, ?, ?, 0, '')",
+            (intent.label, intent.run_id, intent.attempt, INTENT.dump_json(intent).decode(), WISH.dump_json(Wish()).decode(), DONE.dump_json(Done()).decode()),
         )  # fmt: skip
     except sqlite3.IntegrityError as exc:
-        raise ValueError(f"the label {intent.label!r} is taken, and none is used twice") from exc
+        raise ValueError(f"{intent.label!r} or its attempt is on record already, and none is used twice") from exc
 
 
 def _is_held(until: Moment | None, now: Moment, hold_s: float) -> bool:

@@ -34,6 +34,7 @@ def is_overdue(stray: Stray, now: Moment) -> bool:
 
 
 def adopt(stray: Stray, now: Moment) -> Intent:
-    """A record under which a stray is ended, and looked after until it is gone."""
+    """A record under which a stray is ended, and looked after until it is gone: it offers nothing, so it is to be gone from the first."""
     tag = read_label(stray.label)
-    return Intent(stray.label, tag.run_id if tag else "", tag.attempt if tag else 0, stray.provider, now)
+    run_id = tag.run_id if tag and stray.ours else ""  # another home's runs are not among ours
+    return Intent(stray.label, run_id, 0, stray.provider, now)

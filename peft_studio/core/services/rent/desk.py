@@ -1,0 +1,115 @@
+"""Where rented machines are ordered, stopped and looked at. It writes down what is wanted; whoever watches does it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+from peft_studio.core.compute.ledger import Life, Total, month_began_s, total
+from peft_studio.core.errors import OverBudget, RentError
+from peft_studio.core.ports.offers import Offer
+from peft_studio.core.services.rent.alarms import Alarm, build_alarms
+from peft_studio.core.services.rent.limits import LIMITS
+from peft_studio.core.services.rent.meter import EVER_S, build_lives
+from peft_studio.core.services.rent.moment import Now, read_now
+from peft_studio.core.services.rent.record import Intent, Record, Why
+from peft_studio.core.services.rent.replies import build_intent
+from peft_studio.core.services.rent.store import Bill, Store, Stray
+from peft_studio.core.services.rent.sweep import adopt
+
+
+class Desk:
+    """The rented machines of one home."""
+
+    def __init__(self, store: Store, *, now: Now = read_now) -> None:
+        self.store, self.now = store, now
+
+    def order(
+        self,
+        run_id: str,
+        offers: Sequence[Offer],
+        *,
+        max_usd_per_hour: Decimal | None = None,
+        budget_usd: Decimal | None = None,
+        lifetime_s: float = 86_400.0,
+        patience_s: float = 90.0,
+        disk_gib: int = 40,
+    ) -> Record:
+        """Write down that a machine is wanted for a run. Nothing is bought here.
+
+        Args:
+            offers: The one to take, then those to fall back on, in order.
+            max_usd_per_hour: Above this a person is asked first; else the dearest of the offers.
+            budget_usd: Cap of the run over all its machines.
+            lifetime_s: The machine's hard end, shortened to what the caps pay for.
+
+        Raises:
+            OverBudget: The caps leave less than two minutes of it.
+            RentError: The run has machines on record already, or the disk does not take it.
+        """
+        if not offers:
+            raise ValueError("an order needs an offer")
+        if self.store.list_run(run_id):
+            raise RentError(
+                f"Run {run_id} has had a machine.",
+                hint="A machine that ends is followed up by itself; begin a new run.",
+            )
+        now = self.now()
+        draft = Intent(
+            "", run_id, 1, offers[0].provider, now, tuple(offers), budget_usd=budget_usd, lifetime_s=lifetime_s,
+            max_usd_per_hour=max(offer.usd_per_hour for offer in offers) if max_usd_per_hour is None else max_usd_per_hour,
+            patience_s=patience_s, disk_gib=disk_gib,
+        )  # fmt: skip
+        left = [cap for cap in (budget_usd, self.left_of_month_usd()) if cap is not None]
+        intent = build_intent(draft, home=self.store.home_tag(), left_usd=min(left) if left else None)
+        if intent.lifetime_s < LIMITS.loud_s:
+            raise OverBudget(
+                f"{offers[0].provider} at ${offers[0].usd_per_hour}/h: the caps leave ${min(left):.2f}, and that is less than two minutes.",
+                hint="Raise the cap of the run or of the month, or take a cheaper offer.",
+            )
+        return self.store.put(intent)
+
+    def find_current(self, run_id: str) -> Record | None:
+        """The newest attempt of a run."""
+        records = self.store.list_run(run_id)
+        return records[-1] if records else None
+
+    def end(self, run_id: str, why: Why = "stopped") -> None:
+        """Have every machine of a run gone, whatever becomes of it, and no further one bought."""
+        for record in self.store.list_run(run_id):
+            if record.open:
+                self.store.wish_end(record.label, why)
+
+    def agree(self, label: str, usd_per_hour: Decimal) -> None:
+        """A person takes the machine at this price."""
+        self.store.wish_price(label, usd_per_hour)
+
+    def tell_progress(self, label: str, *, ready: bool = False) -> None:
+        """Its machine was heard to get on; ``ready`` once it trains: from then on whoever follows the run sees to its progress."""
+        self.store.wish_moved(label, self.now(), ready=ready)
+
+    def alarms(self) -> list[Alarm]:
+        """What a person has to know now."""
+        return build_alarms(self.store.list_open(), self.store.list_strays(), self.now())
+
+    def end_stray(self, stray: Stray) -> None:
+        """Have a machine gone that no record here stands for, because a person said so."""
+        if self.store.find(stray.label) is None:
+            self.store.put(adopt(stray, self.now()))
+
+    def lives(self) -> list[Life]:
+        """Every machine that was ever rented from this home, with how it was billed."""
+        return build_lives(self.store.list_run(), self.store.read_meter(), self.store.read_bills())
+
+    def spend(self, begin_s: float = -EVER_S, end_s: float = EVER_S) -> Total:
+        """What was spent in a span, in seconds since 1970."""
+        return total(self.lives(), begin_s, end_s, now_s=self.now().wall_s)
+
+    def left_of_month_usd(self) -> Decimal | None:
+        """What the cap of the month leaves; None without one."""
+        cap = self.store.month_cap()
+        return None if cap is None else cap - self.spend(month_began_s(self.now().wall_s)).usd
+
+    def add_bills(self, bills: Sequence[Bill]) -> None:
+        """Keep what a provider says that it charged: it takes the place of the estimate for its time."""
+        self.store.add_bills(bills)
