@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import os
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+
+import psutil
 
 from peft_studio.connectors.base.node import NodeClient
 from peft_studio.core.redact import Secret
@@ -33,15 +37,16 @@ class Provider:
     machine: Machine | None = None
     asked: list[float] = field(default_factory=list)
     deaf: bool = False
+    answer: int = 204
 
     def take(self, path: str, authorization: str | None) -> int:
         """Answer DELETE."""
         if path != "/pods/pod-1" or authorization != f"Bearer {KEY}":
             return 401
         self.asked.append(time.monotonic())
-        if self.machine and not self.deaf:
+        if self.machine and not self.deaf and self.answer == 204:
             threading.Thread(target=self.machine.end).start()
-        return 204
+        return self.answer
 
 
 @contextlib.contextmanager
@@ -76,6 +81,7 @@ class Rented:
     provider: Provider
     client: NodeClient
     folder: RunFolder
+    secrets: tuple[str, ...] = ()
 
     @property
     def base(self) -> Path:
@@ -87,11 +93,20 @@ class Rented:
         """The run's folder on the machine, as who stands beside it sees it."""
         return RunFolder(self.base / "home" / "runs" / self.folder.id)
 
+    def work(self) -> list[psutil.Process]:
+        """Its agent and trainer."""
+        found = []
+        for process in self.machine.processes:
+            with contextlib.suppress(psutil.Error):
+                if str(self.there.path) in process.cmdline() and process.status() != psutil.STATUS_ZOMBIE:
+                    found.append(process)
+        return found
+
     def until_it_answers(self) -> None:
         """Wait for the door."""
         wait_for(lambda: self.machine.answers(PORT), "the door", timeout_s=30)
 
-    def furnish(self, model: Path, work: Path) -> None:
+    def furnish(self, model: Path, work: Path, *, from_step: int = 0) -> None:
         """Bring everything that a run needs and ask for its start."""
         there = self.client.status().folder
         self.client.upload(build_package(work / "package.whl"), "package.whl")
@@ -100,7 +115,7 @@ class Rented:
         )
         for item in pack(self.folder, model=model):
             self.client.upload(item.path, item.name)
-        self.client.start()
+        self.client.start(from_step=from_step)
 
     def step(self) -> int:
         """The last step that was trained there."""
@@ -118,8 +133,14 @@ def rent(at: Path, provider: Provider, folder: RunFolder, **plan: object) -> Ren
     certificate = make_certificate(valid_s=3600)
     secret = base64.b64encode(certificate.key.reveal().encode()).decode()
     env = {"PS_TOKEN": TOKEN.reveal(), "PS_TLS": secret, "POD_ID": "pod-1", "POD_API_KEY": KEY}
+    switch = at / "bin" / "shutdown"  # a machine of a test must not switch off this one
+    switch.parent.mkdir(parents=True)
+    switch.write_text('#!/bin/sh\necho "$@" >> "$HOME/switched-off"\n')
+    switch.chmod(0o755)
+    env["PATH"] = os.pathsep.join((str(switch.parent), str(Path(sys.executable).parent), os.environ["PATH"]))
     machine = Machine(at, ["bash", "-c", build_boot(wanted)], env=env, ports=(PORT,))
     provider.machine = machine
     scheme, pin = ("https", certificate.certificate) if wanted.door == "tls" else ("http", None)
     client = NodeClient(f"{scheme}://127.0.0.1:{machine.ports[PORT]}", TOKEN, certificate=pin)
-    return Rented(machine, provider, client, folder)
+    key = certificate.key.reveal().splitlines()[1]
+    return Rented(machine, provider, client, folder, (TOKEN.reveal(), KEY, secret, key))

@@ -59,6 +59,7 @@ lifetime &
 exec > >(tee -a "$PS_DIR/boot.log") 2>&1
 phase() { local up _; read -r up _ < /proc/uptime; printf '%s %s\n' "$up" "$*" >> "$PS_DIR/phases"; }
 phase booting
+: >> "$PS_DIR/lease"
 mkdir -p "$PS_DIR/boot/peft_studio/runner/node"
 cd "$PS_DIR" || exit 1
 #@files
