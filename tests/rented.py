@@ -125,14 +125,15 @@ class Rented:
         return rows[-1].step if rows else 0
 
 
-def rent(at: Path, provider: Provider, folder: RunFolder, **plan: object) -> Rented:
-    """Start a machine in the folder ``at``, for the run in ``folder``."""
+def rent(at: Path, provider: Provider, folder: RunFolder, *, base: str = "", **plan: object) -> Rented:
+    """Start a machine in the folder ``at``, for the run in ``folder``. ``base``: its PS_DIR, if not the usual."""
     end = SelfEnd(f"{provider.address}/pods/${{POD_ID}}", "POD_API_KEY")
     plain = BootPlan(run=folder.id, port=PORT, door="tls", lifetime_s=300, lease_s=120, save_s=20, self_end=end)
     wanted = replace(plain, **plan)  # type: ignore[arg-type]
     certificate = make_certificate(valid_s=3600)
     secret = base64.b64encode(certificate.key.reveal().encode()).decode()
     env = {"PS_TOKEN": TOKEN.reveal(), "PS_TLS": secret, "POD_ID": "pod-1", "POD_API_KEY": KEY}
+    env |= {"PS_DIR": base} if base else {}
     switch = at / "bin" / "shutdown"  # a machine of a test must not switch off this one
     switch.parent.mkdir(parents=True)
     switch.write_text('#!/bin/sh\necho "$@" >> "$HOME/switched-off"\n')

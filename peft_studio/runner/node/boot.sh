@@ -61,7 +61,10 @@ phase() { local up _; read -r up _ < /proc/uptime; printf '%s %s\n' "$up" "$*" >
 phase booting
 : >> "$PS_DIR/lease"
 mkdir -p "$PS_DIR/boot/peft_studio/runner/node"
-cd "$PS_DIR" || exit 1
+cd "$PS_DIR" || { # stay: brake 2 has to ask the provider
+  say "Nothing can be written to $PS_DIR."
+  wait
+}
 #@files
 
 ours() { PYTHONPATH=$PS_DIR/boot python3 -m "peft_studio.runner.node.$1"; }

@@ -91,6 +91,13 @@ def test_brake_1_alone_ends_a_machine_that_nobody_ever_reached(
     assert 3 <= provider.asked[0] - began < 12
 
 
+def test_brake_2_needs_no_disk(tmp_path: Path, provider: Provider, folder: RunFolder) -> None:
+    """Nothing can be written, so there is no door, no brake 1, no log: the machine ends all the same."""
+    rented = rent(tmp_path / "pod", provider, folder, lifetime_s=3, save_s=1, base="/proc/nowhere")
+    wait_for_end(rented, timeout_s=30)
+    assert "Nothing can be written to /proc/nowhere." in rented.machine.text
+
+
 def test_progress_without_an_owner_goes_on_and_a_frozen_trainer_does_not(rent_stand_in: RentStandIn) -> None:
     """The owner is gone for good: training renews the lease. Then the trainer freezes, and the machine ends within lease and saving."""
     rented = rent_stand_in(SLOW, lease_s=3, save_s=2)
