@@ -16,17 +16,16 @@ from pathlib import Path
 import psutil
 
 from peft_studio.connectors.base.node import NodeClient
-from peft_studio.core.redact import Secret
 from peft_studio.core.runs.folder import RunFolder
 from peft_studio.core.services.rent.boot import BootPlan, SelfEnd, build_boot
+from peft_studio.core.services.rent.credentials import make_credentials
 from peft_studio.core.services.rent.luggage import build_package, pack, write_spec
-from peft_studio.core.vault.certificate import make_certificate
+from peft_studio.core.system import write_private
 from tests.conftest import wait_for
 from tests.emulators.machine import Machine
 
 PORT = 8443
 KEY = "only-for-this-machine"
-TOKEN = Secret("t" * 43)
 
 
 @dataclass
@@ -102,6 +101,17 @@ class Rented:
                     found.append(process)
         return found
 
+    def in_sight(self) -> bytes:
+        """What anyone on the machine can see: command lines and environments, but for the environment of the boot script, which the
+        provider wrote; files; what was printed."""
+        seen = self.machine.text.encode()
+        for process in self.machine.processes:
+            with contextlib.suppress(psutil.Error):
+                command = process.cmdline()
+                written_by_provider = command[:2] == ["bash", "-c"]
+                seen += f"{command} {'' if written_by_provider else process.environ()}".encode()
+        return seen + b"".join(path.read_bytes() for path in self.base.rglob("*") if path.is_file())
+
     def until_it_answers(self) -> None:
         """Wait for the door."""
         wait_for(lambda: self.machine.answers(PORT), "the door", timeout_s=30)
@@ -125,14 +135,19 @@ class Rented:
         return rows[-1].step if rows else 0
 
 
-def rent(at: Path, provider: Provider, folder: RunFolder, *, base: str = "", **plan: object) -> Rented:
-    """Start a machine in the folder ``at``, for the run in ``folder``. ``base``: its PS_DIR, if not the usual."""
+def rent(
+    at: Path, provider: Provider, folder: RunFolder, *, base: str = "", by_file: bool = False, **plan: object
+) -> Rented:
+    """Start a machine in the folder ``at``, for the run in ``folder``. ``base``: its PS_DIR, if not the usual.
+
+    ``by_file``: its secrets come later, in the file that the plan names.
+    """
     end = SelfEnd(f"{provider.address}/pods/${{POD_ID}}", "POD_API_KEY")
     plain = BootPlan(run=folder.id, port=PORT, door="tls", lifetime_s=300, lease_s=120, save_s=20, self_end=end)
     wanted = replace(plain, **plan)  # type: ignore[arg-type]
-    certificate = make_certificate(valid_s=3600)
-    secret = base64.b64encode(certificate.key.reveal().encode()).decode()
-    env = {"PS_TOKEN": TOKEN.reveal(), "PS_TLS": secret, "POD_ID": "pod-1", "POD_API_KEY": KEY}
+    given = make_credentials(lifetime_s=wanted.lifetime_s, tls=wanted.door == "tls")
+    env = {"POD_ID": "pod-1", "POD_API_KEY": KEY}
+    env |= {} if by_file else {name: value.reveal() for name, value in given.environment.items()}
     env |= {"PS_DIR": base} if base else {}
     switch = at / "bin" / "shutdown"  # a machine of a test must not switch off this one
     switch.parent.mkdir(parents=True)
@@ -141,7 +156,12 @@ def rent(at: Path, provider: Provider, folder: RunFolder, *, base: str = "", **p
     env["PATH"] = os.pathsep.join((str(switch.parent), str(Path(sys.executable).parent), os.environ["PATH"]))
     machine = Machine(at, ["bash", "-c", build_boot(wanted)], env=env, ports=(PORT,))
     provider.machine = machine
-    scheme, pin = ("https", certificate.certificate) if wanted.door == "tls" else ("http", None)
-    client = NodeClient(f"{scheme}://127.0.0.1:{machine.ports[PORT]}", TOKEN, certificate=pin)
-    key = certificate.key.reveal().splitlines()[1]
-    return Rented(machine, provider, client, folder, (TOKEN.reveal(), KEY, secret, key))
+    scheme = "https" if wanted.door == "tls" else "http"
+    address = f"{scheme}://127.0.0.1:{machine.ports[PORT]}"
+    client = NodeClient(address, given.token, certificate=given.certificate)
+    if by_file:
+        aside = at / "keys.new"
+        write_private(aside, given.file.reveal())
+        aside.rename(wanted.secrets_file)
+    private = [base64.b64decode(given.key.reveal()).splitlines()[1].decode(), given.key.reveal()] if given.key else []
+    return Rented(machine, provider, client, folder, (given.token.reveal(), KEY, *private))
