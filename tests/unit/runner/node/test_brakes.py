@@ -76,7 +76,7 @@ def test_brake_2_alone_ends_a_machine_that_nobody_ever_reached(
     rented = rent(tmp_path / "pod", provider, folder, lifetime_s=6, lease_s=1, save_s=1)
     process_of(rented, "peft_studio.runner.node.lease").suspend()
     wait_for_end(rented, timeout_s=30)
-    assert 6 <= provider.asked[0] - began < 12
+    assert 6 <= provider.asked[0] - began < 20
 
 
 def test_brake_1_alone_ends_a_machine_that_nobody_ever_reached(
@@ -88,7 +88,7 @@ def test_brake_1_alone_ends_a_machine_that_nobody_ever_reached(
     brake_2(rented).kill()
     process_of(rented, "peft_studio.runner.node.lease").kill()
     wait_for_end(rented, timeout_s=30)
-    assert 3 <= provider.asked[0] - began < 12
+    assert 3 <= provider.asked[0] - began < 20
 
 
 def test_brake_2_needs_no_disk(tmp_path: Path, provider: Provider, folder: RunFolder) -> None:
@@ -109,7 +109,7 @@ def test_progress_without_an_owner_goes_on_and_a_frozen_trainer_does_not(rent_st
     process_of(rented, "train", str(rented.there.path)).suspend()
     frozen = time.monotonic()
     wait_for_end(rented, timeout_s=30)
-    assert 2.5 <= rented.provider.asked[0] - frozen < 3 + 2 + 4
+    assert 2.5 <= rented.provider.asked[0] - frozen < 3 + 2 + 10
 
 
 def test_a_run_that_stands_still_is_saved_before_the_machine_ends(rent_stand_in: RentStandIn) -> None:
@@ -124,12 +124,23 @@ def test_a_run_that_stands_still_is_saved_before_the_machine_ends(rent_stand_in:
 
 
 def test_a_lifetime_that_is_nearly_over_saves_what_was_learned(rent_stand_in: RentStandIn) -> None:
-    """The run trains well, but its time ends: it stops, saves, and the machine ends before brake 2 has to."""
-    rented = rent_stand_in(SLOW, lifetime_s=24, lease_s=300, save_s=14)
+    """The run trains well, but what brake 2 has counted leaves time for saving only: it stops, saves, and the machine ends."""
+    rented = rent_stand_in(SLOW, lifetime_s=3600, lease_s=300, save_s=60)
+    wait_for(lambda: rented.step() > 0, "training", timeout_s=30)
+    brake_2(rented).suspend()
+    (rented.base / "used").write_text(f"{3600 - 60:010}\n")
     wait_for_end(rented, timeout_s=60)
     assert fold(read_events(rented.there.events)).state == "stopped"
     assert (rented.there.adapter / "adapter_model.safetensors").is_file()
-    assert int((rented.base / "used").read_text()) < 24
+
+
+def test_a_machine_that_starts_again_has_no_second_life(tmp_path: Path, provider: Provider, folder: RunFolder) -> None:
+    """A provider starts a container anew that fell over: brake 2 goes on counting where it was."""
+    (tmp_path / "pod" / "peft-studio").mkdir(parents=True)
+    (tmp_path / "pod" / "peft-studio" / "used").write_text("0000003598\n")
+    rented = rent(tmp_path / "pod", provider, folder, lifetime_s=3600, lease_s=3600, save_s=1)
+    process_of(rented, "peft_studio.runner.node.lease").suspend()
+    wait_for_end(rented, timeout_s=30)
 
 
 def test_an_owner_who_comes_back_is_heard(rent_stand_in: RentStandIn) -> None:
