@@ -170,9 +170,8 @@ class Door:
             await asyncio.wait([before])
         with part.open("ab", buffering=0) as file:
             if file.tell() != int(request.query.get("offset", "0")):
-                await asyncio.wait_for(
-                    copy(reader, NOWHERE, request.size), BODY_S
-                )  # or the answer would be lost with it
+                # Read what came with it, or the answer would be lost.
+                await asyncio.wait_for(copy(reader, NOWHERE, request.size), BODY_S)
                 return 409, {"size": file.tell()}
             self._arriving[name] = task = asyncio.ensure_future(copy(reader, file, request.size))
             await asyncio.wait_for(task, BODY_S)
