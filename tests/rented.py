@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import os
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -11,19 +13,20 @@ from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import psutil
+
 from peft_studio.connectors.base.node import NodeClient
 from peft_studio.core.ports.rental import SelfEnd
-from peft_studio.core.redact import Secret
 from peft_studio.core.runs.folder import RunFolder
 from peft_studio.core.services.rent.boot import BootPlan, build_boot
+from peft_studio.core.services.rent.credentials import make_credentials
 from peft_studio.core.services.rent.luggage import build_package, pack, write_spec
-from peft_studio.core.vault.certificate import make_certificate
+from peft_studio.core.system import write_private
 from tests.conftest import wait_for
 from tests.emulators.machine import Machine
 
 PORT = 8443
 KEY = "only-for-this-machine"
-TOKEN = Secret("t" * 43)
 
 
 @dataclass
@@ -34,15 +37,16 @@ class Provider:
     machine: Machine | None = None
     asked: list[float] = field(default_factory=list)
     deaf: bool = False
+    answer: int = 204
 
     def take(self, path: str, authorization: str | None) -> int:
         """Answer DELETE."""
         if path != "/pods/pod-1" or authorization != f"Bearer {KEY}":
             return 401
         self.asked.append(time.monotonic())
-        if self.machine and not self.deaf:
+        if self.machine and not self.deaf and self.answer == 204:
             threading.Thread(target=self.machine.end).start()
-        return 204
+        return self.answer
 
 
 @contextlib.contextmanager
@@ -77,6 +81,7 @@ class Rented:
     provider: Provider
     client: NodeClient
     folder: RunFolder
+    secrets: tuple[str, ...] = ()
 
     @property
     def base(self) -> Path:
@@ -88,11 +93,31 @@ class Rented:
         """The run's folder on the machine, as who stands beside it sees it."""
         return RunFolder(self.base / "home" / "runs" / self.folder.id)
 
+    def work(self) -> list[psutil.Process]:
+        """Its agent and trainer."""
+        found = []
+        for process in self.machine.processes:
+            with contextlib.suppress(psutil.Error):
+                if str(self.there.path) in process.cmdline() and process.status() != psutil.STATUS_ZOMBIE:
+                    found.append(process)
+        return found
+
+    def in_sight(self) -> bytes:
+        """What anyone on the machine can see: command lines and environments, but for the environment of the boot script, which the
+        provider wrote; files; what was printed."""
+        seen = self.machine.text.encode()
+        for process in self.machine.processes:
+            with contextlib.suppress(psutil.Error):
+                command = process.cmdline()
+                written_by_provider = command[:2] == ["bash", "-c"]
+                seen += f"{command} {'' if written_by_provider else process.environ()}".encode()
+        return seen + b"".join(path.read_bytes() for path in self.base.rglob("*") if path.is_file())
+
     def until_it_answers(self) -> None:
         """Wait for the door."""
         wait_for(lambda: self.machine.answers(PORT), "the door", timeout_s=30)
 
-    def furnish(self, model: Path, work: Path) -> None:
+    def furnish(self, model: Path, work: Path, *, from_step: int = 0) -> None:
         """Bring everything that a run needs and ask for its start."""
         there = self.client.status().folder
         self.client.upload(build_package(work / "package.whl"), "package.whl")
@@ -101,7 +126,7 @@ class Rented:
         )
         for item in pack(self.folder, model=model):
             self.client.upload(item.path, item.name)
-        self.client.start()
+        self.client.start(from_step=from_step)
 
     def step(self) -> int:
         """The last step that was trained there."""
@@ -111,16 +136,33 @@ class Rented:
         return rows[-1].step if rows else 0
 
 
-def rent(at: Path, provider: Provider, folder: RunFolder, **plan: object) -> Rented:
-    """Start a machine in the folder ``at``, for the run in ``folder``."""
+def rent(
+    at: Path, provider: Provider, folder: RunFolder, *, base: str = "", by_file: bool = False, **plan: object
+) -> Rented:
+    """Start a machine in the folder ``at``, for the run in ``folder``. ``base``: its PS_DIR, if not the usual.
+
+    ``by_file``: its secrets come later, in the file that the plan names.
+    """
     end = SelfEnd(url=f"{provider.address}/pods/${{POD_ID}}", key="POD_API_KEY")
     plain = BootPlan(run=folder.id, port=PORT, door="tls", lifetime_s=300, lease_s=120, save_s=20, self_end=end)
     wanted = replace(plain, **plan)  # type: ignore[arg-type]
-    certificate = make_certificate(valid_s=3600)
-    secret = base64.b64encode(certificate.key.reveal().encode()).decode()
-    env = {"PS_TOKEN": TOKEN.reveal(), "PS_TLS": secret, "POD_ID": "pod-1", "POD_API_KEY": KEY}
+    given = make_credentials(lifetime_s=wanted.lifetime_s, tls=wanted.door == "tls")
+    env = {"POD_ID": "pod-1", "POD_API_KEY": KEY}
+    env |= {} if by_file else {name: value.reveal() for name, value in given.environment.items()}
+    env |= {"PS_DIR": base} if base else {}
+    switch = at / "bin" / "shutdown"  # a machine of a test must not switch off this one
+    switch.parent.mkdir(parents=True)
+    switch.write_text('#!/bin/sh\necho "$@" >> "$HOME/switched-off"\n')
+    switch.chmod(0o755)
+    env["PATH"] = os.pathsep.join((str(switch.parent), str(Path(sys.executable).parent), os.environ["PATH"]))
     machine = Machine(at, ["bash", "-c", build_boot(wanted)], env=env, ports=(PORT,))
     provider.machine = machine
-    scheme, pin = ("https", certificate.certificate) if wanted.door == "tls" else ("http", None)
-    client = NodeClient(f"{scheme}://127.0.0.1:{machine.ports[PORT]}", TOKEN, certificate=pin)
-    return Rented(machine, provider, client, folder)
+    scheme = "https" if wanted.door == "tls" else "http"
+    address = f"{scheme}://127.0.0.1:{machine.ports[PORT]}"
+    client = NodeClient(address, given.token, certificate=given.certificate)
+    if by_file:
+        aside = at / "keys.new"
+        write_private(aside, given.file.reveal())
+        aside.rename(wanted.secrets_file)
+    private = [base64.b64decode(given.key.reveal()).splitlines()[1].decode(), given.key.reveal()] if given.key else []
+    return Rented(machine, provider, client, folder, (given.token.reveal(), KEY, *private))

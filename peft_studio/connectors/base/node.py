@@ -160,7 +160,7 @@ class NodeClient:
             files.append(ModelFile(path=name, size_bytes=found.size, sha256=found.sha256))
             if (to / name).is_file() and sha256_of(to / name) != found.sha256:
                 (to / name).unlink()
-        fetch_files(self._door, Order(model="", files=tuple(files), to=to), lambda file: f"/files/{quote(file.path)}")
+        fetch_files(self._door, Order(model="", files=tuple(files), to=to), _address)
 
     def find_agent(self) -> Address | None:
         """Where the run's agent answers; None when the machine says that none lives. A machine that says nothing may have one."""
@@ -193,3 +193,7 @@ def _read(answer: Answer, read: Callable[[], T]) -> T:
         return read()
     except ValidationError as exc:
         raise unreadable(PLATFORM, "what its door would not say", status=answer.status) from exc
+
+
+def _address(file: ModelFile) -> str:
+    return f"/files/{quote(file.path)}?until={file.size_bytes}"  # it may grow: its digest is of so much of it

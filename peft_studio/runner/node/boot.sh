@@ -59,8 +59,12 @@ lifetime &
 exec > >(tee -a "$PS_DIR/boot.log") 2>&1
 phase() { local up _; read -r up _ < /proc/uptime; printf '%s %s\n' "$up" "$*" >> "$PS_DIR/phases"; }
 phase booting
+: >> "$PS_DIR/lease"
 mkdir -p "$PS_DIR/boot/peft_studio/runner/node"
-cd "$PS_DIR" || exit 1
+cd "$PS_DIR" || { # stay: brake 2 has to ask the provider
+  say "Nothing can be written to $PS_DIR."
+  wait
+}
 #@files
 
 ours() { PYTHONPATH=$PS_DIR/boot python3 -m "peft_studio.runner.node.$1"; }

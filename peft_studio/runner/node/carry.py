@@ -7,8 +7,8 @@ import contextlib
 import json
 import os
 import re
+from io import RawIOBase
 from pathlib import Path
-from typing import IO
 
 from peft_studio.runner.node.message import Request, build_head, send
 
@@ -21,7 +21,8 @@ async def send_file(path: Path | None, request: Request, writer: asyncio.StreamW
         await send(writer, 404, {})
         return
     with path.open("rb") as file:
-        size, tag = os.fstat(file.fileno()).st_size, f'"{os.fstat(file.fileno()).st_ino:x}"'
+        found = os.fstat(file.fileno())
+        size, tag = min(found.st_size, int(request.query.get("until", found.st_size))), f'"{found.st_ino:x}"'
         span = re.fullmatch(r"bytes=(\d+)-(\d*)", request.headers.get("range", ""))
         first = int(span[1]) if span and request.headers.get("if-range", tag) == tag else 0
         last = min(int(span[2]) if span and span[2] else size - 1, size - 1)
@@ -69,11 +70,18 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
             await writer.drain()
 
 
-async def copy(reader: asyncio.StreamReader, file: IO[bytes], size: int) -> None:
-    """Write a body of so many bytes as they come."""
+async def copy(reader: asyncio.StreamReader, file: RawIOBase, size: int) -> None:
+    """Write a body of so many bytes as they come. Where that fails the rest is read all the same, or the answer would not arrive."""
+    trouble: OSError | None = None
     while size:
         piece = await reader.read(min(size, PIECE_BYTES))
         if not piece:
             raise EOFError
-        size -= file.write(piece)
-        file.flush()
+        size -= len(piece)
+        try:
+            while piece and trouble is None:
+                piece = piece[file.write(piece) :]
+        except OSError as exc:
+            trouble = exc
+    if trouble:
+        raise trouble

@@ -10,7 +10,8 @@ POST /upload/<name>?sha256=h  the file is whole: it stands under its name in the
 POST /start?from_step=n       start the run's agent, as soon as everything is there; again is nothing
 POST /lease                   somebody is there
 POST /secrets                 {"HF_TOKEN": …} for the trainer; kept in this process's memory alone
-GET  /files/<name>            a file of the run, by Range; /files/ lists them; GET /digest/<name> is its size and SHA-256
+GET  /files/<name>?until=n    a file of the run, up to there, by Range; /files/ lists them
+GET  /digest/<name>           its size and SHA-256
 GET  /agent/<rest>            the agent's own door, with its token put in
 """
 
@@ -31,12 +32,11 @@ from pathlib import Path
 from typing import Any
 
 from peft_studio.runner.node.carry import copy, send_file, splice
-from peft_studio.runner.node.desk import Answer, Desk, sha256_of
+from peft_studio.runner.node.desk import Answer, Desk, digest_of
 from peft_studio.runner.node.message import Request, send
 
-STRANGERS = (
-    256  # connections that have not shown the token; one more cuts off the oldest, so a flood keeps nobody out for long
-)
+# Connections that have not shown the token. One more cuts off the oldest, so a flood keeps nobody out for long.
+STRANGERS = 256
 HEAD_BYTES, HEAD_S, IDLE_S = 2**14, 10.0, 60.0
 BODY_S = 90.0
 NOWHERE = open(os.devnull, "wb", buffering=0)  # noqa: SIM115
@@ -112,7 +112,8 @@ class Door:
                 await splice(self._desk.run, request, reader, writer)
                 return
             if request.method != "GET":
-                (self._desk.base / "lease").touch()
+                with contextlib.suppress(OSError):
+                    (self._desk.base / "lease").touch()
             if request.method == "GET" and request.path.startswith("/files/") and request.path != "/files/":
                 await send_file(self._desk.find(request.path.removeprefix("/files/")), request, writer)
                 continue
@@ -138,7 +139,10 @@ class Door:
             return 200, desk.list_files()
         if route == "GET digest":
             path = desk.find(name)
-            return (200, {"size": path.stat().st_size, "sha256": await _aside(sha256_of, path)}) if path else (404, {})
+            if path is None:
+                return 404, {}
+            size, digest = await _aside(digest_of, path)
+            return 200, {"size": size, "sha256": digest}
         if route == "GET upload":
             part = desk.part(name)
             return 200, {"size": part.stat().st_size if part.exists() else 0}
@@ -164,11 +168,10 @@ class Door:
         if before is not None:
             before.cancel()
             await asyncio.wait([before])
-        with part.open("ab") as file:
+        with part.open("ab", buffering=0) as file:
             if file.tell() != int(request.query.get("offset", "0")):
-                await asyncio.wait_for(
-                    copy(reader, NOWHERE, request.size), BODY_S
-                )  # or the answer would be lost with it
+                # Read what came with it, or the answer would be lost.
+                await asyncio.wait_for(copy(reader, NOWHERE, request.size), BODY_S)
                 return 409, {"size": file.tell()}
             self._arriving[name] = task = asyncio.ensure_future(copy(reader, file, request.size))
             await asyncio.wait_for(task, BODY_S)

@@ -148,7 +148,7 @@ def main() -> None:
             end(key, again)
             again += 1
             began = now_s()
-            while signs.of_owner() == owner and now_s() - began < min(END_AGAIN_S, 2.0**again):
+            while signs.of_owner() == owner and now_s() - began < min(END_AGAIN_S, 0.5 * 2**again):
                 time.sleep(POLL_S)
         say("its owner is back.")
 

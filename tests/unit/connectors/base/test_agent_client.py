@@ -62,3 +62,18 @@ def test_a_token_is_not_printed() -> None:
     with pytest.raises(RunStateError) as caught:
         AgentClient(lambda: address).command("stop")
     assert "very-secret-token" not in str(caught.value)
+
+
+def test_an_address_leads_through_a_machine_s_door() -> None:
+    """Below its prefix, and over TLS where that is how the machine is known."""
+    import ssl
+
+    plain, far = Address("127.0.0.1", 1, "t"), Address("h", 2, "t", "/agent", ssl.create_default_context())
+    assert (plain.url("ws", "/stream"), plain.url("http", "/files/x")) == (
+        "ws://127.0.0.1:1/stream",
+        "http://127.0.0.1:1/files/x",
+    )
+    assert (far.url("ws", "/stream"), far.url("http", "/files/x")) == (
+        "wss://h:2/agent/stream",
+        "https://h:2/agent/files/x",
+    )
