@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import re
-import threading
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+
+from tests.emulators.loopback import Emulated, Reply, Request, Routes, serve
 
 TAKES = {"query", "limit", "types", "baseModels", "sort", "period", "nsfw", "tag", "username", "cursor", "page"}
 SORTS = {"Highest Rated", "Most Downloaded", "Most Liked", "Newest"}
@@ -39,122 +36,89 @@ def make_model(number: int, name: str, **changes: Any) -> dict[str, Any]:
 
 
 @dataclass
-class Site:
-    """Its models, its accounts, and what was asked, each with its Authorization header."""
+class Site(Emulated):
+    """Its models and its accounts. ``asked`` has each request's target with its Authorization header."""
 
     models: list[dict[str, Any]] = field(default_factory=list)
     accounts: dict[str, dict[str, Any]] = field(default_factory=dict)
     firewall: bool = False
-    overloads_left: int = 0
     contents: dict[int, bytes] = field(default_factory=dict)  # of files, by their numbers
     members_only: bool = False  # files are given to accounts alone
-    asked: list[tuple[str, str]] = field(default_factory=list)
-    unknown: list[str] = field(default_factory=list)
+
+    def note(self, request: Request) -> tuple[str, str]:
+        return request.target, request.headers.get("Authorization", "")
+
+    def before(self, request: Request) -> Reply | None:
+        if request.method == "HEAD":
+            return Reply(401)  # even with a good token
+        if self.firewall or request.headers.get("User-Agent", "").startswith("Python-urllib"):
+            return Reply(403, b"<!DOCTYPE html><title>Just a moment...</title>", {"Content-Type": "text/html"})
+        return None
 
 
-@contextlib.contextmanager
-def serve_civitai(site: Site) -> Iterator[str]:
+ROUTES: Routes[Site] = Routes()
+
+
+def serve_civitai(site: Site) -> AbstractContextManager[str]:
     """Serve on loopback and give the address."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"site": site}))
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    return serve(site, ROUTES)
 
 
-class _Handler(BaseHTTPRequestHandler):
-    site: Site
-    protocol_version = "HTTP/1.1"
+@ROUTES.on("GET", "/api/v1/me")
+def who(site: Site, request: Request) -> Reply:
+    me = site.accounts.get(request.token)
+    return Reply(200, me) if me else Reply(401, {"error": "Unauthorized"})
 
-    def log_message(self, format: str, *args: object) -> None:
-        """The state keeps the record."""
 
-    def do_HEAD(self) -> None:
-        self._answer(401, b"")  # even with a good token
+@ROUTES.on("GET", "/api/v1/models/(.+)")
+def show(site: Site, request: Request, number: str) -> Reply:
+    found = [model for model in site.models if str(model["id"]) == number]
+    return Reply(200, found[0]) if found else Reply(404, {"error": f"No model with id {number}"})
 
-    def do_GET(self) -> None:
-        path, query = urlsplit(self.path).path, parse_qs(urlsplit(self.path).query)
-        token = self.headers.get("Authorization", "")
-        self.site.asked.append((self.path, token))
-        if self.site.firewall or self.headers.get("User-Agent", "").startswith("Python-urllib"):
-            self._answer(403, b"<!DOCTYPE html><title>Just a moment...</title>", kind="text/html")
-        elif path == "/api/v1/me":
-            me = self.site.accounts.get(token.removeprefix("Bearer "))
-            self._json(200, me) if me else self._json(401, {"error": "Unauthorized"})
-        elif path == "/api/v1/models":
-            self._search(query)
-        elif match := re.fullmatch(r"/api/v1/models/(.+)", path):
-            found = [model for model in self.site.models if str(model["id"]) == match[1]]
-            self._json(200, found[0]) if found else self._json(404, {"error": f"No model with id {match[1]}"})
-        elif match := re.fullmatch(r"/api/download/models/(\d+)", path):
-            self._send_on(match[1], query, token)
-        elif match := re.fullmatch(r"/presigned/(\d+)", path):
-            self._file(self.site.contents.get(int(match[1]), b"weights"), token)
-        else:
-            self.site.unknown.append(path)
-            self._json(500, {"error": "unknown"})
 
-    def _send_on(self, version: str, query: dict[str, list[str]], token: str) -> None:
-        """To a signed address of the storage, on another host."""
-        if self.site.members_only and token.removeprefix("Bearer ") not in self.site.accounts:
-            self._json(
-                401, {"error": "Unauthorized", "message": "The creator of this asset requires you to be logged in"}
-            )
-            return
-        number = query.get("fileId", [version])[0]
-        where = f"http://localhost:{self.server.server_address[1]}/presigned/{number}?X-Signature=1"
-        self._answer(307, b"", headers={"Location": where})
+@ROUTES.on("GET", r"/api/download/models/(\d+)")
+def send_on(site: Site, request: Request, version: str) -> Reply:
+    """To a signed address of the storage, on another host."""
+    if site.members_only and request.token not in site.accounts:
+        message = "The creator of this asset requires you to be logged in"
+        return Reply(401, {"error": "Unauthorized", "message": message})
+    number = request.query.get("fileId", [version])[0]
+    return Reply(307, headers={"Location": f"http://localhost:{request.port}/presigned/{number}?X-Signature=1"})
 
-    def _file(self, content: bytes, token: str) -> None:
-        if token:
-            self._answer(400, b"<Error>Only one auth mechanism allowed</Error>", kind="application/xml")
-            return
-        span = re.match(r"bytes=(\d+)-$", self.headers.get("Range") or "")
-        first = int(span[1]) if span else 0
-        headers = {"ETag": '"a-storage-etag"'}
-        if span:
-            headers["Content-Range"] = f"bytes {first}-{len(content) - 1}/{len(content)}"
-        self._answer(206 if span else 200, content[first:], kind="application/octet-stream", headers=headers)
 
-    def _search(self, query: dict[str, list[str]]) -> None:
-        given = {name: values[0] for name, values in query.items()}
-        if self.site.overloads_left:
-            self.site.overloads_left -= 1
-            self._json(503, {"error": "Search is overloaded"}, {"Retry-After": "2"})
-            return
-        if (
-            set(query) - TAKES
-            or given.get("sort", "Newest") not in SORTS
-            or ("page" in given and "query" in given)
-            or int(given.get("limit", 100)) > 100
-        ):
-            self._json(400, {"error": {"issues": [], "name": "ZodError", "message": "Invalid input"}})
-            return
-        found = [
-            model
-            for model in self.site.models
-            if given.get("query", "").lower() in model["name"].lower()
-            and model["type"] in query.get("types", [model["type"]])
-        ]
-        found.sort(key=lambda model: -model["stats"]["downloadCount"])
-        first, limit = int(given.get("cursor", "0").partition("|")[0]), int(given.get("limit", 100))
-        metadata: dict[str, Any] = {"pageSize": limit}
-        if first + limit < len(found):
-            metadata |= {"nextCursor": f"{first + limit}|x", "nextPage": "http://somewhere.example/next"}
-        self._json(200, {"items": found[first : first + limit], "metadata": metadata})
+@ROUTES.on("GET", r"/presigned/(\d+)")
+def store(site: Site, request: Request, number: str) -> Reply:
+    if request.token:
+        return Reply(400, b"<Error>Only one auth mechanism allowed</Error>", {"Content-Type": "application/xml"})
+    content = site.contents.get(int(number), b"weights")
+    span = re.match(r"bytes=(\d+)-$", request.headers.get("Range") or "")
+    first = int(span[1]) if span else 0
+    headers = {"ETag": '"a-storage-etag"'}
+    if span:
+        headers["Content-Range"] = f"bytes {first}-{len(content) - 1}/{len(content)}"
+    return Reply(206 if span else 200, content[first:], headers)
 
-    def _json(self, status: int, body: Any, headers: dict[str, str] | None = None) -> None:
-        self._answer(status, json.dumps(body).encode(), kind="application/json; charset=utf-8", headers=headers)
 
-    def _answer(
-        self, status: int, body: bytes, *, kind: str = "text/plain", headers: dict[str, str] | None = None
-    ) -> None:
-        self.send_response(status)
-        for name, value in {"Content-Type": kind, "Content-Length": str(len(body)), **(headers or {})}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(body)
+@ROUTES.on("GET", "/api/v1/models")
+def search(site: Site, request: Request) -> Reply:
+    query = request.query
+    given = {name: values[0] for name, values in query.items()}
+    if (
+        set(query) - TAKES
+        or given.get("sort", "Newest") not in SORTS
+        or ("page" in given and "query" in given)
+        or int(given.get("limit", 100)) > 100
+    ):
+        return Reply(400, {"error": {"issues": [], "name": "ZodError", "message": "Invalid input"}})
+    found = [
+        model
+        for model in site.models
+        if given.get("query", "").lower() in model["name"].lower()
+        and model["type"] in query.get("types", [model["type"]])
+    ]
+    found.sort(key=lambda model: -model["stats"]["downloadCount"])
+    first, limit = int(given.get("cursor", "0").partition("|")[0]), int(given.get("limit", 100))
+    metadata: dict[str, Any] = {"pageSize": limit}
+    if first + limit < len(found):
+        metadata |= {"nextCursor": f"{first + limit}|x", "nextPage": "http://somewhere.example/next"}
+    return Reply(200, {"items": found[first : first + limit], "metadata": metadata})

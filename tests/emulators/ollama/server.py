@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import hashlib
 import json
-import threading
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from tests.emulators.loopback import Emulated, HangUp, Reply, Request, Routes, serve
 
 
 @dataclass
@@ -64,20 +64,20 @@ class Local:
 
 
 @dataclass
-class Daemon:
-    """Its models, what its registry has, and what was asked. ``breaks_after``: bytes after which a pull fails."""
+class Daemon(Emulated):
+    """Its models and what its registry has. ``breaks_after``: bytes after which a pull fails. ``asked`` has (method, target, JSON body)."""
 
     models: list[Local] = field(default_factory=list)
     registry: list[Local] = field(default_factory=list)
     breaks_after: int | None = None
     hangs_up_after: int | None = None
-    asked: list[tuple[str, str, Any]] = field(default_factory=list)
     answered: list[tuple[str, Any]] = field(default_factory=list)
-    unknown: list[str] = field(default_factory=list)
     blobs: dict[str, bytes] = field(default_factory=dict)  # by sha256
     created: list[dict[str, Any]] = field(default_factory=list)  # what each create was told
     answers: dict[str, str] = field(default_factory=dict)  # of every model, by the last message
-    lost_replies: list[str] = field(default_factory=list)  # paths whose next answer gets lost after it was done
+
+    def note(self, request: Request) -> tuple[str, str, Any]:
+        return request.method, request.target, None if "/blobs/" in request.target else request.json()
 
     def find(self, name: str) -> Local | None:
         return next((one for one in self.models if one.name in (name, f"{name}:latest")), None)
@@ -127,122 +127,103 @@ class Daemon:
         yield {"status": "success"}
 
 
-@contextlib.contextmanager
-def serve_ollama(daemon: Daemon) -> Iterator[str]:
+ROUTES: Routes[Daemon] = Routes()
+_BLOB = "/api/blobs/sha256:([0-9a-f]{64})"
+
+
+def serve_ollama(daemon: Daemon) -> AbstractContextManager[str]:
     """Serve on loopback and give the address, to be used as ``OLLAMA_HOST``."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"daemon": daemon}))
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    return serve(daemon, ROUTES)
 
 
-class _Handler(BaseHTTPRequestHandler):
-    daemon: Daemon
-    protocol_version = "HTTP/1.1"
+@ROUTES.on("GET", "/")
+def root(daemon: Daemon, request: Request) -> Reply:
+    return Reply(200, b"Ollama is running", {"Content-Type": "text/plain; charset=utf-8"})
 
-    def log_message(self, format: str, *args: object) -> None:
-        """The state keeps the record."""
 
-    def do_GET(self) -> None:
-        self.daemon.asked.append(("GET", self.path, None))
-        if self.path == "/":
-            self._answer(200, b"Ollama is running", "text/plain; charset=utf-8")
-        elif self.path == "/api/version":
-            self._json(200, {"version": "0.12.6"})
-        elif self.path == "/api/tags":
-            self._json(200, {"models": [one.summary() for one in self.daemon.models]})
-        else:
-            self._lost()
+@ROUTES.on("GET", "/api/version")
+def version(daemon: Daemon, request: Request) -> Reply:
+    return _json(daemon, request, 200, {"version": "0.12.6"})
 
-    def do_HEAD(self) -> None:
-        self.daemon.asked.append(("HEAD", self.path, None))
-        there = self.path.removeprefix("/api/blobs/sha256:") in self.daemon.blobs
-        self.send_response(200 if there else 404)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
 
-    def _blob(self) -> None:
-        content = self.rfile.read(int(self.headers["Content-Length"]))
-        digest = self.path.removeprefix("/api/blobs/sha256:")
-        self.daemon.asked.append(("POST", self.path, None))
-        if hashlib.sha256(content).hexdigest() != digest:
-            self._json(400, {"error": "digest mismatch"})
-            return
-        self.daemon.blobs[digest] = content
-        self._answer(201, b"", "text/plain")
+@ROUTES.on("GET", "/api/tags")
+def tags(daemon: Daemon, request: Request) -> Reply:
+    return _json(daemon, request, 200, {"models": [one.summary() for one in daemon.models]})
 
-    def do_DELETE(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.daemon.asked.append(("DELETE", self.path, body))
-        found = self.daemon.find(body["model"])
-        if found is None:
-            self._json(404, {"error": f"model '{body['model']}' not found"})
-        else:
-            self.daemon.models.remove(found)
-            self._answer(200, b"", "text/plain")
 
-    def do_POST(self) -> None:
-        if self.path.startswith("/api/blobs/"):
-            self._blob()
-            return
-        body = json.loads(self.rfile.read(int(self.headers.get("Content-Length") or 0)) or b"null")
-        self.daemon.asked.append(("POST", self.path, body))
-        if self.path == "/api/show":
-            found = self.daemon.find(body["model"])
-            self._json(200, found.shown()) if found else self._json(
-                404, {"error": f"model '{body['model']}' not found"}
-            )
-        elif self.path == "/api/pull":
-            self._stream(self.daemon.pull(body["model"]))
-        elif self.path in ("/api/chat", "/api/copy") and not self.daemon.find(body.get("model") or body["source"]):
-            self._json(404, {"error": "model not found"})
-        elif self.path == "/api/chat":
-            text = self.daemon.answers[body["messages"][-1]["content"]]
-            self._json(200, {"model": body["model"], "message": {"role": "assistant", "content": text}, "done": True})
-        elif self.path == "/api/copy":
-            found = self.daemon.find(body["source"])
-            assert found is not None
-            self.daemon.models.append(dataclasses.replace(found, name=body["destination"]))
-            self._answer(200, b"", "text/plain")
-        elif self.path == "/api/create":
-            events = list(self.daemon.create(body))
-            if self.path in self.daemon.lost_replies:
-                self.daemon.lost_replies.remove(self.path)
-                self.close_connection = True
-                return
-            self._stream(iter(events))
-        else:
-            self._lost()
+@ROUTES.on("HEAD", _BLOB)
+def has_blob(daemon: Daemon, request: Request, digest: str) -> Reply:
+    return Reply(200 if digest in daemon.blobs else 404)
 
-    def _lost(self) -> None:
-        self.daemon.unknown.append(self.path)
-        self._answer(404, b"404 page not found", "text/plain")
 
-    def _json(self, status: int, body: Any) -> None:
-        self.daemon.answered.append((self.path, body))
-        self._answer(status, json.dumps(body).encode(), "application/json; charset=utf-8")
+@ROUTES.on("POST", _BLOB)
+def put_blob(daemon: Daemon, request: Request, digest: str) -> Reply:
+    if hashlib.sha256(request.body).hexdigest() != digest:
+        return _json(daemon, request, 400, {"error": "digest mismatch"})
+    daemon.blobs[digest] = request.body
+    return Reply(201)
 
-    def _answer(self, status: int, body: bytes, kind: str) -> None:
-        self.send_response(status)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
 
-    def _stream(self, events: Iterator[dict[str, Any]]) -> None:
-        self.send_response(200)
-        self.send_header("Content-Type", "application/x-ndjson")
-        self.send_header("Transfer-Encoding", "chunked")
-        self.end_headers()
+@ROUTES.on("DELETE", "/api/delete")
+def delete(daemon: Daemon, request: Request) -> Reply:
+    found = daemon.find(request.json()["model"])
+    if found is None:
+        return _missing(daemon, request, request.json()["model"])
+    daemon.models.remove(found)
+    return Reply(200)
+
+
+@ROUTES.on("POST", "/api/show")
+def show(daemon: Daemon, request: Request) -> Reply:
+    found = daemon.find(request.json()["model"])
+    if found is None:
+        return _missing(daemon, request, request.json()["model"])
+    return _json(daemon, request, 200, found.shown())
+
+
+@ROUTES.on("POST", "/api/pull")
+def pull(daemon: Daemon, request: Request) -> Reply:
+    return _stream(daemon, daemon.pull(request.json()["model"]))
+
+
+@ROUTES.on("POST", "/api/chat")
+def chat(daemon: Daemon, request: Request) -> Reply:
+    body = request.json()
+    if daemon.find(body["model"]) is None:
+        return _missing(daemon, request, body["model"])
+    text = daemon.answers[body["messages"][-1]["content"]]
+    message = {"role": "assistant", "content": text}
+    return _json(daemon, request, 200, {"model": body["model"], "message": message, "done": True})
+
+
+@ROUTES.on("POST", "/api/copy")
+def copy(daemon: Daemon, request: Request) -> Reply:
+    found = daemon.find(request.json()["source"])
+    if found is None:
+        return _missing(daemon, request, request.json()["source"])
+    daemon.models.append(dataclasses.replace(found, name=request.json()["destination"]))
+    return Reply(200)
+
+
+@ROUTES.on("POST", "/api/create")
+def create(daemon: Daemon, request: Request) -> Reply:
+    return _stream(daemon, iter(list(daemon.create(request.json()))))
+
+
+def _missing(daemon: Daemon, request: Request, name: str) -> Reply:
+    return _json(daemon, request, 404, {"error": f"model '{name}' not found"})
+
+
+def _json(daemon: Daemon, request: Request, status: int, body: Any) -> Reply:
+    daemon.answered.append((request.target, body))
+    return Reply(status, body)
+
+
+def _stream(daemon: Daemon, events: Iterator[dict[str, Any]]) -> Reply:
+    def lines() -> Iterator[bytes]:
         for number, event in enumerate(events):
-            if number == self.daemon.hangs_up_after:
-                self.close_connection = True
-                return
-            line = json.dumps(event).encode() + b"\n"
-            self.wfile.write(b"%x\r\n%s\r\n" % (len(line), line))
-        self.wfile.write(b"0\r\n\r\n")
+            if number == daemon.hangs_up_after:
+                raise HangUp
+            yield json.dumps(event).encode() + b"\n"
+
+    return Reply(200, lines(), {"Content-Type": "application/x-ndjson"})

@@ -13,6 +13,7 @@ from peft_studio.core.errors import Forbidden, NotAuthorised, NotFound
 from peft_studio.core.ports import Page, Query
 from peft_studio.core.redact import Secret
 from tests.emulators.civitai import Site, make_model, serve_civitai
+from tests.emulators.loopback import Reply
 
 KEY = "0123456789abcdef" * 2
 ME = {
@@ -116,7 +117,7 @@ def test_an_overloaded_search_is_waited_for(site: Site, address: str, monkeypatc
     """Its Retry-After of two seconds is kept."""
     waits: list[float] = []
     monkeypatch.setattr(door_module, "pause", waits.append)
-    site.overloads_left = 1
+    site.instead["GET /api/v1/models"] = [Reply(503, {"error": "Search is overloaded"}, {"Retry-After": "2"})]
 
     assert with_key().search(SOME).models
     assert waits[0] >= 2

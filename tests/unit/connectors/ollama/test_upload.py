@@ -108,7 +108,7 @@ def test_a_repeat_changes_nothing_and_a_new_version_replaces(ollama: Ollama, dae
 
 def test_a_reply_lost_after_create_is_found_out(ollama: Ollama, daemon: Daemon, tmp_path: Path) -> None:
     """The error says that it may have happened; asked again, nothing is made twice."""
-    daemon.lost_replies = ["/api/create"]
+    daemon.lost_replies = ["POST /api/create"]
     upload = make(tmp_path, SAFETENSORS)
     with pytest.raises(Unavailable) as caught:
         ollama.upload_artifact(upload, quietly)
