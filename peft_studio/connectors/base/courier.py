@@ -159,16 +159,16 @@ class Courier:
             target = url.join(location)
         except httpx.InvalidURL as exc:
             raise unreadable(self.platform, "a redirect to nowhere") from exc
-        if target.scheme != url.scheme and target.scheme != "https":
-            raise Untrusted(
-                f"{self.platform.title} sends on to {target.scheme or 'no'}://, away from TLS. It was not followed.",
-                hint="Somebody between here and there may be at work: try another network.",
-                platform=self.platform.name,
-            )
         if call.method not in ("GET", "HEAD"):
             raise BadResponse(
                 f"{self.platform.title} has moved what was to be changed to {target.host}. Nothing was sent there.",
                 hint="The address or name has changed; use the new one.",
+                platform=self.platform.name,
+            )
+        if target.scheme != url.scheme and target.scheme != "https":
+            raise Untrusted(
+                f"{self.platform.title} sends on to {target.scheme or 'no'}://, away from TLS. It was not followed.",
+                hint="Somebody between here and there may be at work: try another network.",
                 platform=self.platform.name,
             )
         return target

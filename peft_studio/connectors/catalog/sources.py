@@ -15,6 +15,7 @@ BUILT_IN: Mapping[str, str] = {
     "civitai": "peft_studio.connectors.civitai:INFO",
     "huggingface": "peft_studio.connectors.huggingface:INFO",
     "ollama": "peft_studio.connectors.ollama:INFO",
+    "runpod": "peft_studio.connectors.runpod:INFO",
 }
 
 
