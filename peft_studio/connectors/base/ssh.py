@@ -30,8 +30,6 @@ CONNECT_S = 10
 COMMAND_S = 60.0
 SSH_FAILED = 255  # ssh's own exit code for what went wrong before a command could run
 
-# Ours come first, and ssh takes the first that it finds: what ``config`` of the home says can lead another way (a jump host, a port),
-# and cannot make it less safe.
 SETTINGS = """\
 # Written anew at each connection. By hand: ssh -F {file} {label}
 Host *
@@ -53,8 +51,6 @@ Host *
   ServerAliveInterval 5
   ServerAliveCountMax 3
   LogLevel ERROR
-Include "{own}"
-Host *
   HostName {host}
   Port {port}
   User {user}
@@ -88,10 +84,9 @@ class SshHome:
                 hint="Connect from where it was launched.", platform=platform,
             )  # fmt: skip
         (pair / "known_hosts").write_text(f"{label} {_read(pair / 'key.pub')}\n", encoding="ascii")
-        own = self.folder / "config"
         settings = SETTINGS.format(
             file=pair / "ssh_config", label=label, known_hosts=pair / "known_hosts", identity=self._pair("login") / "key",
-            own=own if own.is_file() else os.devnull, host=ssh.host, port=ssh.port, user=ssh.user, connect_s=CONNECT_S,
+            host=ssh.host, port=ssh.port, user=ssh.user, connect_s=CONNECT_S,
         )  # fmt: skip
         part = pair / f"ssh_config.{os.getpid()}"
         part.write_text(settings, encoding="utf-8")
