@@ -37,7 +37,7 @@ def load_spec(name: str) -> dict[str, Any]:
 
 def find_faults(name: str, request: Request, *, except_for: Mapping[str, str] | None = None) -> list[str]:
     """What the specification does not allow of a request. ``except_for``: known errors of the specification, by the words of the fault."""
-    operation = _operation(load_spec(name), request.method, urlsplit(request.target).path)
+    operation = _operation(load_spec(name), request.method, urlsplit(request.target).path.rstrip("/"))
     if operation is None:
         return [f"{request.method} {request.path} is not in {name}"]
     faults = [*_body_faults(load_spec(name), operation, request), *_query_faults(load_spec(name), operation, request)]

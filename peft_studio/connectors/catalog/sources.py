@@ -17,6 +17,7 @@ BUILT_IN: Mapping[str, str] = {
     "lambdalabs": "peft_studio.connectors.lambdalabs:INFO",
     "ollama": "peft_studio.connectors.ollama:INFO",
     "runpod": "peft_studio.connectors.runpod:INFO",
+    "vastai": "peft_studio.connectors.vastai:INFO",
 }
 
 
