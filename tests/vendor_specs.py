@@ -87,7 +87,8 @@ def _query_faults(spec: dict[str, Any], operation: dict[str, Any], request: Requ
 def _faults(spec: dict[str, Any], schema: dict[str, Any], value: Any) -> Iterator[str]:
     whole = {**schema, "components": spec.get("components", {})}
     for error in Draft202012Validator(whole).iter_errors(value):
-        yield f"{'.'.join(map(str, error.absolute_path)) or 'body'}: {error.message[:200]}"
+        where = ".".join(map(str, error.absolute_path)) or "body"
+        yield f"{where}: {error.validator} {str(error.validator_value)[:80]}: {error.message[:120]}"
 
 
 def _resolved(spec: dict[str, Any], found: Any) -> Any:
