@@ -36,8 +36,6 @@ BOOT = "PEFT_STUDIO_BOOT"
 RUN_BOOT = (
     f"""bash -c 'echo "${BOOT}" | base64 -d > "${{TMPDIR:-/tmp}}/boot.sh" && exec bash "${{TMPDIR:-/tmp}}/boot.sh"'"""
 )
-END = "PEFT_STUDIO_END"
-END_ITSELF = """python3 -c 'import os, urllib.request as u; u.urlopen(u.Request(os.environ.get("RUNPOD_URL", "https://api.runpod.io") + "/v2/pods/" + os.environ["RUNPOD_POD_ID"], method="DELETE", headers={"Authorization": "Bearer " + os.environ["RUNPOD_API_KEY"]}), timeout=30)'"""
 
 _NO_ROOM = re.compile(
     r"no longer any instances|no (\w+ )?(capacity|instances)|could not be placed|not (enough|have the) (\w+ )?resources"
@@ -51,7 +49,8 @@ class RunPodApi:
     """Calls of one account. ``RUNPOD_URL`` names another address of the API, ``RUNPOD_PROXY_URL`` of its proxy, with {pod} and {port}."""
 
     def __init__(self, key: Secret | None) -> None:
-        address = os.environ.get("RUNPOD_URL") or "https://api.runpod.io"
+        address = (os.environ.get("RUNPOD_URL") or "https://api.runpod.io").rstrip("/")
+        self.own_pod = f"{address}/v2/pods/${{RUNPOD_POD_ID}}"
         self.proxy = os.environ.get("RUNPOD_PROXY_URL") or "https://{pod}-{port}.proxy.runpod.net"
         credentials = None if key is None else lambda: {"Authorization": f"Bearer {key.reveal()}"}
         self._door = Door(PLATFORM, address, credentials=credentials, pace=PACE, read_error=read_error)
@@ -112,7 +111,7 @@ def build_create(
         Refused: It does not fit into what RunPod takes. Nothing was sent.
     """
     cloud, count, gpu, region = _split_offer(offer)
-    variables = {**env, BOOT: base64.b64encode(boot.encode()).decode(), END: END_ITSELF}
+    variables = {**env, BOOT: base64.b64encode(boot.encode()).decode()}
     large = [name for name, value in variables.items() if len(value) > MOST_BYTES]
     if len(variables) > MOST_VARIABLES or large:
         what = (

@@ -27,6 +27,7 @@ from peft_studio.core.ports.rental import (
     Invoice,
     LogLines,
     Rent,
+    SelfEnd,
     Ssh,
 )
 
@@ -61,6 +62,9 @@ class RunPod:
         self._api = RunPodApi(keys.get("key"))
         image = keys.get("image")
         self._image = image.reveal() if image else None
+        self.self_end = SelfEnd(
+            url=self._api.own_pod, key="RUNPOD_API_KEY"
+        )  # RunPod puts both variables into every pod
 
     def connect(self) -> Account:
         """Whether the key may see machines. Whose it is, RunPod does not say."""

@@ -26,12 +26,13 @@ from peft_studio.core.ports.rental import (
     LogLines,
     Rent,
     Rental,
+    SelfEnd,
     Ssh,
 )
 
 __all__ = [
     "VERBS", "Account", "Capability", "Charge", "Compute", "Connector", "ConnectorInfo", "Downloads", "Ended", "Fetched", "Instance",
     "InstanceState", "Instances", "Invoice", "KeyField", "Keys", "LogLines", "ModelDetails", "ModelFile", "Offer", "OfferQuery", "Offers", "Order",
-    "Page", "Progress", "Published", "Publisher", "Query", "Registry", "RegistryModel", "Rent", "Rental", "Role", "Ssh", "Stock",
+    "Page", "Progress", "Published", "Publisher", "Query", "Registry", "RegistryModel", "Rent", "Rental", "Role", "SelfEnd", "Ssh", "Stock",
     "Upload", "UploadFile",
 ]  # fmt: skip

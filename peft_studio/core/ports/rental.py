@@ -116,6 +116,19 @@ class Rent:
     host_key: Secret | None = None
 
 
+class SelfEnd(Value):
+    """How a machine ends itself, with a key that it is given and that can do nothing else.
+
+    Attributes:
+        url: May name variables of the machine's environment: ``https://…/pods/${POD_ID}``.
+        key: The variable that holds the key; it is sent as a Bearer token.
+    """
+
+    url: Word
+    key: Word
+    method: Word = "DELETE"
+
+
 class Charge(Value):
     """What the provider billed for one machine over a span of time."""
 
@@ -143,6 +156,8 @@ class Rental(Protocol):
 
     info: ConnectorInfo
     unsupported: Mapping[Capability, str]
+    self_end: SelfEnd | None
+    """None where no machine can; its offers say so, too (``ends_itself``)."""
 
     def connect(self) -> Account:
         """Prove the keys with one call that changes nothing."""

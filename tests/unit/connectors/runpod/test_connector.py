@@ -156,9 +156,11 @@ def test_secrets_are_in_the_environment_alone(runpod: RunPod, cloud: Cloud) -> N
 
 
 def test_a_machine_ends_itself_and_nothing_else(runpod: RunPod, cloud: Cloud) -> None:
-    """By the command in its environment, with a key that reaches no further."""
+    """By the address and key that the connector names, and that key reaches no further."""
+    end = runpod.self_end
+    boot = f'python3 -c "import urllib.request as u; u.urlopen(u.Request(\\"{end.url}\\", method=\\"{end.method}\\", headers={{\\"Authorization\\": \\"Bearer ${end.key}\\"}}))"; exec sleep 600'
     runpod.submit_job(rent_of(offer_of(runpod), label="ps-other-1", boot="exec sleep 600"))
-    made = runpod.submit_job(rent_of(offer_of(runpod), boot='eval "$PEFT_STUDIO_END"; exec sleep 600'))
+    made = runpod.submit_job(rent_of(offer_of(runpod), boot=boot))
     runpod.list_instances()
     pod = cloud.pods[made.id]
     wait_for(lambda: pod.gone_at is not None, "its end", timeout_s=20)
