@@ -13,7 +13,7 @@ from peft_studio.connectors.base.answer import unreadable
 from peft_studio.connectors.base.reading import count, record, records, text
 from peft_studio.connectors.lambdalabs import INFO
 from peft_studio.connectors.lambdalabs.api import PLATFORM, LambdaApi, NoSuch
-from peft_studio.connectors.lambdalabs.user_data import USER, build_user_data
+from peft_studio.connectors.lambdalabs.user_data import SECRETS, USER, build_user_data
 from peft_studio.core.errors import Refused, SoldOut
 from peft_studio.core.ports.offers import Offer, OfferQuery, Offers, Stock
 from peft_studio.core.ports.platform import Account, Capability, Keys
@@ -35,8 +35,8 @@ PLAIN = ("booting", "active", "terminating")  # states that need no explanation
 class Lambda:
     """The platform. Implements :class:`peft_studio.core.ports.rental.Rental`.
 
-    Secrets of a purchase are not sent with it: its machines read them from their login, over SSH (:mod:`peft_studio.connectors.base.ssh`),
-    and wait for them.
+    Secrets of a purchase are not sent with it: its machine waits for them in ``secrets_file`` of its login's home, where
+    :mod:`peft_studio.connectors.base.ssh` puts them. What listens on it is reached through a tunnel of the same.
     """
 
     info = INFO
@@ -45,6 +45,9 @@ class Lambda:
         Capability.LOGS: "Lambda has no call for what a machine prints; it is read over SSH once the machine is up.",
         Capability.INVOICE: "Lambda shows invoices in its dashboard and has no call for them; spend stays an estimate.",
     }
+
+    self_end = None
+    secrets_file = SECRETS
 
     def __init__(self, keys: Keys) -> None:
         self._api = LambdaApi(keys["key"])

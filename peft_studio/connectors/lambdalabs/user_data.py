@@ -44,6 +44,7 @@ def build_user_data(rent: Rent) -> str:
     Raises:
         Refused: It is larger than Lambda takes, or a setting has a name that no variable can have.
     """
+    _require_names(rent.secrets)
     start = START.format(place=PLACE, settings=_exports(rent.settings), wait=WAIT if rent.secrets else "")
     log = f"$HOME/{SECRETS.partition('/')[0]}/boot.log"
     config = {
@@ -69,13 +70,17 @@ def build_user_data(rent: Rent) -> str:
 
 
 def _exports(settings: Mapping[str, str]) -> str:
-    for name in settings:
+    _require_names(settings)
+    return "\n".join(f"export {name}={shlex.quote(value)}" for name, value in settings.items())
+
+
+def _require_names(variables: Mapping[str, object]) -> None:
+    for name in variables:
         if not _NAME.fullmatch(name):
             raise Refused(
                 f"{name!r} cannot be the name of a variable. Nothing was sent.",
                 hint="Names have letters, digits and _.", platform=INFO.name,
             )  # fmt: skip
-    return "\n".join(f"export {name}={shlex.quote(value)}" for name, value in settings.items())
 
 
 def _host_key(key: Secret) -> str:

@@ -37,7 +37,7 @@ class VastApi:
     """Calls of the API. ``VAST_URL`` names another address of it."""
 
     def __init__(self, key: Secret) -> None:
-        base = (os.environ.get("VAST_URL") or "https://console.vast.ai").rstrip("/")
+        self.address = (os.environ.get("VAST_URL") or "https://console.vast.ai").rstrip("/")
         self._no_search_until = 0.0
 
         def credentials() -> Mapping[str, str]:
@@ -45,7 +45,13 @@ class VastApi:
 
         def make(lane: str, pace: tuple[float, int], limits: Limits | None = None) -> Door:
             return Door(
-                PLATFORM, base, credentials=credentials, limits=limits, pace=pace, lane=lane, read_error=read_error
+                PLATFORM,
+                self.address,
+                credentials=credentials,
+                limits=limits,
+                pace=pace,
+                lane=lane,
+                read_error=read_error,
             )
 
         self._door = make("", PACE)

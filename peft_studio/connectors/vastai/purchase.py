@@ -22,10 +22,8 @@ IMAGE = "vastai/base-image:@vastai-automatic-tag"
 RUNTYPE = "ssh_direct"  # with a shell to log in to; the boot script comes by ``onstart``
 MOST_ONSTART = 4048  # characters, by its API's documentation
 MOST_VARIABLE_BYTES = 100_000  # Linux takes 128 KiB
-BOOT, END = "PEFT_STUDIO_BOOT", "PEFT_STUDIO_END"
+BOOT = "PEFT_STUDIO_BOOT"
 RUN_BOOT = '{source} | base64 -d | gzip -d >"${{TMPDIR:-/tmp}}/boot.sh" && exec bash "${{TMPDIR:-/tmp}}/boot.sh"'
-# With the key that each machine is given: it can start, stop and destroy that machine, and nothing else.
-END_ITSELF = """python3 -c 'import os, urllib.request as u; u.urlopen(u.Request(os.environ.get("VAST_URL", "https://console.vast.ai") + "/api/v0/instances/" + os.environ["CONTAINER_ID"] + "/", method="DELETE", headers={"Authorization": "Bearer " + os.environ["CONTAINER_API_KEY"]}), timeout=30)'"""
 LOWEST_BID = Decimal("0.001")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _GB = 2**30 / 1e9
@@ -42,7 +40,7 @@ def build_purchase(rent: Rent) -> dict[str, Any]:
     Raises:
         Refused: It costs more than was agreed to, or does not fit. Nothing was sent.
     """
-    env = {**rent.settings, **{name: value.reveal() for name, value in rent.secrets.items()}, END: END_ITSELF}
+    env = {**rent.settings, **{name: value.reveal() for name, value in rent.secrets.items()}}
     onstart, more = _pack(rent.boot)
     env |= more
     _require_sound(env)

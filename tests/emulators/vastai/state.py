@@ -129,7 +129,7 @@ class Market(Emulated):
         if self.machines is not None and status == "running" and one.machine is None:
             env = {name: value for name, value in one.body["env"].items() if not name.startswith("-")}
             ports = [int(name.split(":")[1]) for name in one.body["env"] if name.startswith("-p ")]
-            given = {"CONTAINER_ID": str(one.id), "CONTAINER_API_KEY": one.key, "VAST_URL": self.address}
+            given = {"CONTAINER_ID": str(one.id), "CONTAINER_API_KEY": one.key}
             one.machine = self.machines.start(str(one.id), ["/bin/bash", "-c", one.body["onstart"]], env={**env, **given}, ports=ports)  # fmt: skip
         elif status in ("stopped", "offline") and one.machine is not None:
             one.machine.end()

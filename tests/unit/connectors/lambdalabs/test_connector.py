@@ -33,7 +33,7 @@ from tests.conftest import wait_for
 from tests.emulators.lambdalabs import SSHD, Cloud, Kind, serve_lambda
 from tests.emulators.loopback import Reply
 from tests.emulators.machine import Machines
-from tests.vendor_specs import find_answer_faults, find_faults
+from tests.specs import find_answer_faults, find_faults, load_spec
 
 KEY = "secret_tests_" + "0123456789abcdef" * 2 + "." + "A1" * 16
 PUBLIC = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAICN+lJwsONkwrdsSnQsu1ydUkIuIg5oOC+Eslvmtt60T"
@@ -356,9 +356,9 @@ def test_every_request_and_answer_is_as_the_specification_says(rental: Lambda, c
     assert {str(request) for request in cloud.asked} == {
         "GET /api/v1/instance-types", "GET /api/v1/ssh-keys", "POST /api/v1/ssh-keys", LAUNCH, "GET /api/v1/instances", TERMINATE,
     }  # fmt: skip
-    assert [fault for request in cloud.asked for fault in find_faults("lambda.json", request)] == []
+    assert [fault for request in cloud.asked for fault in find_faults(load_spec("lambda.json"), request)] == []
     answer = {"data": shown}
-    assert find_answer_faults("lambda.json", "GET", "/api/v1/instances", status=200, body=answer) == []
+    assert find_answer_faults(load_spec("lambda.json"), "GET", "/api/v1/instances", status=200, body=answer) == []
 
 
 @pytest.mark.skipif(SSHD is None, reason="no sshd on this machine (Debian: openssh-server)")
