@@ -18,13 +18,13 @@ OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
 }  # fmt: skip
 TAKES = {
     "image", "disk", "env", "onstart", "runtype", "label", "price", "cancel_unavail", "target_state", "image_login", "args", "args_str",
-    "template_hash_id", "volume_info", "client_id",
+    "template_hash_id", "volume_info", "client_id", "extra", "force", "jupyter_dir", "lang_utf8", "python_utf8", "use_jupyter_lab", "user",
 }  # fmt: skip
 PAGE = 25
 ROUTES: Routes[Market] = Routes()
 
 
-@ROUTES.on("GET", r"/api/v0/users/current/")
+@ROUTES.on("GET", r"/api/v0/users/current/?")
 def me(market: Market, request: Request) -> Reply:
     return Reply(body=market.keys[request.token])
 
@@ -44,10 +44,11 @@ def search(market: Market, request: Request) -> Reply:
         if not isinstance(wanted, dict) or not set(wanted) <= set(OPERATORS) or (rows and name not in rows[0]):
             return refuse(400, "invalid_request", f"{name} is not a valid search key")
         for how, value in wanted.items():
-            rows = [row for row in rows if OPERATORS[how](row[name] or False, value)]
+            rows = [row for row in rows if OPERATORS[how](row[name] or False, like(row[name], value))]
     for name, way in reversed(order):
         rows.sort(key=operator.itemgetter(name), reverse=way == "desc")
-    return Reply(body={"offers": rows[:limit]})
+    # Its own client takes no other type here, not even one with a charset.
+    return Reply(200, {"offers": rows[:limit]}, {"Content-Type": "application/json"})
 
 
 @ROUTES.on("PUT", r"/api/v0/asks/(\d+)/")
@@ -147,6 +148,11 @@ def list_charges(market: Market, request: Request) -> Reply:
     return Reply(body=body)
 
 
+def like(known: Any, given: Any) -> Any:
+    """A number is given as such or, by Vast.ai's own client, as text."""
+    return float(given) if isinstance(given, str) and isinstance(known, int | float) else given
+
+
 def show_charge(market: Market, one: Contract) -> dict[str, Any]:
     return {
         "type": "instance", "source": f"instance-{one.id}", "description": f"Instance {one.id} Charges",
@@ -168,7 +174,7 @@ def find_fault(body: dict[str, Any]) -> str:
         return "image and env"
     if len(body.get("onstart", "")) > 4048:
         return "onstart is too long"
-    if "price" in body and not 0.001 <= body["price"] <= 128:
+    if body.get("price") is not None and not 0.001 <= body["price"] <= 128:
         return "price"
     return ""
 
