@@ -6,7 +6,7 @@ one whose host key is not known here is not spoken to. Knows no provider.
     keys = SshHome(home / "ssh")
     Rent(..., public_key=keys.public_key(), host_key=keys.host_key("ps-run-1"))
     way = keys.way("ps-run-1", instance.ssh, platform="lambdalabs")
-    way.send_secrets({"TOKEN": Secret("…")}, to=".peft-studio/secrets")
+    way.send_secrets({"TOKEN": Secret("…")})
     with way.tunnel(8080) as tunnel: ...    # http://127.0.0.1:{tunnel.port}
 """
 
@@ -28,6 +28,7 @@ from peft_studio.core.redact import REDACTOR, Secret
 
 CONNECT_S = 10
 COMMAND_S = 60.0
+SECRETS = ".peft-studio/secrets"  # in the home of the login
 SSH_FAILED = 255  # ssh's own exit code for what went wrong before a command could run
 
 SETTINGS = """\
@@ -147,17 +148,22 @@ class SshWay:
             raise build_error(self, done.returncode, done.stderr.decode("utf-8", "replace"))
         return done.stdout.decode("utf-8", "replace")
 
-    def send_secrets(self, secrets: Mapping[str, Secret], *, to: str) -> None:
-        """Put secrets into a file there, in place whole or not at all, that only the login can read: lines of ``NAME='value'``.
+    def send_secrets(self, secrets: Mapping[str, Secret], *, to: str = SECRETS) -> None:
+        """Put secrets into a file there, in place whole or not at all, that only the login can read: lines of ``NAME value``.
 
         They travel as input, so that neither here nor there a list of processes has them. ``to`` is relative to the login's home.
+
+        Raises:
+            ConnectorError: As :meth:`run`. ValueError: One has more than a line, or blanks around it.
         """
-        lines = "".join(f"{name}={shlex.quote(value.reveal())}\n" for name, value in secrets.items())
+        values = {name: value.reveal() for name, value in secrets.items()}
+        if unfit := [name for name, value in values.items() if value != value.strip() or len(value.splitlines()) != 1]:
+            raise ValueError(f"{', '.join(unfit)} cannot be sent as a line")
         there = shlex.quote(to)
         self.run(
             f'umask 077 && mkdir -p "$HOME"/{shlex.quote(os.path.dirname(to) or ".")} && cat >"$HOME"/{there}.part && '
             f'mv -f "$HOME"/{there}.part "$HOME"/{there}',
-            given=lines.encode(),
+            given="".join(f"{name} {value}\n" for name, value in values.items()).encode(),
         )
 
     def tunnel(self, port: int) -> Tunnel:

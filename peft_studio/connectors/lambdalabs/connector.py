@@ -13,11 +13,11 @@ from peft_studio.connectors.base.answer import unreadable
 from peft_studio.connectors.base.reading import count, record, records, text
 from peft_studio.connectors.lambdalabs import INFO
 from peft_studio.connectors.lambdalabs.api import PLATFORM, LambdaApi, NoSuch
-from peft_studio.connectors.lambdalabs.user_data import SECRETS, USER, build_user_data
+from peft_studio.connectors.lambdalabs.user_data import build_user_data
 from peft_studio.core.errors import Refused, SoldOut
 from peft_studio.core.ports.offers import Offer, OfferQuery, Offers, Stock
 from peft_studio.core.ports.platform import Account, Capability, Keys
-from peft_studio.core.ports.rental import Billed, Ended, Instance, Instances, InstanceState, Rent, Ssh
+from peft_studio.core.ports.rental import Billed, Ended, Instance, Instances, InstanceState, Rent, Ssh, Way
 
 _MEMORY = re.compile(r"\((\d+) ?GB\b")
 # Billed by the minute from its passed health checks until it is terminated; what is not known counts as billed.
@@ -28,6 +28,7 @@ STATES: Mapping[str, tuple[InstanceState, Billed]] = {
     "terminating": (InstanceState.ENDING, "all"),
     "preempted": (InstanceState.STOPPED, "all"),
 }
+USER = "ubuntu"  # of every image of Lambda's
 GONE = "terminated"  # still shown for a while: the list itself says that it is no more
 PLAIN = ("booting", "active", "terminating")  # states that need no explanation
 
@@ -35,8 +36,8 @@ PLAIN = ("booting", "active", "terminating")  # states that need no explanation
 class Lambda:
     """The platform. Implements :class:`peft_studio.core.ports.rental.Rental`.
 
-    Secrets of a purchase are not sent with it: its machine waits for them in ``secrets_file`` of its login's home, where
-    :mod:`peft_studio.connectors.base.ssh` puts them. What listens on it is reached through a tunnel of the same.
+    Secrets of a purchase are not sent with it: :mod:`peft_studio.connectors.base.ssh` brings them to the machine, and is the way to
+    what listens there.
     """
 
     info = INFO
@@ -46,8 +47,7 @@ class Lambda:
         Capability.INVOICE: "Lambda shows invoices in its dashboard and has no call for them; spend stays an estimate.",
     }
 
-    self_end = None
-    secrets_file = SECRETS
+    way = Way(door="tunnel")
 
     def __init__(self, keys: Keys) -> None:
         self._api = LambdaApi(keys["key"])
@@ -68,7 +68,7 @@ class Lambda:
         return Offers(offers=tuple(sorted(found, key=lambda offer: (offer.usd_per_hour, offer.id))))
 
     def submit_job(self, rent: Rent) -> Instance:
-        """Buy a machine that runs the boot script as its first user, once it has its secrets, if there are any."""
+        """Buy a machine that runs the boot script as root. ``rent.secrets`` are not sent: the script takes them from a file."""
         kind, _, region = rent.offer.id.partition("@")
         if not region:
             raise SoldOut(

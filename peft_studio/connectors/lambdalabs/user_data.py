@@ -1,7 +1,8 @@
 """What a machine of Lambda's is told for its first start: a cloud-config, which JSON is a form of. It holds no secret of the user.
 
-Everybody on the machine can ask its metadata service for it. So secrets come later, over SSH, into a file that the start waits for;
-what stands in here beside the script is the host key, by which the machine proves to us that it is the one that was bought.
+Everybody on the machine can ask its metadata service for it. So secrets come later, over SSH, into a file of the login's home that the
+boot script looks for; its brakes do not wait for them. What stands in here beside the script is the host key, by which the machine proves
+to us that it is the one that was bought.
 """
 
 from __future__ import annotations
@@ -18,24 +19,16 @@ from peft_studio.core.redact import Secret
 
 MOST_BYTES = 1_000_000
 PLACE = "/opt/peft-studio"
-SECRETS = ".peft-studio/secrets"  # in the home of whoever logs in; connectors.base.ssh puts them there
-USER = "ubuntu"
+LOG = "/var/log/peft-studio.log"
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 START = """\
 #!/bin/bash
-# Starts PEFT Studio's boot script, boot.sh beside it, with its settings and, where it has some, the secrets that come over SSH.
-# By hand: bash {place}/start.sh
-umask 077
-mkdir -p "$HOME/.peft-studio"
+# Starts PEFT Studio's boot script, boot.sh beside it, with its settings. By hand, as root: bash {place}/start.sh
+export HOME="${{HOME:-/root}}"
 {settings}
-{wait}
 exec bash "$(dirname "$0")/boot.sh"
 """
-WAIT = f"""\
-until [ -f "$HOME/{SECRETS}" ]; do sleep 0.2; done
-set -a; . "$HOME/{SECRETS}"; set +a
-rm -f "$HOME/{SECRETS}\""""
 
 
 def build_user_data(rent: Rent) -> str:
@@ -44,9 +37,7 @@ def build_user_data(rent: Rent) -> str:
     Raises:
         Refused: It is larger than Lambda takes, or a setting has a name that no variable can have.
     """
-    _require_names(rent.secrets)
-    start = START.format(place=PLACE, settings=_exports(rent.settings), wait=WAIT if rent.secrets else "")
-    log = f"$HOME/{SECRETS.partition('/')[0]}/boot.log"
+    start = START.format(place=PLACE, settings=_exports(rent.settings))
     config = {
         **({"ssh_keys": {"ed25519_private": _host_key(rent.host_key)}} if rent.host_key else {}),
         "write_files": [
@@ -54,10 +45,7 @@ def build_user_data(rent: Rent) -> str:
             {"path": f"{PLACE}/boot.sh", "permissions": "0755", "content": rent.boot},
         ],
         # In the background: cloud-init is done when its last command is, and a run takes hours.
-        "runcmd": [
-            ["sudo", "-u", USER, "-H", "bash", "-c",
-             f'mkdir -p "$(dirname "{log}")"; nohup setsid bash {PLACE}/start.sh >>"{log}" 2>&1 </dev/null &']
-        ],
+        "runcmd": [["bash", "-c", f"nohup setsid bash {PLACE}/start.sh >>{LOG} 2>&1 </dev/null &"]],
     }  # fmt: skip
     whole = "#cloud-config\n" + json.dumps(config, indent=1)
     if len(whole.encode()) > MOST_BYTES:
@@ -70,17 +58,13 @@ def build_user_data(rent: Rent) -> str:
 
 
 def _exports(settings: Mapping[str, str]) -> str:
-    _require_names(settings)
-    return "\n".join(f"export {name}={shlex.quote(value)}" for name, value in settings.items())
-
-
-def _require_names(variables: Mapping[str, object]) -> None:
-    for name in variables:
+    for name in settings:
         if not _NAME.fullmatch(name):
             raise Refused(
                 f"{name!r} cannot be the name of a variable. Nothing was sent.",
                 hint="Names have letters, digits and _.", platform=INFO.name,
             )  # fmt: skip
+    return "\n".join(f"export {name}={shlex.quote(value)}" for name, value in settings.items())
 
 
 def _host_key(key: Secret) -> str:

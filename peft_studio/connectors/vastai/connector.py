@@ -19,7 +19,17 @@ from peft_studio.connectors.vastai.values import read_charge, read_instance, rea
 from peft_studio.core.errors import SoldOut
 from peft_studio.core.ports.offers import Offer, OfferQuery, Offers
 from peft_studio.core.ports.platform import Account, Capability, Keys
-from peft_studio.core.ports.rental import Ended, Instance, Instances, InstanceState, Invoice, LogLines, Rent, SelfEnd
+from peft_studio.core.ports.rental import (
+    Ended,
+    Instance,
+    Instances,
+    InstanceState,
+    Invoice,
+    LogLines,
+    Rent,
+    SelfEnd,
+    Way,
+)
 
 KEEP_S = 120.0  # a search counts against a daily quota; Vast.ai renews its offers every few minutes
 MEMORY_SHORT = 0.94  # cards show so much of what they are sold with
@@ -40,7 +50,8 @@ class VastAi:
     def __init__(self, keys: Keys) -> None:
         self._api = VastApi(keys["key"])
         # Vast.ai puts both variables into every container; the key can start, stop and destroy that one, and nothing else.
-        self.self_end = SelfEnd(url=f"{self._api.address}/api/v0/instances/${{CONTAINER_ID}}/", key="CONTAINER_API_KEY")
+        own = f"{self._api.address}/api/v0/instances/${{CONTAINER_ID}}/"
+        self.way = Way(door="tls", self_end=SelfEnd(url=own, key="CONTAINER_API_KEY"))
         self._found: dict[OfferQuery, tuple[float, Offers]] = {}
 
     def connect(self) -> Account:

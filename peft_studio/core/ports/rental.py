@@ -129,6 +129,18 @@ class SelfEnd(Value):
     method: Word = "DELETE"
 
 
+class Way(Value):
+    """How a provider's machines are reached, and how they end.
+
+    Attributes:
+        door: ``proxy``: the provider's HTTPS stands before a port; ``tls``: a port is mapped as it is; ``tunnel``: only SSH leads there.
+        self_end: None where no machine can end itself; its offers say so, too (``ends_itself``).
+    """
+
+    door: Literal["proxy", "tls", "tunnel"]
+    self_end: SelfEnd | None = None
+
+
 class Charge(Value):
     """What the provider billed for one machine over a span of time."""
 
@@ -156,8 +168,7 @@ class Rental(Protocol):
 
     info: ConnectorInfo
     unsupported: Mapping[Capability, str]
-    self_end: SelfEnd | None
-    """None where no machine can; its offers say so, too (``ends_itself``)."""
+    way: Way
 
     def connect(self) -> Account:
         """Prove the keys with one call that changes nothing."""

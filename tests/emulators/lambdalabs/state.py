@@ -115,6 +115,9 @@ class Cloud(Emulated):
                 self.rented.remove(one)
             elif one.status == "terminating" and one.seen > self.ends_for:
                 one.status = "terminated"
+            elif one.vm is not None and one.vm.switched_off and one.status == "active":
+                one.vm.end()
+                one.status = "unhealthy"  # and billed: only a termination ends that
             elif one.status == "booting" and self._is_up(one):
                 one.status, one.active_at = "active", self.now()
         return list(self.rented)

@@ -1,6 +1,6 @@
 """A machine of Lambda's: what cloud-init does with its user data, then a real sshd, as processes in a folder of their own.
 
-The machine's ``/`` is that folder. The network between is :func:`write_network`: an ``ssh`` that knows at which ports of loopback a
+The machine's ``/`` is that folder: what user data say of ``/opt``, ``/var/log`` and the login's home is meant there. The network between is :func:`write_network`: an ``ssh`` that knows at which ports of loopback a
 machine's own stand.
 """
 
@@ -21,7 +21,7 @@ from tests.emulators.machine import Machine, Machines, free_port
 
 SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 USER = pwd.getpwuid(os.getuid()).pw_name
-PORTS = (8080,)
+PORTS = (8080, 8443)
 
 SSHD_CONFIG = """\
 ListenAddress 127.0.0.1
@@ -33,14 +33,14 @@ UsePAM no
 PasswordAuthentication no
 KbdInteractiveAuthentication no
 PidFile none
-SetEnv HOME={folder}
+SetEnv HOME={folder}/home/ubuntu
 """
-SUDO = """\
+SHUTDOWN = """\
 #!/bin/bash
-# sudo -u USER -H COMMAND…: nobody becomes anybody else here
-[ "$1" = -u ] && [ "$3" = -H ] && shift 3
-exec "$@"
+# nobody's init listens here: the state looks for this file
+touch {folder}/switched-off
 """
+PLACES = ("/opt/", "/var/log/", "/home/ubuntu/")
 # What a connection to the machine's address meets in the world is met here by its ports on loopback.
 SSH = """\
 #!/bin/bash
@@ -64,7 +64,7 @@ class BadUserData(Exception):
 
 
 class Vm:
-    """Starts at once; ``answers`` when one can log in. ``host_key``: whether the user data brought one."""
+    """Starts at once; ``answers`` when one can log in."""
 
     def __init__(self, machines: Machines, name: str, *, user_data: str, public_key: str) -> None:
         self.folder = machines.root / name
@@ -85,8 +85,13 @@ class Vm:
     @property
     def log(self) -> str:
         """What its boot script printed."""
-        path = self.folder / ".peft-studio" / "boot.log"
+        path = self.folder / "var" / "log" / "peft-studio.log"
         return path.read_text(encoding="utf-8") if path.is_file() else ""
+
+    @property
+    def switched_off(self) -> bool:
+        """Whether somebody on it said ``shutdown``."""
+        return (self.folder / "switched-off").exists()
 
     def end(self) -> None:
         """Off, with every connection that leads to it: sshd's sessions leave its group, and take its mark out of their environment."""
@@ -108,10 +113,13 @@ class Vm:
         _write(place / "ssh_host_ed25519_key", keys.get("ed25519_private", ""), 0o600)
         _write(self.folder / "authorized_keys", public_key + "\n", 0o600)
         _write(self.folder / "sshd_config", SSHD_CONFIG.format(port=self.port, folder=self.folder), 0o600)
-        _write(self.folder / "bin" / "sudo", SUDO, 0o755)
+        _write(self.folder / "bin" / "shutdown", SHUTDOWN.format(folder=self.folder), 0o755)
+        for named in PLACES:
+            (self.folder / named.strip("/")).mkdir(parents=True, exist_ok=True)
         for file in config.get("write_files", ()):
-            _write(self.folder / file["path"].lstrip("/"), file["content"], int(file.get("permissions", "0644"), 8))
-        commands = [shlex.join(part.replace("/opt/", f"{self.folder}/opt/") for part in one) for one in config.get("runcmd", ())]  # fmt: skip
+            mode = int(file.get("permissions", "0644"), 8)
+            _write(self.folder / file["path"].lstrip("/"), self._within(file["content"]), mode)
+        commands = [shlex.join(map(self._within, one)) for one in config.get("runcmd", ())]
         made = (
             []
             if keys
@@ -121,6 +129,11 @@ class Vm:
         _write(self.folder / "first-start.sh", "\n".join(start) + "\n", 0o755)
         if os.getuid() == 0:
             Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # root's sshd wants it; Debian makes it at boot
+
+    def _within(self, text: str) -> str:
+        for named in PLACES:
+            text = text.replace(named, f"{self.folder}{named}")
+        return text
 
 
 def read_user_data(text: str) -> dict[str, Any]:

@@ -16,8 +16,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from peft_studio.connectors.base.ssh import SshHome, SshWay
-from peft_studio.connectors.lambdalabs.user_data import SECRETS, build_user_data
+from peft_studio.connectors.base.ssh import SECRETS, SshHome, SshWay
+from peft_studio.connectors.lambdalabs.user_data import build_user_data
 from peft_studio.core.errors import NotAuthorised, Unavailable, Untrusted
 from peft_studio.core.ports.rental import Rent, Ssh
 from peft_studio.core.redact import Secret
@@ -32,6 +32,9 @@ LABEL = "ps-run-1"
 VMS: list[Vm] = []
 BOOT = """\
 echo "run $PS_RUN"
+until [ -r /home/ubuntu/.peft-studio/secrets ]; do sleep 0.02; done
+while read -r name value; do printf -v "$name" %s "$value"; done < /home/ubuntu/.peft-studio/secrets
+rm -f /home/ubuntu/.peft-studio/secrets
 printf %s "$HF_TOKEN" | sha256sum
 exec python3 -m http.server --bind 127.0.0.1 "${PEFT_STUDIO_PORT_8080:-8080}"
 """
@@ -70,22 +73,22 @@ def way_to(keys: SshHome, label: str = LABEL) -> SshWay:
 def test_secrets_arrive_and_the_boot_script_starts_with_them(
     keys: SshHome, machines: Machines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """From user data to an answering port: the whole way of a machine of Lambda's; what it read is deleted."""
-    token = Secret("hf_'quoted' $HOME \n two lines")
+    """From user data to an answering port: the whole way of a machine of Lambda's; what its script read it deletes."""
+    token = Secret("hf_'quoted' $HOME \\t \"twice\"")
     rent = build_rent(
         boot=BOOT, public_key=keys.public_key(), host_key=keys.host_key(LABEL), secrets={"HF_TOKEN": token},
         settings={"PS_RUN": "it's a run"},
     )  # fmt: skip
     vm = start(machines, rent, monkeypatch)
     way = way_to(keys)
-    assert way.run("echo $HOME").strip() == str(vm.folder)
-    assert vm.log == ""  # it waits
+    assert way.run("echo $HOME").strip() == str(vm.folder / "home/ubuntu")
+    wait_for(lambda: vm.log == "run it's a run\n", "the boot script", timeout_s=20)
 
-    way.send_secrets({"HF_TOKEN": token}, to=SECRETS)
+    way.send_secrets({"HF_TOKEN": token})
     wait_for(lambda: vm.machine.answers(8080), "the boot script's port", timeout_s=20)
 
-    assert vm.log.splitlines()[:2] == ["run it's a run", hashlib.sha256(token.reveal().encode()).hexdigest() + "  -"]
-    assert not (vm.folder / SECRETS).exists()
+    assert vm.log.splitlines()[1] == hashlib.sha256(token.reveal().encode()).hexdigest() + "  -"
+    assert not (vm.folder / "home/ubuntu" / SECRETS).exists()
     with way.tunnel(8080) as tunnel:
         line = http.client.HTTPConnection("127.0.0.1", tunnel.port, timeout=10)
         line.request("GET", "/first-start.sh")
@@ -112,11 +115,14 @@ def test_what_is_sent_is_the_logins_alone_and_in_no_list_of_processes(
     monkeypatch.setattr(subprocess, "run", note)
     way.send_secrets({"A": Secret("canary-value")}, to="deep/er/secrets")
 
-    file = vm.folder / "deep/er/secrets"
-    assert file.read_text() == "A=canary-value\n"
+    file = vm.folder / "home/ubuntu/deep/er/secrets"
+    assert file.read_text() == "A canary-value\n"
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert "canary-value" not in " ".join(seen)
     assert sorted(one.name for one in file.parent.iterdir()) == ["secrets"]
+    for unfit in ("two\nlines", " blank", "end\n", "\x85".join("ab")):
+        with pytest.raises(ValueError, match=r"^B cannot"):
+            way.send_secrets({"A": Secret("canary-value"), "B": Secret(unfit)})
 
 
 def test_another_machine_at_its_address_is_not_spoken_to(

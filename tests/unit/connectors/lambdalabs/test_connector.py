@@ -15,7 +15,6 @@ from peft_studio.connectors.base import patience
 from peft_studio.connectors.base.ssh import SshHome
 from peft_studio.connectors.lambdalabs import api
 from peft_studio.connectors.lambdalabs.connector import Lambda
-from peft_studio.connectors.lambdalabs.user_data import SECRETS
 from peft_studio.core.errors import (
     BadResponse,
     ConnectorError,
@@ -367,12 +366,14 @@ def test_a_bought_machine_is_reached_and_runs_its_script(
 ) -> None:
     """The whole way with real processes: bought, booted, verified by the host key that was placed, given its secrets, ended."""
     keys = SshHome(tmp_path / "home" / "ssh")
-    secrets = {"HF_TOKEN": Secret("hf_" + "s" * 30)}
+    boot = """
+        until read -r name token 2>/dev/null </home/ubuntu/.peft-studio/secrets; do sleep 0.02; done
+        echo "$name ${#token}"
+        exec sleep 600"""
     with Machines(tmp_path / "machines") as cloud.machines:
         rental.submit_job(
             build_rent(
-                find_offer(rental), boot='echo "${#HF_TOKEN}"; exec sleep 600', secrets=secrets,
-                public_key=keys.public_key(), host_key=keys.host_key("ps-run-1"),
+                find_offer(rental), boot=boot, public_key=keys.public_key(), host_key=keys.host_key("ps-run-1"),
             )
         )  # fmt: skip
         monkeypatch.setenv("PATH", str(cloud.machines.root / "network"), prepend=os.pathsep)
@@ -380,12 +381,26 @@ def test_a_bought_machine_is_reached_and_runs_its_script(
             lambda: next((one for one in rental.list_instances().instances if one.ssh), None), "an address", timeout_s=20
         )  # fmt: skip
         way = keys.way(found.label, found.ssh, platform="lambdalabs")
-        way.send_secrets(secrets, to=SECRETS)
-        wait_for(lambda: way.run('cat "$HOME"/.peft-studio/boot.log').strip() == "33", "the script", timeout_s=20)
-
+        way.send_secrets({"HF_TOKEN": Secret("hf_" + "s" * 30)})
         vm = cloud.rented[0].vm
         assert vm is not None
+        wait_for(lambda: vm.log == "HF_TOKEN 33\n", "the script", timeout_s=20)
         rental.end_instance(found.id)
         assert vm.machine.processes == []
         with pytest.raises(Unavailable):
             way.run("true")
+
+
+@pytest.mark.skipif(SSHD is None, reason="no sshd on this machine (Debian: openssh-server)")
+def test_a_machine_that_switches_itself_off_is_still_there_and_billed(
+    rental: Lambda, cloud: Cloud, tmp_path: Path
+) -> None:  # fmt: skip
+    """Lambda has no key for it: only a termination ends the bill."""
+    with Machines(tmp_path / "machines") as cloud.machines:
+        made = rental.submit_job(build_rent(find_offer(rental), boot="shutdown -h now"))
+        found = wait_for(
+            lambda: next((one for one in rental.list_instances().instances if "unhealthy" in one.reason), None), "its end",
+            timeout_s=20,
+        )  # fmt: skip
+        assert (found.id, found.billed, found.usd_per_hour) == (made.id, "all", Decimal("4.29"))
+        assert rental.end_instance(made.id).known

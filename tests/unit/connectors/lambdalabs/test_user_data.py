@@ -35,7 +35,7 @@ def test_it_is_a_cloud_config_with_the_script_as_it_is() -> None:
     text = build_user_data(build_rent(boot=boot))
     assert text.startswith("#cloud-config\n")
     assert files_of(build_rent(boot=boot))["/opt/peft-studio/boot.sh"] == boot
-    assert "By hand: bash /opt/peft-studio/start.sh" in files_of(build_rent())["/opt/peft-studio/start.sh"]
+    assert "By hand, as root: bash /opt/peft-studio/start.sh" in files_of(build_rent())["/opt/peft-studio/start.sh"]
     assert "ssh_keys" not in yaml.safe_load(text)
 
 
@@ -45,11 +45,14 @@ def test_the_host_key_is_placed_whole() -> None:
     assert config["ssh_keys"] == {"ed25519_private": "-----BEGIN\nabc\n-----END\n"}
 
 
-def test_without_secrets_nothing_is_waited_for(tmp_path: Path) -> None:
-    """The start is a script that bash runs as it stands, with its settings in the environment."""
-    for name, content in files_of(build_rent(boot='echo "$A|$B"\n', settings={"A": "it's", "B": "$(x)"})).items():
+def test_the_start_is_a_script_with_the_settings_and_without_secrets(tmp_path: Path) -> None:
+    """bash runs it as it stands; the boot script itself looks for secrets, so that its brakes need not wait for them."""
+    rent = build_rent(
+        boot='echo "$A|$B|$HOME|${TOKEN:-none}"\n', settings={"A": "it's", "B": "$(x)"}, secrets={"TOKEN": Secret("hush-hush")}
+    )  # fmt: skip
+    assert "hush-hush" not in build_user_data(rent)
+    assert "TOKEN" not in files_of(rent)["/opt/peft-studio/start.sh"]
+    for name, content in files_of(rent).items():
         (tmp_path / Path(name).name).write_text(content)
-    ran = subprocess.run(
-        ["bash", tmp_path / "start.sh"], env={"HOME": str(tmp_path)}, capture_output=True, text=True, timeout=20
-    )
-    assert (ran.stdout, ran.stderr) == ("it's|$(x)\n", "")
+    ran = subprocess.run(["bash", tmp_path / "start.sh"], env={}, capture_output=True, text=True, timeout=20)
+    assert (ran.stdout, ran.stderr) == ("it's|$(x)|/root|none\n", "")

@@ -395,7 +395,8 @@ def test_a_machine_can_end_itself_and_nothing_else(rental: VastAi, market: Marke
     market.asks[1].rented = False
     with Machines(tmp_path) as market.machines:
         other = rental.submit_job(build_rent(find_offer(rental, "1002"), "ps-other-1", boot="sleep 600"))
-        end = rental.self_end
+        end = rental.way.self_end
+        assert end is not None
         call = f'curl -fsS -X {end.method} -H "Authorization: Bearer ${end.key}" "{end.url}"'
         boot = f"OWN=$CONTAINER_ID; CONTAINER_ID={other.id}; {call} || echo refused; CONTAINER_ID=$OWN; {call}"
         rental.submit_job(build_rent(find_offer(rental), boot=boot))
