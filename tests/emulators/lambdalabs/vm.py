@@ -33,7 +33,6 @@ UsePAM no
 PasswordAuthentication no
 KbdInteractiveAuthentication no
 PidFile none
-SetEnv HOME={folder}/home/ubuntu
 """
 SHUTDOWN = """\
 #!/bin/bash
@@ -69,6 +68,7 @@ class Vm:
     def __init__(self, machines: Machines, name: str, *, user_data: str, public_key: str) -> None:
         self.folder = machines.root / name
         self.port = free_port()
+        self.ended = False
         config = read_user_data(user_data)
         self._write(config, public_key)
         command = ["/bin/bash", str(self.folder / "first-start.sh")]
@@ -95,6 +95,9 @@ class Vm:
 
     def end(self) -> None:
         """Off, with every connection that leads to it: sshd's sessions leave its group, and take its mark out of their environment."""
+        if self.ended:
+            return  # its number may be another process's by now
+        self.ended = True
         try:
             sessions = psutil.Process(self.machine.pid).children(recursive=True)
         except psutil.NoSuchProcess:
@@ -125,7 +128,9 @@ class Vm:
             if keys
             else [f"ssh-keygen -q -t ed25519 -N '' -f {place}/made && mv {place}/made {place}/ssh_host_ed25519_key"]
         )
-        start = ["#!/bin/bash", *made, *commands, f"exec {SSHD} -D -e -f {self.folder}/sshd_config"]
+        ports = " ".join(f"PEFT_STUDIO_PORT_{port}=$PEFT_STUDIO_PORT_{port}" for port in PORTS)
+        login = f'echo "SetEnv HOME={self.folder}/home/ubuntu {ports}" >>{self.folder}/sshd_config'
+        start = ["#!/bin/bash", *made, *commands, login, f"exec {SSHD} -D -e -f {self.folder}/sshd_config"]
         _write(self.folder / "first-start.sh", "\n".join(start) + "\n", 0o755)
         if os.getuid() == 0:
             Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # root's sshd wants it; Debian makes it at boot
