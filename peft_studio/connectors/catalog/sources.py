@@ -14,8 +14,10 @@ GROUP = "peft_studio.connectors"
 BUILT_IN: Mapping[str, str] = {
     "civitai": "peft_studio.connectors.civitai:INFO",
     "huggingface": "peft_studio.connectors.huggingface:INFO",
+    "lambdalabs": "peft_studio.connectors.lambdalabs:INFO",
     "ollama": "peft_studio.connectors.ollama:INFO",
     "runpod": "peft_studio.connectors.runpod:INFO",
+    "vastai": "peft_studio.connectors.vastai:INFO",
 }
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import AwareDatetime, Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 
-from peft_studio.core.compute import BillingRules
+from peft_studio.core.compute import MONTH_HOURS, BillingRules
 from peft_studio.core.ports.platform import Sentence, Value, Word
 
 Usd = Annotated[Decimal, Field(ge=0, allow_inf_nan=False)]
@@ -33,6 +33,7 @@ class Offer(Value):
         gpu_memory_gib: Of one card.
         usd_per_hour: While it runs, whatever ``includes`` names included.
         includes: What the price covers and what it does not: "20 GB of disk; traffic is billed by the gigabyte".
+        holds_disk_gb: ``usd_per_hour`` holds the storage price of so much disk; ``rules`` take it out, so that it is not counted twice.
         granularity_s: Started units of so many seconds are billed whole.
         bills_start: Whether the minutes before it is usable are billed.
         spot: It may be taken away at any moment.
@@ -52,6 +53,7 @@ class Offer(Value):
     region: Word | None = None
     usd_per_hour: Usd
     includes: Sentence = ""
+    holds_disk_gb: NonNegativeInt = 0
     granularity_s: PositiveInt = 1
     bills_start: bool = True
     storage_usd_per_gb_month: Usd = Decimal(0)
@@ -67,8 +69,9 @@ class Offer(Value):
     @property
     def rules(self) -> BillingRules:
         """How it bills, for estimates and for the ledger."""
+        held = self.storage_usd_per_gb_month * self.holds_disk_gb / MONTH_HOURS
         return BillingRules(
-            usd_per_hour=self.usd_per_hour, granularity_s=self.granularity_s, bills_start=self.bills_start,
+            usd_per_hour=max(Decimal(0), self.usd_per_hour - held), granularity_s=self.granularity_s, bills_start=self.bills_start,
             storage_usd_per_gb_month=self.storage_usd_per_gb_month, download_usd_per_gb=self.download_usd_per_gb,
             upload_usd_per_gb=self.upload_usd_per_gb,
         )  # fmt: skip

@@ -100,6 +100,8 @@ class Rent:
         ports: That must be reachable from outside.
         max_usd_per_hour: More than this is not to be agreed to: a bid, or the highest price at which it is still bought.
         public_key: An OpenSSH public key that may log in, where the provider has no other way in.
+        host_key: An OpenSSH private key, ed25519, that the machine shall prove itself with, where the provider can place one: then the
+            first connection is verified already. Whoever is on the machine can read it there, and could be that machine anyway.
     """
 
     label: str
@@ -166,6 +168,7 @@ class Rental(Protocol):
 
     info: ConnectorInfo
     unsupported: Mapping[Capability, str]
+    way: Way
 
     @property
     def way(self) -> Way:

@@ -411,3 +411,16 @@ def test_proxies_come_from_the_environment(state: Faulty, address: str, monkeypa
     assert answer.json() == {"by": "proxy"}
     assert wire.find_proxy(httpx.URL("http://127.0.0.1:80/")) == ""
     assert wire.find_proxy(httpx.URL("http://here.example/")) == ""
+
+
+def test_a_lane_has_a_pace_of_its_own(state: Faulty, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the platform counts apart does not wait for the rest, and does not make it wait."""
+    waits: list[float] = []
+    monkeypatch.setattr(door_module, "pause", waits.append)
+    state.plan("/", good({}))
+    usual, rare = (Door(SHOP, address, limits=QUICK, pace=(0.25, 1), lane=lane) for lane in ("", "rare"))
+    usual.get("/")
+    rare.get("/")
+    assert waits == []
+    rare.get("/")
+    assert 3 < waits.pop() <= 4
