@@ -53,9 +53,11 @@ class Launching(Running, Renting, ABC):
                     fields=("compute",),
                 )
             return super().launch(spec, **changes)
+        from peft_studio.core.ports.offers import Offer
+
         if isinstance(compute, str):
             return super().launch(spec, compute=compute, **changes)  # says which names there are
-        offers: Sequence[Offer] = compute if isinstance(compute, Sequence) else [compute]
+        offers = [compute] if isinstance(compute, Offer) else list(compute)
         return self._rent(spec.replace(**changes) if changes else spec, offers, max_usd=max_usd, max_hours=max_hours)
 
     def _rent(
@@ -75,20 +77,20 @@ class Launching(Running, Renting, ABC):
                 "Not ready:\n" + "\n".join(map(str, blocking)), fields=tuple(one.field for one in blocking if one.field)
             )
         folder = self._store().create(spec.replace(model=settle_name(spec.model)))
-        self._machines.intend(folder, offers, lifetime_s=caps.lifetime_s, budget_usd=caps.budget_usd)
-        self._machines.start_watching()
+        self._machines.desk.order(folder.id, offers, lifetime_s=caps.lifetime_s, budget_usd=caps.budget_usd)
+        self._machines.ensure_watched()
         run = self._run(folder.id)
         self.session.choose(run_id=run.id)
         return run
 
     def _find_compute(self, folder: RunFolder) -> Compute:
-        if not (self.home / "rent").is_dir() or not (records := self._machines.store.list_run(folder.id)):
+        if not (self.home / "rent").is_dir() or not (records := self._machines.desk.store.list_run(folder.id)):
             return super()._find_compute(folder)
         last = records[-1].intent
 
         def again(folder: RunFolder) -> None:
-            self._machines.intend(folder, last.offers, lifetime_s=last.lifetime_s, budget_usd=last.budget_usd)
-            self._machines.start_watching()
+            self._machines.desk.order(folder.id, last.offers, lifetime_s=last.lifetime_s, budget_usd=last.budget_usd)
+            self._machines.ensure_watched()
 
         return self._machines.compute(last.provider, again)
 

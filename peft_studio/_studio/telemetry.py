@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from peft_studio.core.defaults import ExplainedSpec
     from peft_studio.core.offline.entry import Entry
     from peft_studio.core.offline.sender import Sender
+    from peft_studio.core.ports.offers import Offer
     from peft_studio.core.services.run import Run
     from peft_studio.core.services.telemetry import Telemetry
 
@@ -40,7 +42,7 @@ class Reporting(Publishing, ABC):
             queue=lambda payload, entry_id: self._queue(TARGET, KIND, payload, id=entry_id),
         )
 
-    def launch(self, spec: ExplainedSpec, *, compute: str = "local", **changes: Any) -> Run:
+    def launch(self, spec: ExplainedSpec, *, compute: str | Offer | Sequence[Offer] = "local", **changes: Any) -> Run:
         run = super().launch(spec, compute=compute, **changes)
         with suppress(StudioError, OSError):  # the run has begun: nothing about a report is worth an error
             self.telemetry.report_if_due()

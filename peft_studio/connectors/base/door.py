@@ -50,8 +50,8 @@ class Door:
         base_url: What paths are relative to. Credentials go to its scheme, host and port alone.
         credentials: Headers that say who asks.
         limits: What a call may take.
-        pace: Requests a second to this host, and how many at once; of all doors in this process together.
-        lane: Names calls that the platform counts apart: they have a pace of their own.
+        pace: Requests a second to this host, and how many at once, of all doors in this process together; with a name those of that name,
+            which the platform counts apart.
         redact: Takes secrets out of text that becomes part of an error.
         read_error: The platform's own meaning of an error answer, where it says more than the status does; else None.
         tls: What is trusted in place of the world's authorities.
@@ -64,8 +64,7 @@ class Door:
         *,
         credentials: Credentials | None = None,
         limits: Limits | None = None,
-        pace: tuple[float, int] = (5.0, 10),
-        lane: str = "",
+        pace: tuple[float, int] | tuple[float, int, str] = (5.0, 10),
         redact: Callable[[str], str] = REDACTOR.text,
         read_error: Callable[[Answer], ConnectorError | None] = lambda answer: None,
         tls: ssl.SSLContext | None = None,
@@ -76,7 +75,9 @@ class Door:
         self._courier = Courier(
             platform, base_url, credentials=credentials, limits=self._limits, redact=redact, tls=tls
         )
-        self._pace = pace_for(f"{self._courier.base.netloc.decode()} {lane}", per_s=pace[0], burst=pace[1])
+        self._pace = pace_for(
+            f"{self._courier.base.netloc.decode()} {''.join(map(str, pace[2:]))}", per_s=pace[0], burst=pace[1]
+        )
 
     def get(self, path: str, params: Mapping[str, Any] | None = None) -> Answer:
         """Ask for something; see :meth:`request`."""

@@ -26,7 +26,7 @@ from peft_studio.core.redact import Secret
 
 PLATFORM = Platform(INFO.name, INFO.title, INFO.docs_url)
 PACE = (1.0, 1)  # requests a second, as its documentation allows
-LAUNCH_PACE = (1 / 12, 1)
+LAUNCH_PACE = (1 / 12, 1, "launch")
 LAUNCH_LIMITS = Limits(read_s=60.0, total_s=90.0)
 
 
@@ -62,7 +62,7 @@ class LambdaApi:
 
         self._door = Door(PLATFORM, base, credentials=credentials, pace=PACE, read_error=read_error)
         self._launches = Door(
-            PLATFORM, base, credentials=credentials, limits=LAUNCH_LIMITS, pace=LAUNCH_PACE, lane="launch",
+            PLATFORM, base, credentials=credentials, limits=LAUNCH_LIMITS, pace=LAUNCH_PACE,
             read_error=read_error,
         )  # fmt: skip
 

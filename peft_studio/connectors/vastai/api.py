@@ -49,8 +49,7 @@ class VastApi:
                 self.address,
                 credentials=credentials,
                 limits=limits,
-                pace=pace,
-                lane=lane,
+                pace=(*pace, lane),
                 read_error=read_error,
             )
 

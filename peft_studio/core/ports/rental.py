@@ -168,7 +168,6 @@ class Rental(Protocol):
 
     info: ConnectorInfo
     unsupported: Mapping[Capability, str]
-    way: Way
 
     @property
     def way(self) -> Way:

@@ -45,18 +45,16 @@ class Desk:
 
         Raises:
             OverBudget: The caps leave less than two minutes of it.
-            RentError: The run has machines on record already, or the disk does not take it.
+            RentError: The run has a machine that is not proven gone, or the disk does not take it.
         """
         if not offers:
             raise ValueError("an order needs an offer")
-        if self.store.list_run(run_id):
-            raise RentError(
-                f"Run {run_id} has had a machine.",
-                hint="A machine that ends is followed up by itself; begin a new run.",
-            )
+        before = self.store.list_run(run_id)
+        if any(record.open for record in before):
+            raise RentError(f"Run {run_id} has a machine.", hint="One that ends is followed up by itself.")
         now = self.now()
         draft = Intent(
-            "", run_id, 1, offers[0].provider, now, tuple(offers), budget_usd=budget_usd, lifetime_s=lifetime_s,
+            "", run_id, len(before) + 1, offers[0].provider, now, tuple(offers), budget_usd=budget_usd, lifetime_s=lifetime_s,
             max_usd_per_hour=max(offer.usd_per_hour for offer in offers) if max_usd_per_hour is None else max_usd_per_hour,
             patience_s=patience_s, disk_gib=disk_gib,
         )  # fmt: skip

@@ -14,7 +14,6 @@ from peft_studio.core.runs.mirror import Mirror
 from peft_studio.core.runs.store import RunStore
 from peft_studio.core.services.rent.follow import Follower, Reach
 from peft_studio.core.services.rent.moment import Now
-from peft_studio.core.services.rent.order import Passes
 from peft_studio.core.services.rent.record import Record, Why
 from peft_studio.core.services.rent.store import Store
 from peft_studio.core.system import try_lock
@@ -44,10 +43,13 @@ ModelOf = Callable[[str], Path | None]
 
 
 class Followers:
-    """Those of one home, in one process."""
+    """Those of one home, in one process. ``forget``: told of each record whose machine is proven gone."""
 
-    def __init__(self, store: Store, runs: RunStore, *, reach: Reach, model_of: ModelOf, now: Now) -> None:
+    def __init__(
+        self, store: Store, runs: RunStore, *, reach: Reach, model_of: ModelOf, now: Now, forget: Callable[[Record], None]
+    ) -> None:  # fmt: skip
         self._store, self._runs, self._reach, self._model_of, self._now = store, runs, reach, model_of, now
+        self._forget = forget
         self._stop = threading.Event()
         self._threads: dict[str, threading.Thread] = {}
 
@@ -89,12 +91,12 @@ class Followers:
 
     def _through_all(self, mirror: Mirror) -> None:
         """One machine after the other, until none follows."""
-        passes, done = Passes(mirror.folder), set[str]()
+        done = set[str]()
         while not self._stop.is_set():
             records = self._store.list_run(mirror.folder.id)
             for record in records:
                 if not record.open and record.label not in done:
-                    passes.forget(record.label)
+                    self._forget(record)
                     done.add(record.label)
             newest = records[-1]
             if not newest.open:

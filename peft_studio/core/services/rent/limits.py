@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,17 @@ class Limits:
 
 
 LIMITS = Limits()
+LAG_VARIABLE = "PEFT_STUDIO_RENT_LAG_S"
+
+
+def read_limits() -> Limits:
+    """The limits; where ``PEFT_STUDIO_RENT_LAG_S`` says how late a provider's list is at most, with that. Only an emulator is sure of it."""
+    lag = os.environ.get(LAG_VARIABLE, "")
+    if not lag:
+        return LIMITS
+    return replace(LIMITS, settle_s=float(lag), lag_s=float(lag), busy_s=min(LIMITS.busy_s, float(lag)))
+
+
 FIRST_END_WAIT_S = 5.0
 
 

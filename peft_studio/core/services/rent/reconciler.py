@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any, Protocol
 from uuid import uuid4
 
 from peft_studio.core.errors import RentError
@@ -28,6 +29,22 @@ log = logging.getLogger("peft_studio.rent")
 log.addHandler(logging.NullHandler())
 
 
+class Beside(Protocol):
+    """What goes on in the process that watches, besides watching: whoever follows the runs."""
+
+    def turn(self) -> None:
+        """Look once what is to be done. Quick."""
+        ...
+
+    def busy(self) -> bool:
+        """Whether it is not done yet."""
+        ...
+
+    def close(self) -> None:
+        """Let go."""
+        ...
+
+
 class Reconciler:
     """Looks after every record of one store. :meth:`run` blocks until nothing is left to look after.
 
@@ -35,13 +52,15 @@ class Reconciler:
         folder: Of the store: its lock file lets one process of a home watch.
         rentals: The connected providers as they are now, asked for anew each turn.
         build_rent: What to buy for an intent.
+        beside: Goes on as long as this does.
         limits: For tests.
     """
 
     def __init__(
-        self, store: Store, folder: Path, *, rentals: Rentals, build_rent: BuildRent, now: Now = read_now, limits: Limits = LIMITS
+        self, store: Store, folder: Path, *, rentals: Rentals, build_rent: BuildRent, now: Now = read_now,
+        beside: Beside | None = None, limits: Limits = LIMITS,
     ) -> None:  # fmt: skip
-        self.store, self.folder = store, folder
+        self.store, self.folder, self._beside = store, folder, beside
         self._rentals, self._build_rent, self._now, self._limits = rentals, build_rent, now, limits
         self._token = uuid4().hex
         self._stop = threading.Event()
@@ -52,14 +71,23 @@ class Reconciler:
         """Have :meth:`run` return soon. Machines stay as they are, and so do the records."""
         self._stop.set()
 
-    def run(self) -> bool:
-        """Watch until every record is closed. False at once where another process of this home watches already."""
+    def run(self, *, take_over: bool = False) -> bool:
+        """Watch until every record is closed. False at once where another process of this home watches already.
+
+        ``take_over``: that one lets go instead, for this one has newer keys.
+        """
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if take_over:
+            self._note().write_text(self._token, encoding="ascii")
         while not self._stop.is_set():
             with lock_path(self.folder).open("a+b") as lock:
-                if not try_lock(lock):
-                    return False
+                while not try_lock(lock):
+                    if not take_over or self._is_relieved():
+                        return False
+                    self._stop.wait(0.1)
                 self._watch()
+            if self._is_relieved():
+                return False
             if (
                 not self._open_providers()
             ):  # looked at once more without the lock: who orders now finds it free, and starts another
@@ -71,8 +99,30 @@ class Reconciler:
         for name in self._rentals():
             self._turn(self._keeper(name))
 
+    def _note(self) -> Path:
+        """Who took over last, by its token."""
+        return self.folder / "watcher"
+
+    def _is_relieved(self) -> bool:
+        """Whether another process has taken over."""
+        with suppress(OSError):
+            return self._note().read_text(encoding="ascii") not in ("", self._token)
+        return False
+
     def _watch(self) -> None:
-        while not self._stop.is_set():
+        if not self._is_relieved():
+            self._note().write_text(self._token, encoding="ascii")
+        try:
+            self._look_after()
+        finally:
+            if self._beside:
+                self._beside.close()
+
+    def _look_after(self) -> None:
+        while not self._stop.is_set() and not self._is_relieved():
+            if self._beside:
+                with suppress(RentError):
+                    self._beside.turn()
             wanted = self._open_providers() | (set(self._rentals()) - self._swept)
             for name in wanted:
                 if name not in self._lanes or not self._lanes[name].is_alive():
@@ -86,7 +136,8 @@ class Reconciler:
 
     def _busy(self) -> bool:
         """Whether a lane that has work is still at it; one that hangs without any does not keep the process."""
-        return any(lane.is_alive() for lane in self._lanes.values()) and bool(self._open_providers())
+        lanes = any(lane.is_alive() for lane in self._lanes.values()) and bool(self._open_providers())
+        return lanes or (self._beside is not None and self._beside.busy())
 
     def _open_providers(self) -> set[str]:
         try:
@@ -141,14 +192,22 @@ def is_watched(folder: Path) -> bool:
     return is_locked(lock_path(folder))
 
 
-def start_watching(home: Path, folder: Path, *, popen: Callable[..., object] = subprocess.Popen) -> None:
-    """Start the process that watches, unless one does. It outlives this one. To be called after a record was put, never before."""
-    if is_watched(folder):
+def start_watching(
+    home: Path, folder: Path, *, given: bytes = b"", popen: Callable[..., Any] = subprocess.Popen
+) -> None:
+    """Start the process that watches, unless one does. It outlives this one. To be called after a record was put, never before.
+
+    ``given``: keys for it, by its input, which no list of processes shows. One that has them takes over.
+    """
+    if is_watched(folder) and not given:
         return
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     code = "import sys; from peft_studio.cli import main; sys.exit(main())"
     with open(open_private(folder / "watch.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND), "ab") as output:
-        popen(
+        started = popen(
             [sys.executable, "-c", code, "watch-rentals", "--home", str(home)],
-            stdin=subprocess.DEVNULL, stdout=output, stderr=output, **detached(),
+            stdin=subprocess.PIPE if given else subprocess.DEVNULL, stdout=output, stderr=output, **detached(),
         )  # fmt: skip
+    if given:
+        with started.stdin as keys:
+            keys.write(given)

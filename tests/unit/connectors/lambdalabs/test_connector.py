@@ -56,7 +56,7 @@ def cloud() -> Cloud:
 @pytest.fixture
 def rental(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lambda]:
     monkeypatch.setattr(api, "PACE", (1000.0, 1000))
-    monkeypatch.setattr(api, "LAUNCH_PACE", (1000.0, 1000))
+    monkeypatch.setattr(api, "LAUNCH_PACE", (1000.0, 1000, "launch"))
     with serve_lambda(cloud) as address:
         monkeypatch.setenv("LAMBDA_URL", address)
         yield Lambda({"key": Secret(KEY)})

@@ -9,9 +9,10 @@ from dataclasses import replace
 import pytest
 
 from peft_studio.core.errors import SpecError
-from peft_studio.core.services.rent.boot import BEFORE_THE_PACKAGE, NODE, BootPlan, SelfEnd, build_boot, fold
+from peft_studio.core.ports.rental import SelfEnd
+from peft_studio.core.services.rent.boot import BEFORE_THE_PACKAGE, NODE, BootPlan, build_boot, fold
 
-END = SelfEnd("https://provider.invalid/v2/pods/${POD_ID}", "POD_API_KEY")
+END = SelfEnd(url="https://provider.invalid/v2/pods/${POD_ID}", key="POD_API_KEY")
 PLAN = BootPlan(run="r-20261126-101010-abcdef", port=8443, door="tls", lifetime_s=7200, self_end=END)
 
 
@@ -56,9 +57,9 @@ def test_only_what_is_encrypted_on_the_way_can_be_reached(door: str, bind: str) 
     "changes",
     [
         {"run": "a b"}, {"run": "../x"}, {"run": "$(id)"}, {"port": 0}, {"lifetime_s": 60}, {"lease_s": 0},
-        {"self_end": SelfEnd('https://x.invalid/"; rm -rf /', "KEY")}, {"self_end": SelfEnd("https://x.invalid/$(id)", "KEY")},
-        {"self_end": SelfEnd("https://x.invalid/${A}", "KEY; id")}, {"self_end": SelfEnd("file:///etc/passwd", "KEY")},
-        {"self_end": SelfEnd("https://x.invalid/", "KEY", "DELETE; id")},
+        {"self_end": SelfEnd(url='https://x.invalid/"; rm -rf /', key="KEY")}, {"self_end": SelfEnd(url="https://x.invalid/$(id)", key="KEY")},
+        {"self_end": SelfEnd(url="https://x.invalid/${A}", key="KEY; id")}, {"self_end": SelfEnd(url="file:///etc/passwd", key="KEY")},
+        {"self_end": SelfEnd(url="https://x.invalid/", key="KEY", method="DELETE; id")},
     ],
 )  # fmt: skip
 def test_what_a_script_could_not_hold_safely_is_refused(changes: dict[str, object]) -> None:
