@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from peft_studio._studio.offline import Syncing
@@ -14,6 +14,7 @@ from peft_studio.core.errors import StudioError, nearest
 
 if TYPE_CHECKING:
     from peft_studio.core.defaults import ExplainedSpec
+    from peft_studio.core.offline.entry import Entry
     from peft_studio.core.offline.sender import Sender
     from peft_studio.core.runs.adapter import Adapter
     from peft_studio.core.services.check import Check
@@ -161,6 +162,9 @@ class Publishing(Running, Platforms, Syncing, ABC):
     def _way(self) -> Way:
         from peft_studio.core.offline.entry import Receipt
         from peft_studio.core.services.publish.push import Way
+        from peft_studio.core.services.publish.staged import drop_abandoned
+
+        drop_abandoned(self.home, self._all_queued())
 
         def queue(target: str, kind: str, payload: Any, entry_id: str) -> None:
             found = self._queue(target, kind, payload, id=entry_id)
@@ -170,6 +174,10 @@ class Publishing(Running, Platforms, Syncing, ABC):
                 self.outbox.retry(found.id)
 
         return Way(self.home, self._catalog, self._connections.make_ready, lambda: self.offline, queue)
+
+    def _all_queued(self) -> Iterator[Entry]:
+        """What is in the outbox, looked at only if somebody wants to know."""
+        yield from self._outbox.entries()
 
     def _data_keys(self, purpose: str) -> Sequence[bytes]:
         return self.vault.data_keys(purpose)

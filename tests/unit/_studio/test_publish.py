@@ -394,3 +394,24 @@ def test_ollama_is_told_no_nonsense(hub: Hub, daemon: Daemon, tmp_path: Path, ti
         studio.push(RUN_ID, to="ollama", repo="orders", from_model="tiny:base")
     with pytest.raises(StudioError, match="takes no 'from_model'"):
         studio.push(RUN_ID, to="huggingface", repo="me/x", from_model="x")
+
+
+def test_copies_go_when_it_has_arrived(studio: Studio, hub: Hub) -> None:
+    """Of a push done at once and of one that waited; and one whose process died before it could say so is not refused for want of them."""
+    copies = studio.home / "publications"
+    studio.push(RUN_ID, to="huggingface", repo="me/x", confirm=True)
+    assert list(copies.iterdir()) == []
+
+    studio.offline = "on a train"
+    studio.push(RUN_ID, to="huggingface", repo="me/y", confirm=True)
+    assert len(list(copies.iterdir())) == 1
+    entry, sender = studio.outbox[0], studio._find_sender("huggingface:me/y")
+    studio.offline = False
+    assert sender is not None
+    address = sender.send(entry)
+    assert list(copies.iterdir()) == []
+    asked = len(hub.asked)
+    assert sender.send(entry) == address
+    assert (len(hub.asked), len(hub.commits)) == (asked, 2)
+    assert studio.sync(timeout_s=30).sent <= 1
+    assert len(hub.commits) == 2
