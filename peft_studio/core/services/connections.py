@@ -8,14 +8,14 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
-from peft_studio.core.errors import NotAuthorised, StudioError, VaultError, nearest
+from peft_studio.core.errors import StudioError, VaultError
 from peft_studio.core.ports.catalog import Catalog
 from peft_studio.core.ports.platform import Account, Connector, ConnectorInfo, KeyField, Keys, Role, Value
-from peft_studio.core.redact import REDACTOR, Secret, judge_key
+from peft_studio.core.redact import Secret
 from peft_studio.core.services.connection_list import Connection, ConnectionList, State
+from peft_studio.core.services.given_keys import read_given
 from peft_studio.core.system import locked, write_private
 from peft_studio.core.vault import Vault
 
@@ -30,16 +30,6 @@ class Record(Value):
     account: Account
     secrets: tuple[str, ...] = ()
     settings: Mapping[str, str] = {}
-
-
-@dataclass(frozen=True, slots=True)
-class _Given:
-    secrets: Mapping[str, Secret]
-    settings: Mapping[str, str]
-
-    @property
-    def keys(self) -> Keys:
-        return {**self.secrets, **{name: Secret(value) for name, value in self.settings.items()}}
 
 
 class Connections:
@@ -65,7 +55,7 @@ class Connections:
             ConnectorError: The call failed otherwise. VaultError: The key is good and cannot be kept.
         """
         info = self._enabled(name)
-        values = _read_given(info, given)
+        values = read_given(info, given)
         before = self._read().get(name)
         self._catalog.attach(name, values.keys)
         try:
@@ -116,6 +106,11 @@ class Connections:
         infos, records = self._catalog.list_infos(role), self._read()
         connected = [info.name for info in infos if info.name in records]
         return connected or [info.name for info in infos if not any(field.required for field in info.keys)]
+
+    def has_secret(self, name: str) -> bool:
+        """Whether a platform was connected with a key, in any process."""
+        record = self._read().get(name)
+        return record is not None and bool(record.secrets)
 
     def make_ready(self, name: str) -> None:
         """See to it that calls to a platform are made with the keys that are kept for it.
@@ -205,44 +200,3 @@ def vault_name(info: ConnectorInfo, field: KeyField) -> str:
 
 def _connect(connector: Connector) -> Account:
     return connector.connect()
-
-
-def _read_given(info: ConnectorInfo, given: Mapping[str, Secret]) -> _Given:
-    """What was given, each value looked at before anything is sent. No value stands in a variable here, where a traceback could show it."""
-    fields = {field.name: field for field in info.keys}
-    for name in given:
-        if name not in fields:
-            hint = nearest(name, fields) if fields else f"{info.title} takes none."
-            raise StudioError(f"{info.title} has no field {name!r}.", hint=hint, fields=(name,))
-    secrets, settings = {}, {}
-    for field in info.keys:
-        value = given.get(field.name)
-        if value is None:
-            if field.required:
-                raise StudioError(
-                    f"{info.title} needs its {field.title.lower()}.",
-                    hint=f"studio.connect({info.name!r}, {field.name}=…); it is made at {info.docs_url}.",
-                    fields=(field.name,),
-                )
-            continue
-        _check_value(info, field, value)
-        if field.secret:
-            secrets[field.name] = value
-            REDACTOR.add(value)  # before it travels, and whether or not it will be kept
-        else:
-            settings[field.name] = value.reveal()
-    return _Given(secrets, settings)
-
-
-def _check_value(info: ConnectorInfo, field: KeyField, value: Secret) -> None:
-    """Refuse what is surely no value of this field. Never quotes it."""
-    if field.secret and (verdict := judge_key(info.name, value)).outcome == "wrong":
-        raise NotAuthorised(
-            f"{verdict.sentence} It was not sent to {info.title}.",
-            hint=f"Copy the {field.title.lower()} from {info.docs_url}.",
-            platform=info.name,
-        )
-    if not field.fits(value.reveal()):
-        raise StudioError(
-            f"This does not look like the {field.title.lower()} of {info.title}.", hint=field.help, fields=(field.name,)
-        )
