@@ -55,6 +55,8 @@ def find_class_faults(info: ConnectorInfo, cls: object) -> list[str]:
                 faults.append(f"it has `{verb}` and says in `unsupported` that it cannot {capability}")
             else:
                 faults += _find_verb_faults(cls, verb)
+    if info.by_hand and hasattr(cls, "upload_artifact"):
+        faults.append("it has `upload_artifact`, and `by_hand` in its `info`: either it publishes, or a person does")
     return faults
 
 

@@ -20,7 +20,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -29,18 +29,20 @@ import pytest
 from peft_studio.connectors.base import door, patience, transfer
 from peft_studio.connectors.base.clauses import find_class_faults, find_info_faults
 from peft_studio.connectors.base.misbehaving import FAULTS, Misbehaving, serve_misbehaving
+from peft_studio.connectors.base.publish_clauses import PublishClauses
 from peft_studio.core.errors import ConnectorError, NotAuthorised, NotFound, Unavailable
 from peft_studio.core.ports import Account, ConnectorInfo, Fetched, Keys, ModelDetails, ModelFile, Order, Page, Query
 from peft_studio.core.redact import Secret
 
-VERBS = ("connect", "search", "get_model", "fetch_artifact")  # the last where it is there
+VERBS = ("connect", "search", "get_model", "fetch_artifact", "upload_artifact")  # the last two where they are there
 
 
-class RegistryConformance:
+class RegistryConformance(PublishClauses):
     """Inherit it, name these, and see to it that a platform answers at the address that ``ADDRESS_VARIABLE`` holds.
 
     ``FINDS`` finds at least two models there, one of which is ``KNOWN``; ``MISSING`` is an id that it does not have. ``KEYS`` are
-    accepted there, ``WRONG_KEYS`` are not; None where the platform takes none.
+    accepted there, ``WRONG_KEYS`` are not; None where the platform takes none. One that can be published to names ``PUBLISHES_TO``, too, and
+    ``SETTINGS`` where it needs some: see :class:`peft_studio.connectors.base.publish_clauses.PublishClauses`.
     """
 
     INFO: ClassVar[ConnectorInfo]
@@ -216,8 +218,14 @@ class RegistryConformance:
             pytest.skip(f"it has no {verb}")
         file = ModelFile(path="model.safetensors", size_bytes=3, sha256="0" * 64)
         order = Order(self.KNOWN, (file,), self.folder, "main")
-        given = {"connect": (), "search": (self.FINDS,), "get_model": (self.KNOWN,), "fetch_artifact": (order,)}[verb]
-        return getattr(connector, verb)(*given)
+        given: dict[str, Callable[[], tuple[Any, ...]]] = {
+            "connect": lambda: (),
+            "search": lambda: (self.FINDS,),
+            "get_model": lambda: (self.KNOWN,),
+            "fetch_artifact": lambda: (order,),
+            "upload_artifact": lambda: (self.make_upload(), lambda sent: None),
+        }
+        return getattr(connector, verb)(*given[verb]())
 
 
 def load(info: ConnectorInfo) -> Any:
