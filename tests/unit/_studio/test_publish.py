@@ -382,16 +382,14 @@ def test_ollama_gets_what_it_can_read(
 
 
 def test_ollama_is_told_no_nonsense(hub: Hub, daemon: Daemon, tmp_path: Path, tiny_model: Path) -> None:
-    """A base without a name, an option that is none, an adapter that has no form there."""
-    write_made_run(tmp_path, model=str(tiny_model), method="dora")
+    """A base without a name, an option that is none."""
+    write_made_run(tmp_path, model=str(tiny_model))
     studio = Studio(home=tmp_path)
     with pytest.raises(StudioError, match="by its own name"):
         studio.push(RUN_ID, to="ollama", repo="orders")
     with pytest.raises(StudioError, match="takes no 'form_model'") as caught:
         studio.push(RUN_ID, to="ollama", repo="orders", form_model="x")
     assert "from_model" in caught.value.hint
-    with pytest.raises(AdapterMismatch, match="DoRA"):
-        studio.push(RUN_ID, to="ollama", repo="orders", from_model="tiny:base")
     with pytest.raises(StudioError, match="takes no 'from_model'"):
         studio.push(RUN_ID, to="huggingface", repo="me/x", from_model="x")
 
@@ -406,6 +404,7 @@ def test_copies_go_when_it_has_arrived(studio: Studio, hub: Hub) -> None:
     studio.push(RUN_ID, to="huggingface", repo="me/y", confirm=True)
     assert len(list(copies.iterdir())) == 1
     entry, sender = studio.outbox[0], studio._find_sender("huggingface:me/y")
+    studio._dispatcher.close()  # the test is the one that sends
     studio.offline = False
     assert sender is not None
     address = sender.send(entry)
@@ -413,5 +412,3 @@ def test_copies_go_when_it_has_arrived(studio: Studio, hub: Hub) -> None:
     asked = len(hub.asked)
     assert sender.send(entry) == address
     assert (len(hub.asked), len(hub.commits)) == (asked, 2)
-    assert studio.sync(timeout_s=30).sent <= 1
-    assert len(hub.commits) == 2

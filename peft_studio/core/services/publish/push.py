@@ -15,7 +15,7 @@ from peft_studio.core.ports.catalog import Catalog
 from peft_studio.core.ports.registry import Published, Upload, UploadFile
 from peft_studio.core.services.publish.plan import PushPlan
 from peft_studio.core.services.publish.record import Publications
-from peft_studio.core.services.publish.staged import BUNDLE, drop_staged, staged_folder
+from peft_studio.core.services.publish.staged import BUNDLE, drop_merged, drop_staged, staged_folder
 from peft_studio.core.system import write_aside
 
 DEADLINE_S = 24 * 3600.0
@@ -108,6 +108,7 @@ def push_plan(plan: PushPlan, way: Way, *, report: Report = lambda sent: None) -
         raise
     record.add("published", plan.to, upload, url=done.url, revision=done.revision, already=done.already)
     drop_staged(way.home, plan.id)
+    drop_merged(way.home, [file.source for file in plan.files])
     return Pushed(plan.id, plan.title, done.repo, done.url, done.revision, done.already, lines=done.use)
 
 

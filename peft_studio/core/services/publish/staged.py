@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import shutil
 import time
@@ -12,7 +13,7 @@ from peft_studio.core.offline.entry import Entry
 
 FOLDER, BUNDLE = "publications", "bundle"
 ABANDONED_S = 24 * 3600.0  # as long as a push may take
-_ID = re.compile(r"push-[0-9a-f]{16}")
+_ID = re.compile(r"(push|\.?merged)-[0-9a-f]{16}")
 
 
 def staged_folder(home: Path, push_id: str) -> Path:
@@ -32,10 +33,17 @@ def drop_staged(home: Path, push_id: str) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def drop_merged(home: Path, sources: Iterable[Path | None]) -> None:
+    """Throw away a merged model whose files have been published."""
+    for folder in {source.parent for source in sources if source is not None}:
+        if folder.name.startswith("merged-") and folder == staged_folder(home, folder.name):
+            drop_staged(home, folder.name)
+
+
 def drop_abandoned(home: Path, waiting: Iterable[Entry], *, now: float | None = None) -> None:
     """Throw away copies that nobody will send any more: a day old, and of no operation in the outbox, refused ones included."""
     before = (time.time() if now is None else now) - ABANDONED_S
-    old = [path for path in (home / FOLDER).glob("push-*") if path.stat().st_mtime < before]
+    old = [path for path in (home / FOLDER).glob("*-*") if _changed_at(path) < before]
     if not old:
         return
     needed = set()
@@ -47,3 +55,10 @@ def drop_abandoned(home: Path, waiting: Iterable[Entry], *, now: float | None = 
     for path in old:
         if path.name not in needed:
             drop_staged(home, path.name)
+
+
+def _changed_at(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:  # another process has thrown it away
+        return math.inf

@@ -13,11 +13,12 @@ from peft_studio.core.services.publish.staged import ABANDONED_S, drop_abandoned
 from tests.unit.core.offline.conftest import KEY, OTHER_KEY
 
 DONE, QUEUED, FRESH, BUNDLED = (f"push-{number:016x}" for number in range(4))
+MERGED, HALF = f"merged-{7:016x}", f".merged-{8:016x}"  # of a push that never came, and of a merge that was killed
 
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    for name in (DONE, QUEUED, FRESH, BUNDLED):
+    for name in (DONE, QUEUED, FRESH, BUNDLED, MERGED, HALF):
         folder = tmp_path / "publications" / name
         folder.mkdir(parents=True)
         (folder / "README.md").write_text("# Card")
