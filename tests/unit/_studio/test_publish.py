@@ -14,7 +14,7 @@ import pytest
 
 from peft_studio import Studio
 from peft_studio.connectors.base import door, patience
-from peft_studio.core.errors import AdapterMismatch, Forbidden, NotReadyError, StudioError
+from peft_studio.core.errors import AdapterMismatch, Forbidden, NotReadyError, StudioError, Unavailable
 from peft_studio.core.redact import REDACTOR, Secret
 from tests.emulators.hub import Hub, serve_hub
 from tests.emulators.ollama import Daemon, Local, serve_ollama
@@ -412,3 +412,14 @@ def test_copies_go_when_it_has_arrived(studio: Studio, hub: Hub) -> None:
     asked = len(hub.asked)
     assert sender.send(entry) == address
     assert (len(hub.asked), len(hub.commits)) == (asked, 2)
+
+
+def test_a_platform_in_trouble_is_no_missing_network(studio: Studio, hub: Hub) -> None:
+    """It answered, so whoever is here is told; nothing is queued behind their back."""
+    hub.down = True
+    with pytest.raises(Unavailable) as caught:
+        studio.push(RUN_ID, to="huggingface", repo="me/x", confirm=True)
+
+    assert caught.value.status == 503
+    assert [what for what, _ in lines(studio)] == ["intended", "failed"]
+    assert len(studio.outbox) == 0
