@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -37,6 +37,8 @@ class Host(Protocol):
 
     def data(self, source: Any, *, columns: Mapping[str, str] | None = None, format: str | None = None,
              split: float = 0.0, seed: int = 0) -> Dataset: ...  # fmt: skip
+
+    def prepare(self, model: str, *, progress: Callable[[str], None]) -> Path: ...
 
     def spec(self, *, model: str, data: Any, **fields: Any) -> ExplainedSpec: ...
 

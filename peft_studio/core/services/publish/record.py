@@ -48,6 +48,10 @@ class Publications:
         if new:
             sync_folder(self._path.parent)
 
+    def find_published(self, push_id: str) -> dict[str, Any] | None:
+        """The last line that says that a push arrived."""
+        return next((one for one in reversed(self.read()) if (one["what"], one["id"]) == ("published", push_id)), None)
+
     def read(self) -> list[dict[str, Any]]:
         """All lines, oldest first. One that a crash cut short is left out."""
         try:
