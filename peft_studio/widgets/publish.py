@@ -97,11 +97,11 @@ class PublishContent(Content):
             self._work.job = None
 
     @command
-    def set_option(self, name: str, value: Any) -> None:
+    def set_option(self, option: str, value: Any) -> None:
         """Change the name there, who sees it, or what else the platform takes."""
         with self._lock:
             self._work.require_idle()
-            self._choice.set_option(name, value)
+            self._choice.set_option(option, value)
 
     @command
     def check(self) -> None:
