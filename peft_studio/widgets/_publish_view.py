@@ -143,8 +143,10 @@ def fold_record(lines: Iterable[Mapping[str, Any]]) -> dict[str, Section]:
     return found
 
 
-def view_earlier(record: Mapping[str, Section], run_id: str, titles: Mapping[str, str]) -> list[Section]:
-    """What was published of a run before, newest first."""
+def view_earlier(
+    record: Mapping[str, Section], run_id: str, titles: Mapping[str, str], *, besides: str = ""
+) -> list[Section]:
+    """What was published of a run before, newest first; ``besides`` is the push that is shown by itself."""
     return [
         {
             "id": plain(one["id"], limit=_NAME), "what": plain(one["what"], limit=40), "at": _seconds(one["at"]),
@@ -153,7 +155,7 @@ def view_earlier(record: Mapping[str, Section], run_id: str, titles: Mapping[str
             "why": plain(one["why"]), "by": plain(one["by"], limit=_NAME),
         }
         for one in list(record.values())[::-1]
-        if one["run"] == run_id
+        if one["run"] == run_id and one["id"] != besides
     ]  # fmt: skip
 
 

@@ -67,6 +67,11 @@ class Job:
         """Whether nothing is being done for it any more."""
         return self.stage not in UNDER_WAY
 
+    @property
+    def push_id(self) -> str:
+        """As the record has it: with answers to compare it is another one than its plan's."""
+        return self.pushed.id if self.pushed else self.plan.id
+
     def report(self, sent_bytes: int) -> None:
         """Bytes have arrived; called on the connector's thread."""
         if self.cancelled.is_set():

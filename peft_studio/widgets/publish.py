@@ -62,7 +62,7 @@ class PublishContent(Content):
             going = job is not None and not job.is_over
             self.picture_due, self.unsettled = self.picture_due or (self.unsettled and not going), going
             return {
-                **self._view_choice(),
+                **self._view_choice(job),
                 "plan": self._view_plan(wish),
                 "reason": self._reason(wish),
                 "job": self._view_job(job),
@@ -155,7 +155,7 @@ class PublishContent(Content):
 
     # -- as the page shows it ---------------------------------------------------------------------------------------
 
-    def _view_choice(self) -> dict[str, Any]:
+    def _view_choice(self, job: Job | None) -> dict[str, Any]:
         choice, source, offline = self._choice, self._source, self._studio.offline
         row, titles = choice.row, {name: info.title for name, info in source.infos.items()}
         return {
@@ -174,7 +174,7 @@ class PublishContent(Content):
             "to": choice.to,
             "form": {**choice.form, "repo": choice.repo, "asks_base": choice.to == OLLAMA},
             "permission": [view_problem_line(one) for one in choice.permission()],
-            "earlier": view_earlier(source.record, row.id, titles) if row else [],
+            "earlier": view_earlier(source.record, row.id, titles, besides=job.push_id if job else "") if row else [],
             "offline": plain(offline) if isinstance(offline, str) else "" if offline is False else "set by hand",
         }
 
@@ -188,10 +188,9 @@ class PublishContent(Content):
     def _view_job(self, job: Job | None) -> dict[str, Any] | None:
         if job is None:
             return None
-        push_id = job.pushed.id if job.pushed else job.plan.id
-        entry = self._source.find_entry(job.plan.to, job.plan.repo, push_id) if job.stage == "queued" else None
+        entry = self._source.find_entry(job.plan.to, job.plan.repo, job.push_id) if job.stage == "queued" else None
         job.was_waiting = job.was_waiting or entry is not None
-        return view_job(job, self._source.record.get(push_id), entry)
+        return view_job(job, self._source.record.get(job.push_id), entry)
 
     def _shown_job(self) -> Job | None:
         """The push, unless it has ended and another run was chosen since."""

@@ -15,7 +15,7 @@ import "../ui/tokens.css";
 import "../ui/kit.css";
 import "./publish/publish.css";
 import { EarlierSection } from "./publish/earlier";
-import { headline, JobSection } from "./publish/job";
+import { JobSection, SHORT } from "./publish/job";
 import { type Plan, type PublishView, summary } from "./publish/view";
 import { WhatSections } from "./publish/what";
 import { RunLine, WhereSection } from "./publish/where";
@@ -63,7 +63,7 @@ function PublishPanel() {
   };
   return (
     <section class="ps ps-publish" aria-labelledby={titleId} ref={box}>
-      <PanelHead icon="upload" title="Publish" titleId={titleId} code={view.code} context={<span role="status">{job ? headline(job)[0] : plan.state === "busy" ? "reading the files" : "nothing has left this machine"}</span>} />
+      <PanelHead icon="upload" title="Publish" titleId={titleId} code={view.code} context={<span role="status">{job ? SHORT[job.stage] : plan.state === "busy" ? "reading the files" : "nothing sent yet"}</span>} />
       <RunLine view={view} run={commands.run} />
       {problem && <Trouble problem={problem} onDismiss={commands.problem ? commands.dismiss : undefined} />}
       {job ? (
@@ -75,7 +75,7 @@ function PublishPanel() {
           <EarlierSection earlier={view.earlier} />
           <footer class="ps-foot ps-publish-foot">
             <span dir="auto">{plan.shown ? `${summary(plan.shown)}, to ${plan.shown.repo} at ${plan.shown.title}` : view.reason}</span>
-            <span class="ps-end">
+            <span class="ps-end ps-row">
               <Button kind="primary" icon="upload" reason={view.reason || undefined} onPress={() => setAsking(plan.shown)}>
                 {plan.shown?.steps.length ? "Make the folder…" : "Publish…"}
               </Button>

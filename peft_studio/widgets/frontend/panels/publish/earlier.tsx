@@ -2,15 +2,15 @@
 import { began, fileSize, fullTime, UNKNOWN } from "../../ui/format";
 import { type Earlier, files } from "./view";
 
-const WORDS: Record<string, string> = { intended: "Begun, end not known", published: "Published", bundled: "Folder made", queued: "Waits", failed: "Failed", cancelled: "Called off" };
+const WORDS: Record<string, string> = { intended: "End not known", published: "Published", bundled: "Folder made", queued: "Waits", failed: "Failed", cancelled: "Called off" };
 
 export function EarlierSection({ earlier }: { earlier: Earlier[] }) {
   if (earlier.length === 0) return null;
   return (
     <div class="ps-sec">
       <header>
-        <h3>Published before</h3>
-        <span class="ps-muted ps-s">of this run, from the record of this home</span>
+        <h3>On the record</h3>
+        <span class="ps-muted ps-s">what was sent of this run before</span>
       </header>
       <ul class="ps-earlier">
         {earlier.map((one) => (

@@ -42,7 +42,21 @@ export function JobSection({ job, now, focus, run, onLeave }: JobProps) {
   );
 }
 
-export function headline(job: Job): [string, IconName, Hue] {
+/** For the head of the panel, where it is announced. */
+export const SHORT: Record<Job["stage"], string> = {
+  looking: "reading the files",
+  asking: "asking the adapter",
+  sending: "sending",
+  published: "published",
+  bundled: "folder made",
+  queued: "waits in the outbox",
+  dropped: "dropped",
+  cancelled: "called off",
+  changed: "changed, not sent",
+  failed: "not published",
+};
+
+function headline(job: Job): [string, IconName, Hue] {
   if (job.stage === "looking") return ["Reading the files once more", "open", "info"];
   if (job.stage === "asking") return ["Asking the adapter what it answers", "open", "info"];
   if (job.stage === "sending") return [job.cancelling ? "Cancelling" : "Sending", "open", "accent"];
@@ -63,7 +77,9 @@ function Outcome({ job, now, run, onLeave }: Omit<JobProps, "focus">) {
   if (job.stage === "queued")
     return (
       <>
-        <p dir="auto">{job.why} It goes by itself when the network is back; you can close this.</p>
+        <p dir="auto">
+          No network: <bdi>{job.why.replace(/[.:\s]+$/, "")}</bdi>. It goes by itself when that is back, also from another notebook of this home.
+        </p>
         {job.entry && (
           <p class="ps-s ps-muted" title={fullTime(job.entry.since)}>
             In the outbox since {began(job.entry.since)}

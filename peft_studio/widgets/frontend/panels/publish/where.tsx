@@ -52,11 +52,11 @@ export function WhereSection({ view, run }: { view: PublishView; run: Run }) {
           Where to
         </h3>
       </header>
-      <ul class="ps-targets" role="radiogroup" aria-label="Where to">
+      <div class="ps-targets" role="radiogroup" aria-label="Where to">
         {view.targets.map((one) => (
           <TargetRow key={one.name} target={one} group={group} offline={view.offline} picked={to === one.name} onPick={() => pick(one.name)} onConnect={() => run("go", { panel: "connect" })} />
         ))}
-      </ul>
+      </div>
       {view.targets.length === 0 && <p class="ps-s ps-muted">No registry is switched on. The step Connect has them.</p>}
       {target && target.state !== "impossible" && view.run && <Form view={view} target={target} run={run} />}
     </div>
@@ -70,7 +70,7 @@ function TargetRow({ target, group, offline, picked, onPick, onConnect }: { targ
   const [word, icon, hue] = waits ? (["Offline", "offline", "warn"] as const) : known;
   const note = waits ? `It will wait in the outbox: ${offline}.` : target.why || (target.account && target.account.name !== "nobody" ? `as ${target.account.name}` : "");
   return (
-    <li data-name={target.name} data-state={waits ? "offline" : target.state}>
+    <div data-name={target.name} data-state={waits ? "offline" : target.state}>
       <input id={id} type="radio" name={group} checked={picked} disabled={target.state === "impossible"} aria-describedby={`${id}-note`} onChange={onPick} />
       <label for={id}>
         <bdi>{target.title}</bdi>
@@ -87,7 +87,7 @@ function TargetRow({ target, group, offline, picked, onPick, onConnect }: { targ
           Connect
         </Button>
       )}
-    </li>
+    </div>
   );
 }
 
@@ -110,7 +110,7 @@ function Form({ view, target, run }: { view: PublishView; target: Target; run: R
         </FormField>
       )}
       {form.asks_base && (
-        <FormField id={`${id}-from`} label="Base in Ollama" hint="The very model it was trained on, as `ollama list` names it; F16 answers alike, a quantised one often not">
+        <FormField id={`${id}-from`} label="Base in Ollama" hint="The very model it was trained on, by the name that ollama list shows. F16 answers alike, a quantised one often not">
           <span class="ps-wide">
             <Input id={`${id}-from`} label="Base in Ollama" placeholder="smollm2:135m" value={form.from_model} describedBy={`${id}-from-hint`} onChange={(value) => set("from_model", value)} />
           </span>
