@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from html import escape
@@ -21,6 +22,11 @@ _FONT = "font:13px/20px var(--jp-ui-font-family,system-ui,sans-serif)"
 _MUTED = "color:var(--jp-ui-font-color2,#616161);font-size:12px"
 _BORDER = "1px solid var(--jp-border-color2,#e0e0e0)"
 Section = dict[str, Any]
+_CONNECT = re.compile(r"studio\.connect\('[\w-]+'\)")
+_FIXES = {
+    "base_unnamed": "Give it above, under Base on the hub.",
+    "parity_unasked": "Train with sample prompts, or name some in code: studio.push(…, prompts=['…', '…']).",
+}
 _LINE = ("id", "what", "at", "to", "repo")  # what every line of the record has
 
 
@@ -51,13 +57,9 @@ def view_account(account: Account) -> Section:
 
 
 def view_problem_line(problem: Problem) -> Section:
-    """What blocks a push or deserves a look."""
-    return {
-        "code": problem.code,
-        "severity": problem.severity,
-        "message": plain(problem.message),
-        "fix": plain(problem.fix),
-    }
+    """What blocks a push or deserves a look. What code would do about it is said as it is done here."""
+    fix = _FIXES.get(problem.code) or _CONNECT.sub("give it in the step Connect", problem.fix)
+    return {"code": problem.code, "severity": problem.severity, "message": plain(problem.message), "fix": plain(fix)}
 
 
 def view_plan(plan: PushPlan, asked: int) -> Section:

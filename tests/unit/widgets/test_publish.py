@@ -215,6 +215,7 @@ def test_a_key_that_may_not_write_blocks_it(hub: Hub, tmp_path: Path, open_brows
     plan = ready(page)
 
     assert [one["code"] for one in page.sections["permission"]] == ["push_forbidden"]
+    assert page.sections["permission"][0]["fix"].endswith("then give it in the step Connect.")
     assert page.sections["reason"] == "The account may not write there"
     assert not page.command("publish", plan_id=plan["id"])["ok"]
     assert studio.publications() == []

@@ -74,7 +74,7 @@ function PublishPanel() {
           <WhatSections view={view} run={commands.run} />
           <EarlierSection earlier={view.earlier} />
           <footer class="ps-foot ps-publish-foot">
-            <span dir="auto">{plan.shown ? `${summary(plan.shown)}, to ${plan.shown.repo} at ${plan.shown.title}` : view.reason}</span>
+            <span dir="auto">{view.reason || !plan.shown ? view.reason : `${summary(plan.shown)}, to ${plan.shown.repo} at ${plan.shown.title}`}</span>
             <span class="ps-end ps-row">
               <Button kind="primary" icon="upload" reason={view.reason || undefined} onPress={() => setAsking(plan.shown)}>
                 {plan.shown?.steps.length ? "Make the folder…" : "Publish…"}
