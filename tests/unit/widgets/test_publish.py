@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from peft_studio import Studio
 from peft_studio.connectors.base import door, patience
 from peft_studio.connectors.base.parts import Stretch
+from peft_studio.core.errors import RunNotFound
 from peft_studio.core.ports.platform import Capability
 from peft_studio.widgets import _publish_view
 from peft_studio.widgets._publish_view import fold_record, web
@@ -260,6 +262,18 @@ def test_only_runs_with_an_adapter_can_be_chosen(page: Browser, studio: Studio) 
     page.command("choose_run", run_id=RUN_ID)
     assert studio.session.now.run_id == RUN_ID
     assert ready(page)["ready"]
+
+
+def test_it_is_shown_for_a_run(studio: Studio, open_browser: OpenBrowser) -> None:
+    """Which becomes the session's run; one that is not there is an error of the cell."""
+    other = RUN_ID[:-1] + "c"
+    shutil.copytree(studio.home / "runs" / RUN_ID, studio.home / "runs" / other)
+    page = open_browser(lambda: studio.panel("publish", other))
+    page.wait(lambda: page.sections.get("run") == other)
+
+    assert studio.session.now.run_id == other
+    with pytest.raises(RunNotFound):
+        studio.panel("publish", "r-20200101-000000-000000")
 
 
 def test_elsewhere_it_is_private_again(page: Browser, studio: Studio) -> None:
