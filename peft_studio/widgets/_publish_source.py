@@ -75,10 +75,9 @@ class PublishSource:
         """A run with an adapter; None where it has none."""
         return next((row for row in self.rows if row.id == run_id), None)
 
-    def find_entry(self, to: str, repo: str, push_id: str) -> Entry | None:
-        """What waits of a push: by its id, else what goes to the same place, as where it was queued once before."""
-        same_place = [one for one in self.waiting if one.target == f"{to}:{repo}"[:300]]
-        return next((one for one in self.waiting if one.id == push_id), same_place[-1] if same_place else None)
+    def find_entry(self, push_id: str) -> Entry | None:
+        """What waits of a push. Its entry has another id where the same was queued before: then what is in it tells."""
+        return next((one for one in self.waiting if push_id in (one.id, _push_of(one))), None)
 
     def _find_rows(self) -> list[RunRow]:
         completed, stopped = (self._studio.runs(status=state, limit=_RUNS).rows for state in ("completed", "stopped"))
@@ -118,6 +117,11 @@ class PublishSource:
             return (self._studio.home / name).stat().st_mtime_ns
         except OSError:
             return 0
+
+
+def _push_of(entry: Entry) -> str:
+    upload = entry.payload.get("upload") if isinstance(entry.payload, dict) else None
+    return str(upload.get("id")) if isinstance(upload, dict) else ""
 
 
 def title_of(row: RunRow) -> str:

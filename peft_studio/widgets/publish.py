@@ -188,7 +188,7 @@ class PublishContent(Content):
     def _view_job(self, job: Job | None) -> dict[str, Any] | None:
         if job is None:
             return None
-        entry = self._source.find_entry(job.plan.to, job.plan.repo, job.push_id) if job.stage == "queued" else None
+        entry = self._source.find_entry(job.push_id) if job.stage == "queued" else None
         job.was_waiting = job.was_waiting or entry is not None
         return view_job(job, self._source.record.get(job.push_id), entry)
 

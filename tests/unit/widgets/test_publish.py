@@ -183,12 +183,16 @@ def test_offline_it_waits_and_is_told_when_it_went(page: Browser, studio: Studio
 
 
 def test_what_waits_and_is_dropped_is_said(page: Browser, studio: Studio) -> None:
-    """By hand, in the outbox."""
+    """By hand, in the outbox. Published again it waits again."""
     studio.offline = "on a train"
     page.command("publish", plan_id=ready(page)["id"])
     page.wait(lambda: page.sections["job"] is not None and page.sections["job"]["entry"] is not None)
     studio.outbox.drop(studio.outbox[0].id)
     page.wait(lambda: page.sections["job"]["stage"] == "dropped")
+
+    page.command("publish", plan_id=page.sections["job"]["id"])
+    page.wait(lambda: page.sections["job"]["entry"] is not None)
+    assert (page.sections["job"]["stage"], len(studio.outbox)) == ("queued", 1)
 
 
 def test_a_refusal_says_why_and_can_be_tried_again(page: Browser, hub: Hub) -> None:
