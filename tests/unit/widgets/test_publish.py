@@ -101,6 +101,9 @@ def test_what_would_go_is_shown_and_nothing_is_sent(page: Browser, studio: Studi
     assert target(page, "civitai")["state"] == "by hand"
     assert "no API" in target(page, "civitai")["why"]
     assert target(page, "ollama")["state"] == "connected"
+    in_a_cell: dict[str, Any] = {}
+    exec(page.panel.code, in_a_cell)
+    assert in_a_cell["plan"].id == plan["id"]
     assert hub.asked == []
     assert studio.publications() == []
 
