@@ -61,6 +61,10 @@ class Host(Protocol):
 
     def load(self, path: str | os.PathLike[str]) -> tuple[ExplainedSpec, Sequence[str]]: ...
 
+    def push(self, adapter: Any, to: str, repo: str, **options: Any) -> Any: ...
+
+    def publications(self) -> Sequence[Mapping[str, Any]]: ...
+
     # -- accounts and the network. With an underscore what code has no face for: how cards, ages and tiers stand.
 
     offline: Any

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from peft_studio.core.errors import ConnectorError, NotReadyError, Refused, Unavailable
+from peft_studio.core.errors import Cancelled, ConnectorError, NotReadyError, Refused, Unavailable
 from peft_studio.core.markup import block, escape, visible
 from peft_studio.core.ports.catalog import Catalog
 from peft_studio.core.ports.registry import Published, Upload, UploadFile
@@ -83,13 +83,14 @@ def push_plan(plan: PushPlan, way: Way, *, report: Report = lambda sent: None) -
     """Publish what a plan lists. Called again, also after a crash or a lost reply, it changes nothing that is there already.
 
     Raises:
-        NotReadyError: Something blocks the plan. ConnectorError: The platform did not take it; the record says so, too.
+        NotReadyError: Something blocks the plan. ConnectorError: The platform did not take it; the record says so, too. Cancelled where
+            ``report`` raised that.
     """
     if not plan.ready:
         blocking = [problem for problem in plan.problems if problem.severity == "blocking"]
         raise NotReadyError("Nothing was shared:\n" + "\n".join(map(str, blocking)), hint=blocking[0].fix)
     record, upload = Publications(way.home), stage(plan, way.home)
-    record.add("intended", plan.to, upload)
+    record.add("intended", plan.to, upload, run=plan.run_id)
     if plan.steps:
         return _bundle(plan, upload, way)
     offline, local = way.offline(), way.catalog.get_info(plan.to).local
@@ -104,9 +105,9 @@ def push_plan(plan: PushPlan, way: Way, *, report: Report = lambda sent: None) -
             raise
         return _queue(plan, upload, way, exc.message)
     except ConnectorError as exc:
-        record.add("failed", plan.to, upload, why=exc.message)
+        record.add("cancelled" if isinstance(exc, Cancelled) else "failed", plan.to, upload, why=exc.message)
         raise
-    record.add("published", plan.to, upload, url=done.url, revision=done.revision, already=done.already)
+    record.add("published", plan.to, upload, url=done.url, revision=done.revision, already=done.already, use=done.use)
     drop_staged(way.home, plan.id)
     drop_merged(way.home, [file.source for file in plan.files])
     return Pushed(plan.id, plan.title, done.repo, done.url, done.revision, done.already, lines=done.use)

@@ -17,7 +17,7 @@ from peft_studio.core.redact import REDACTOR
 from peft_studio.core.system import locked, open_private, sync_folder
 
 FILE = "publications.jsonl"
-What = Literal["intended", "published", "bundled", "queued", "failed"]
+What = Literal["intended", "published", "bundled", "queued", "failed", "cancelled"]
 
 
 class Publications:

@@ -58,7 +58,9 @@ class PushSender:
         except ConnectorError as exc:
             away = isinstance(exc, Unavailable) and exc.status is None and not exc.may_have_happened
             raise SendLater(exc.message, hint=exc.hint, retry_after_s=exc.retry_after_s, unreachable=away) from exc
-        self._record.add("published", to, upload, url=done.url, revision=done.revision, already=done.already)
+        self._record.add(
+            "published", to, upload, url=done.url, revision=done.revision, already=done.already, use=done.use
+        )
         drop_staged(self._home, upload.id)
         return done.url or done.repo
 
