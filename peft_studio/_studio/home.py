@@ -6,6 +6,8 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +22,23 @@ if TYPE_CHECKING:
     from peft_studio.core.spec import Basis
 
 
+Say = Callable[[str], None]
 OFFLINE_SWITCH = "PEFT_STUDIO_OFFLINE"
 SAY_S = 5.0
+
+
+if TYPE_CHECKING:
+    once = cached_property
+else:
+
+    class once(cached_property):
+        """A cached_property that is made once, whichever of a studio's threads asks first."""
+
+        def __get__(self, instance: Any, owner: type[Any] | None = None) -> Any:
+            if instance is None:
+                return self
+            with instance._wiring:
+                return super().__get__(instance, owner)
 
 
 class Home:
@@ -29,7 +46,7 @@ class Home:
 
     def __init__(self, home: str | os.PathLike[str] | None = None) -> None:
         self._home = home
-        self._lock = threading.Lock()
+        self._lock, self._wiring = threading.Lock(), threading.RLock()
         self._opened: Path | None = None
         self._datasets: dict[str, Dataset] = {}
         self._made_on: dict[
@@ -41,16 +58,27 @@ class Home:
     def home(self) -> Path:
         """Where runs and models are kept; made on first use."""
         with self._lock:
-            if self._opened is None:
-                path = home_folder(self._home)
-                path.mkdir(parents=True, exist_ok=True, mode=0o700)
-                self._opened = path
-            return self._opened
+            if self._opened is not None:
+                return self._opened
+            path = home_folder(self._home)
+            path.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._opened = path
+        self._begin()
+        return path
+
+    def _begin(self) -> None:
+        """What is to be done in the background, now that the home is open."""
 
     def _require_network(self, what: str) -> None:
         """Let pass what needs the network, or raise Offline. What knows more of the network says it in its place."""
         if os.environ.get(OFFLINE_SWITCH, "") not in {"", "0"}:
             raise Offline(f"{what} needs the network, and {OFFLINE_SWITCH} is set.", hint="Unset it, and try again.")
+
+    def _bring_model(self, model: str, say: Say) -> None:
+        """Bring a base model that only the hub has, where a connector here can. What is left, the runner brings."""
+
+    def _bring_dataset(self, repo: str, say: Say) -> Path | None:
+        """The folder of a hub's data set, where a connector here can bring it."""
 
     def _store(self) -> Any:
         from peft_studio.core.runs.store import RunStore
@@ -77,12 +105,12 @@ def tell(text: str) -> None:
 class ProgressLine:
     """Says how far a download is, a line every few seconds."""
 
-    def __init__(self, what: str) -> None:
-        self._what, self._said_at = what, time.monotonic()
+    def __init__(self, what: str, say: Say = tell) -> None:
+        self._what, self._say, self._said_at = what, say, time.monotonic()
 
     def __call__(self, progress: Progress) -> None:
         from peft_studio.core.services.download import say_progress
 
         if time.monotonic() - self._said_at >= SAY_S:
             self._said_at = time.monotonic()
-            tell(f"{self._what}: {say_progress(progress)}")
+            self._say(f"{self._what}: {say_progress(progress)}")

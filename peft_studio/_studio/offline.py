@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import threading
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from peft_studio._studio.home import OFFLINE_SWITCH, Home
+from peft_studio._studio.home import OFFLINE_SWITCH, Home, once
 
 if TYPE_CHECKING:
     from peft_studio.core.offline.cache import Cache
@@ -20,10 +21,13 @@ if TYPE_CHECKING:
     from peft_studio.core.services.sync import OutboxView, Synced
 
 SWITCH = OFFLINE_SWITCH
+BEGIN_S = 2.0  # a command that is over by then begins nothing
 
 
 class Syncing(Home, ABC):
     """Work that waits for the network."""
+
+    _beginning = False
 
     @abstractmethod
     def _data_keys(self, purpose: str) -> Sequence[bytes]:
@@ -55,6 +59,7 @@ class Syncing(Home, ABC):
         """What waits to be sent, what was refused, and ``retry``, ``edit`` and ``drop`` for it."""
         from peft_studio.core.services.sync import OutboxView
 
+        self._begin()  # once more: the vault may have been locked when the home was opened
         return OutboxView(self._outbox, self.offline)
 
     def sync(self, *, timeout_s: float | None = None) -> Synced:
@@ -64,6 +69,28 @@ class Syncing(Home, ABC):
         lines = self._dispatcher.sync(timeout_s=timeout_s)
         return Synced(lines, self._outbox.counts(), self.offline)
 
+    def _begin(self) -> None:
+        """Have what waits in the outbox, of a kernel that is gone perhaps, sent in the background. Where nothing waits, nothing is loaded."""
+        from peft_studio.core.offline.glance import has_waiting
+
+        with self._wiring:
+            if self._beginning or "_dispatcher" in vars(self) or not has_waiting(self.home / "outbox"):
+                return
+            self._beginning = True
+        threading.Thread(target=self._begin_later, name="peft-studio outbox", daemon=True).start()
+
+    def _begin_later(self) -> None:
+        from peft_studio.core.errors import StudioError
+
+        time.sleep(BEGIN_S)
+        try:
+            self._data_keys("outbox")  # a keystore may take its time, which nobody else is to wait for
+            _ = self._dispatcher
+        except StudioError:  # the vault is locked: whoever looks at the outbox is told, and begins it once it is open
+            pass
+        finally:
+            self._beginning = False
+
     def _require_network(self, what: str) -> None:
         self._connectivity.require(what)
 
@@ -72,7 +99,7 @@ class Syncing(Home, ABC):
         dispatcher = self._dispatcher
         return dispatcher.outbox.put(target, kind, payload, id=id, holds=holds)
 
-    @cached_property
+    @once
     def _connectivity(self) -> Connectivity:
         from peft_studio.core.offline.connectivity import Connectivity
 
@@ -82,20 +109,20 @@ class Syncing(Home, ABC):
             known.set(f"{SWITCH} is set")
         return known
 
-    @cached_property
+    @once
     def _outbox(self) -> Outbox:
         from peft_studio.core.offline.outbox import Outbox
 
         key, *older = self._data_keys("outbox")
         return Outbox(self.home / "outbox", key=key, older_keys=older)
 
-    @cached_property
+    @once
     def _cache(self) -> Cache:
         from peft_studio.core.offline.cache import Cache
 
         return Cache(self.home / "cache")
 
-    @cached_property
+    @once
     def _dispatcher(self) -> Dispatcher:
         from peft_studio.core.offline.dispatcher import Dispatcher
 

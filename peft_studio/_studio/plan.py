@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from peft_studio._studio.home import Home, tell
+from peft_studio._studio.home import Home, Say, tell
 
 if TYPE_CHECKING:
     from peft_studio.core.compute import BillingRules, Electricity
@@ -48,7 +48,8 @@ class Planning(Home):
 
         origin = None
         if isinstance(source, str) and _HUB_ID.fullmatch(source) and not Path(source).exists():
-            origin, source = f"hub:{source}", fetch_dataset(source, self.home, progress=tell)
+            origin = f"hub:{source}"
+            source = self._bring_dataset(source, tell) or fetch_dataset(source, self.home, progress=tell)
         data = open_data(
             source, folder_for_rows=self.home / "data", columns=columns, format=format, split=split, seed=seed,
             find_model=self.prepare, origin=origin,
@@ -57,11 +58,15 @@ class Planning(Home):
         self.session.choose(data=data)
         return data
 
-    def prepare(self, model: str) -> Path:
-        """Bring a base model onto this machine and return its folder: converted, downloaded, or as it is."""
+    def prepare(self, model: str, *, progress: Say = tell) -> Path:
+        """Bring a base model onto this machine and return its folder: converted, downloaded, or as it is.
+
+        A gated one of the hub comes with the token that ``studio.connect("huggingface")`` has kept. ``progress`` is told in words.
+        """
         from peft_studio.core.services.prepare import ensure_model
 
-        return ensure_model(model, self.home, progress=tell)
+        self._bring_model(model, progress)
+        return ensure_model(model, self.home, progress=progress)
 
     def spec(self, *, model: str, data: Any, **fields: Any) -> ExplainedSpec:
         """Specify a run. Every field not given gets a default; ``spec.explain()`` says why.

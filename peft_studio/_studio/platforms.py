@@ -8,10 +8,10 @@ import sys
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from peft_studio._studio.home import Home, ProgressLine
+from peft_studio._studio.home import Home, ProgressLine, Say, once
 from peft_studio.core.errors import ConnectorError, StudioError, nearest
 
 if TYPE_CHECKING:
@@ -159,14 +159,42 @@ class Platforms(Home, ABC):
             self._catalog, registry, model, home=self.home, tell=progress or ProgressLine(model), stop=stop
         )
 
-    @cached_property
+    def _bring_model(self, model: str, say: Say) -> None:
+        from peft_studio.core.services.hub_needs import HUB, is_to_come
+
+        if is_to_come(model, self.home) and self._asks_hub():
+            say(f"Asking the hub for {model}")
+            self.download(model, HUB, progress=ProgressLine(model, say))
+
+    def _bring_dataset(self, repo: str, say: Say) -> Path | None:
+        from peft_studio.core.services.hub_needs import HUB, download_dataset
+
+        if not self._asks_hub():
+            return None
+        say(f"Asking the hub for the data set {repo}")
+        self._connections.make_ready(HUB)
+        return download_dataset(self._catalog, repo, home=self.home, tell=ProgressLine(repo, say))
+
+    def _asks_hub(self) -> bool:
+        """Whether the hub's connector is to bring what is missing: not where it or the hub is off, nor where only the environment has a token.
+
+        That token is not ours to take (docs/keys.md): the hub's own client uses it, in the runner.
+        """
+        from peft_studio.core.services.hub_needs import HUB
+        from peft_studio.core.vault.offered import HUB_TOKENS
+
+        if not self._catalog.is_enabled(HUB) or os.environ.get("HF_HUB_OFFLINE", "0") not in ("", "0"):
+            return False
+        return self._connections.has_secret(HUB) or not any(os.environ.get(name) for name in HUB_TOKENS)
+
+    @once
     def vault(self) -> Vault:
         """Where this home's keys are kept: ``vault.tier`` says where, ``vault.move`` and ``vault.unlock`` change that."""
         from peft_studio.core.vault import Vault
 
         return Vault(self.home / "vault")
 
-    @cached_property
+    @once
     def _catalog(self) -> Catalog:
         from peft_studio.connectors.catalog import Catalog
 
@@ -178,7 +206,7 @@ class Platforms(Home, ABC):
     def _learn(self, info: ConnectorInfo, error: ConnectorError | None) -> None:
         """What a call to a platform came to."""
 
-    @cached_property
+    @once
     def _connections(self) -> Connections:
         from peft_studio.core.services.connections import Connections
 

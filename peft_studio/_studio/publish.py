@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, overload
 
+from peft_studio._studio.home import tell
 from peft_studio._studio.launching import Launching
 from peft_studio.core.errors import StudioError, nearest
 
 if TYPE_CHECKING:
     from peft_studio.core.defaults import ExplainedSpec
+    from peft_studio.core.offline.entry import Entry
     from peft_studio.core.offline.sender import Sender
     from peft_studio.core.runs.adapter import Adapter
     from peft_studio.core.services.check import Check
@@ -114,22 +116,30 @@ class Publishing(Launching, ABC):
     def _plan_ollama(
         self, run: Run, repo: str, *, base: str | None, from_model: str = "", prompts: Sequence[str] | None = None
     ) -> tuple[PushPlan, Callable[[PushPlan], PushPlan]]:
-        from peft_studio.connectors.ollama.package import build_package
+        from peft_studio.connectors.ollama.package import build_merged, build_package, find_reason_to_merge
         from peft_studio.core.models import read_config
         from peft_studio.core.services.publish import parity
         from peft_studio.core.services.publish.build import build_plan
         from peft_studio.core.services.publish.contents import collect_adapter
         from peft_studio.core.services.publish.facts import read_facts
+        from peft_studio.core.services.publish.merged import ensure_merged
 
         facts, adapter = read_facts(run, base=base), run.adapter
-        package = build_package(
-            adapter.path, collect_adapter(adapter, facts, repo), read_config(self.prepare(run.spec.model)),
-            from_model=from_model, method=run.spec.method, licence=facts.base_licence,
-        )  # fmt: skip
+        folder, shared = self.prepare(run.spec.model), collect_adapter(adapter, facts, repo)
+        config = read_config(folder)
+        reason = find_reason_to_merge(adapter.path, config)
+        if reason:
+            tell(f"Merging the adapter into its base, since {reason}")
+            merged = ensure_merged(folder, adapter, self.home, progress=tell)
+            package = build_merged(merged, licence=facts.base_licence)
+        else:
+            package = build_package(
+                adapter.path, shared, config, from_model=from_model, method=run.spec.method, licence=facts.base_licence
+            )
         info = self._catalog.get_info("ollama")
         plan = build_plan(run, info, repo, base=base, files=package.files, settings=package.settings)
         asked = parity.find_prompts(run) if prompts is None else list(prompts)
-        plan = dataclasses.replace(plan, problems=(*plan.problems, *parity.check_prompts(asked)))
+        plan = dataclasses.replace(plan, problems=(*plan.problems, *parity.check_prompts(asked, merged=bool(reason))))
 
         def promise(confirmed: PushPlan) -> PushPlan:
             if not asked or not confirmed.ready:
@@ -159,6 +169,9 @@ class Publishing(Launching, ABC):
     def _way(self) -> Way:
         from peft_studio.core.offline.entry import Receipt
         from peft_studio.core.services.publish.push import Way
+        from peft_studio.core.services.publish.staged import drop_abandoned
+
+        drop_abandoned(self.home, self._all_queued())
 
         def queue(target: str, kind: str, payload: Any, entry_id: str) -> None:
             found = self._queue(target, kind, payload, id=entry_id)
@@ -168,6 +181,10 @@ class Publishing(Launching, ABC):
                 self.outbox.retry(found.id)
 
         return Way(self.home, self._catalog, self._connections.make_ready, lambda: self.offline, queue)
+
+    def _all_queued(self) -> Iterator[Entry]:
+        """What is in the outbox, looked at only if somebody wants to know."""
+        yield from self._outbox.entries()
 
     def _data_keys(self, purpose: str) -> Sequence[bytes]:
         return self.vault.data_keys(purpose)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from peft_studio._studio.home import tell
 from peft_studio._studio.plan import Planning
 from peft_studio.core.errors import NotReadyError, SpecError, StudioError, nearest
 
@@ -34,6 +35,8 @@ class Running(Planning, ABC):
     def launch(self, spec: ExplainedSpec, *, compute: str = "local", **changes: Any) -> Run:
         """Start a run and return at once. It goes on whatever happens to this process.
 
+        A base model that is not here yet is brought first, with the account that is connected; a run has no key.
+
         Raises:
             NotReadyError: Preflight found blocking problems.
         """
@@ -45,6 +48,10 @@ class Running(Planning, ABC):
                 f"There is no compute {compute!r} here.", hint=nearest(compute, ["local"]), fields=("compute",)
             )
         spec = spec.replace(**changes) if changes else spec
+        if (
+            spec.remote_code is None
+        ):  # one with code of its own comes at the commit that the spec names: the run brings it
+            self._bring_model(spec.model, tell)
         check = self.check(spec)
         if not check.ready:
             blocking = [problem for problem in check.problems if problem.severity == "blocking"]

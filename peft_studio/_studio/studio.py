@@ -24,7 +24,7 @@ class Studio(Reporting):
         return f"Studio(home={str(self.home)!r})"
 
     def show(self, panel: str | None = None, run_id: str | None = None) -> Panel:
-        """Show the whole studio, or one panel: ``studio.show("run", run.id)``."""
+        """Show the whole studio, or one panel: ``studio.show("run", run.id)``, ``studio.show("publish", run.id)``."""
         return self.panel(panel, run_id)
 
     def panel(self, name: str | None = None, run_id: str | None = None) -> Panel:

@@ -32,7 +32,7 @@
         ├── Untrusted        what answers cannot prove that it is the platform, or sends keys elsewhere
         ├── BadResponse      it answered with what cannot be read: cut short, too large, no JSON
         │   └── Corrupt      a file arrived whole and is not the one that was promised
-        ├── Cancelled        a download was called off; what has arrived is kept
+        ├── Cancelled        a transfer was called off; what has arrived is kept
         ├── NoRoom           the disk has no room for it
         └── BadConnector     a connector breaks the contract of its role; names every clause
 
@@ -216,7 +216,7 @@ class Corrupt(BadResponse):
 
 
 class Cancelled(ConnectorError):
-    """A download was called off. What has arrived is kept."""
+    """A download or an upload was called off. What has arrived is kept."""
 
 
 class NoRoom(ConnectorError):

@@ -4,6 +4,7 @@ agent RUN_FOLDER [--from-step N]     supervise one run
 train RUN_FOLDER [--from-step N]     train; started by the agent
 prepare MODEL --home HOME            bring a base model onto this machine
 fetch-dataset ID --home HOME         bring a hub data set onto this machine
+merge MODEL ADAPTER OUT              merge an adapter into its base
 dry-run MODEL_FOLDER                 count what a step of the spec on standard input would hold in memory
 chat                                 answer prompts on standard input
 measure-speed                        how fast this machine trains
@@ -20,6 +21,7 @@ COMMANDS = {
     "train": "peft_studio.runner.trainer.main:train_main",
     "prepare": "peft_studio.runner.trainer.prepare:prepare_main",
     "fetch-dataset": "peft_studio.runner.trainer.prepare:fetch_dataset_main",
+    "merge": "peft_studio.runner.trainer.merge:merge_main",
     "dry-run": "peft_studio.runner.trainer.dry_run:dry_run_main",
     "chat": "peft_studio.runner.trainer.chat:chat_main",
     "measure-speed": "peft_studio.runner.trainer.speed:measure_speed_main",

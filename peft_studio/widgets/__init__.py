@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 
 def open_panel(studio: Host, name: str | None = None, run_id: str | None = None) -> Panel:
-    """The whole studio, or one of its panels by name; ``run_id`` is for the Run panel.
+    """The whole studio, or one of its panels by name. The Run panel of a ``run_id`` is of that run for good; the others show
+    the run of the session, which it becomes.
 
     Raises:
         StudioError: There is no panel of that name, or the front end of this checkout has not been built.
@@ -35,6 +36,8 @@ def open_panel(studio: Host, name: str | None = None, run_id: str | None = None)
 
         content: Content = open_run(studio, run_id)
     else:
+        if run_id is not None:
+            studio.session.choose(run_id=studio.run(run_id).id)
         content = step.find_class()(studio)
     return panel_class(content.module)(content)
 

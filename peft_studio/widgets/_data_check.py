@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +13,7 @@ from peft_studio.core.data.preview import PreviewRow, preview_row
 from peft_studio.core.data.raw_row import RawRow
 from peft_studio.core.errors import DataError, StudioError
 from peft_studio.core.models.prepared import find_pointed
-from peft_studio.core.services.prepare import ensure_model
+from peft_studio.widgets._host import Host
 
 
 class Job(NamedTuple):
@@ -56,8 +55,8 @@ class Looked:
 class Checker:
     """Checks jobs, one after the other. Keeps the tokenizer of the last model; ``words`` say what it is doing."""
 
-    def __init__(self, home: Callable[[], Path]) -> None:
-        self._home = home
+    def __init__(self, studio: Host) -> None:
+        self._studio = studio
         self._known: tuple[str, Encoder] | None = None
         self.words = ""
 
@@ -86,7 +85,7 @@ class Checker:
             self.words = f"Preparing {model}"
             folder = Path(model).expanduser()
             if not (folder / "tokenizer.json").is_file():
-                folder = ensure_model(model, self._home(), progress=self._tell)
+                folder = self._studio.prepare(model, progress=self._tell)
             self._known = model, load_encoder(folder)
         return self._known[1]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -38,6 +38,8 @@ class Host(Protocol):
     def data(self, source: Any, *, columns: Mapping[str, str] | None = None, format: str | None = None,
              split: float = 0.0, seed: int = 0) -> Dataset: ...  # fmt: skip
 
+    def prepare(self, model: str, *, progress: Callable[[str], None]) -> Path: ...
+
     def spec(self, *, model: str, data: Any, **fields: Any) -> ExplainedSpec: ...
 
     def check(self, spec: ExplainedSpec) -> Check: ...
@@ -58,6 +60,10 @@ class Host(Protocol):
     def export(self, spec_or_run: Any, path: str | os.PathLike[str]) -> Path: ...
 
     def load(self, path: str | os.PathLike[str]) -> tuple[ExplainedSpec, Sequence[str]]: ...
+
+    def push(self, adapter: Any, to: str, repo: str, **options: Any) -> Any: ...
+
+    def publications(self) -> Sequence[Mapping[str, Any]]: ...
 
     # -- accounts and the network. With an underscore what code has no face for: how cards, ages and tiers stand.
 

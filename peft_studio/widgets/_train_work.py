@@ -8,7 +8,6 @@ from peft_studio.core.defaults import ExplainedSpec
 from peft_studio.core.device import find_device
 from peft_studio.core.models import list_known
 from peft_studio.core.services.basis import build_basis
-from peft_studio.core.services.prepare import ensure_model
 from peft_studio.core.session import Choice
 from peft_studio.widgets._host import Host
 from peft_studio.widgets._newest import Newest
@@ -68,7 +67,7 @@ class TrainWork:
         """As ``studio.spec``, but telling how far it is, and dropped when somebody has chosen otherwise meanwhile."""
         assert before.model
         assert before.data
-        folder = ensure_model(before.model, self._studio.home, progress=self._say)
+        folder = self._studio.prepare(before.model, progress=self._say)
         self._say("measuring the rows")
         basis = build_basis(before.data, folder, **chosen)
         draft = ExplainedSpec.derive(model=before.model, data=before.data.ref, basis=basis, **chosen)

@@ -110,14 +110,16 @@ class ConnectContent(Content):
     # -- where keys are kept ------------------------------------------------------------------------------------
 
     @command
-    def unlock(self, passphrase: str) -> None:
-        """Open the vault."""
+    def unlock(self, passphrase: str) -> bool:
+        """Open the vault; True, so that the page can tell it from a refusal."""
         self._do(lambda: self._studio.vault.unlock(_secret(passphrase)))
+        return True
 
     @command
-    def guard(self, passphrase: str) -> None:
-        """Have a passphrase guard the keys where no keystore does. Keys that waited in this process move in."""
+    def guard(self, passphrase: str) -> bool:
+        """Have a passphrase guard the keys where no keystore does; True as above. Keys that waited in this process move in."""
         self._do(lambda: self._studio.vault.move("passphrase", _secret(passphrase)))
+        return True
 
     # -- network and outbox -------------------------------------------------------------------------------------
 

@@ -29,7 +29,7 @@ class DataContent(DataOpening):
 
     def __init__(self, studio: Host) -> None:
         super().__init__(studio)
-        self._checker = Checker(lambda: studio.home)
+        self._checker = Checker(studio)
         self._checks: Newest[Checked] = Newest("data-check", turns=True)
         self._looks: Newest[Looked] = Newest("data-look", turns=True)
         self._rows: Newest[Shown] = Newest("data-row", turns=True)

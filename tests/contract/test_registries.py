@@ -20,6 +20,7 @@ class TestHuggingFace(RegistryConformance):
     FINDS, KNOWN, MISSING = Query(text="tiny"), "org/tiny-1", "org/nothing"
     KEYS = {"token": "hf_" + "a" * 34}  # noqa: RUF012
     WRONG_KEYS = {"token": "hf_" + "b" * 34}  # noqa: RUF012
+    PUBLISHES_TO = "ann/adapter"
 
     @pytest.fixture(autouse=True)
     def platform(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
@@ -27,7 +28,7 @@ class TestHuggingFace(RegistryConformance):
             Repo(f"org/tiny-{n}", {"config.json": b"{}"}, facts={"pipeline_tag": "text-generation", "downloads": n})
             for n in range(3)
         ]
-        account = {"type": "user", "name": "ann", "auth": {"accessToken": {"role": "read"}}}
+        account = {"type": "user", "name": "ann", "orgs": [], "auth": {"accessToken": {"role": "write"}}}
         with serve_hub(Hub(repos=repos, accounts={self.KEYS["token"]: account})) as address:
             monkeypatch.setenv(self.ADDRESS_VARIABLE, address)
             yield
@@ -59,6 +60,7 @@ class TestCivitai(RegistryConformance):
 class TestOllama(RegistryConformance):
     INFO, ADDRESS_VARIABLE = ollama.INFO, "OLLAMA_HOST"
     FINDS, KNOWN, MISSING = Query(text="tiny"), "tiny:1", "nothing"
+    PUBLISHES_TO, SETTINGS = "adapter", {"from": "tiny:1"}
 
     @pytest.fixture(autouse=True)
     def platform(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:

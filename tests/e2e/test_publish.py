@@ -78,3 +78,39 @@ def test_ollama_is_held_to_the_adapters_answers(
     assert "2 of 2 answers" in repr(done)
     assert {one.name for one in daemon.models} == {"tiny:base", "orders"}
     assert [line["what"] for line in made.publications()] == ["intended", "failed", "intended", "published"]
+
+
+def test_a_dora_adapter_is_merged_for_ollama(made: Studio, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a process of its own; without prompts it is not offered; once it is there, the merged copy here is gone."""
+    run = made.run(RUN_ID)
+    sha256 = write_dora(tiny_model, run.folder.path / "adapter")
+    events = run.folder.events.read_text()
+    run.folder.events.write_text(events.replace(run.adapter.sha256, sha256))
+    made = Studio(home=made.home)
+    prompts = ["Please send 3 lamps to Oslo.", "Hello"]
+    assert not made.push(RUN_ID, to="ollama", repo="orders", prompts=[]).ready
+    plan = made.push(RUN_ID, to="ollama", repo="orders", prompts=prompts)
+    assert {"config.json", "model.safetensors", "tokenizer.json", "Modelfile"} <= {file.path for file in plan.files}
+    merged = next(file.source for file in plan.files if file.path == "model.safetensors")
+    assert merged is not None
+    with made.chat(str(merged.parent)) as chat:  # the daemon answers as the merged model does
+        daemon = Daemon(answers={prompt: chat.ask(prompt, max_new_tokens=32).text for prompt in prompts})
+    with serve_ollama(daemon) as address:
+        monkeypatch.setenv("OLLAMA_HOST", address)
+        done = plan.confirm()
+
+    assert "2 of 2 answers" in repr(done)
+    assert [one.name for one in daemon.models] == ["orders"]
+    assert not merged.exists()
+
+
+def write_dora(base: Path, folder: Path) -> str:
+    """A DoRA adapter in the place of another; gives the digest of its weights."""
+    import hashlib
+
+    from tests.unit.runner.trainer.tiny_model import save_adapter
+
+    facts = (folder / "peft_studio.json").read_text()
+    save_adapter(base, folder, seed=3, rank=4, use_dora=True)
+    (folder / "peft_studio.json").write_text(facts)
+    return hashlib.sha256((folder / "adapter_model.safetensors").read_bytes()).hexdigest()

@@ -130,6 +130,14 @@ def see_chat(panel: Locator) -> None:
     expect(panel.locator("article[data-state=done]")).to_have_count(2, timeout=MODEL_MS)
 
 
+def see_publish(panel: Locator) -> None:
+    """What would go to the hub, to which nothing here is connected: it is a look, and nothing is sent."""
+    panel.get_by_label("Hugging Face", exact=True).check()
+    panel.get_by_label("Name there").fill("me/orders")
+    panel.get_by_label("Name there").blur()
+    expect(panel.get_by_label("Preview of the model card")).to_contain_text("me/orders")
+
+
 def see_logs(panel: Locator) -> None:
     expect(panel.get_by_role("log").locator("li").first).to_be_visible()
 
@@ -146,6 +154,7 @@ PANELS: dict[str, tuple[str, Callable[[Locator], None]]] = {
     "runs": ("show('runs')", see_runs),
     "run": (f"show('run', runs[{FIRST!r}])", see_run),
     "chat": ("show('chat')", see_chat),
+    "publish": (f"studio.session.choose(run_id=runs[{FIRST!r}])\nshow('publish')", see_publish),
     "logs": (f"studio.session.choose(run_id=runs[{FAILS!r}])\nshow('logs')", see_logs),
     "studio": (STUDIO, see_studio),
 }

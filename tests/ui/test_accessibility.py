@@ -150,7 +150,7 @@ def test_empty_panels(open_studio: Callable[..., Notebook], tmp_path: Path) -> N
     """A home with nothing in it: every step as a newcomer sees it."""
     notebook = open_studio(SHOW.format(str(tmp_path / "home"), None))
     found: dict[str, str] = {}
-    for step in ("Connect", "Models", "Data", "Train", "Runs", "Run", "Chat", "Logs"):
+    for step in ("Connect", "Models", "Data", "Train", "Runs", "Run", "Chat", "Publish", "Logs"):
         go(notebook, step)
         found |= scan_themes(notebook, step)
 

@@ -10,7 +10,9 @@ import pytest
 from playwright.sync_api import WebSocket, expect
 
 from tests.emulators.hub import Hub, serve_hub
+from tests.made_run import RUN_ID, write_made_run
 from tests.ui.lab import Lab, Notebook
+from tests.unit._studio.test_publish import account
 
 pytestmark = pytest.mark.slow
 
@@ -27,6 +29,10 @@ studio = Studio(home={home!r})
 studio.show("connect")
 """
 QUEUE = """_ = studio._queue("huggingface:me/<b>adapter</b>", "upload", {"x": "y" * 3000}, id="e1")"""
+PUSH = f"""
+studio.offline = "on a train"
+_ = studio.push({RUN_ID!r}, to="huggingface", repo="me/x", confirm=True)
+"""
 STATE = "@jupyter-widgets/jupyterlab-manager:saveWidgetState"
 
 
@@ -58,11 +64,15 @@ def wire() -> Wire:
 
 
 @pytest.fixture(scope="module")
-def notebook(lab: Lab, home: Path, wire: Wire) -> Iterator[Notebook]:
+def hub() -> Hub:
+    return Hub(accounts={TOKEN: {"type": "user", "name": HOSTILE, "auth": {"accessToken": {"role": "write"}}}})
+
+
+@pytest.fixture(scope="module")
+def notebook(lab: Lab, home: Path, wire: Wire, hub: Hub) -> Iterator[Notebook]:
     """One notebook for all tests here."""
-    account = {"type": "user", "name": HOSTILE, "auth": {"accessToken": {"role": "write"}}}
-    with serve_hub(Hub(accounts={TOKEN: account})) as hub:
-        cells = [SHOW.format(hub=hub, home=str(home)), QUEUE, "print(studio.offline)"]
+    with serve_hub(hub) as address:
+        cells = [SHOW.format(hub=address, home=str(home)), QUEUE, PUSH, "studio.vault.lock()"]
         lab.write(cells, name="connect.ipynb")
         page = lab.browser.new_page(viewport={"width": 1700, "height": 1200})
         page.set_default_timeout(60_000)
@@ -147,3 +157,47 @@ def test_offline_what_waits_is_shown_and_dropped_after_a_question(notebook: Note
     dialog.get_by_role("button", name="Drop", exact=True).click()
     expect(waiting).to_have_count(0)
     expect(panel.get_by_text("Nothing waits.")).to_be_visible()
+
+
+def test_what_was_refused_is_sent_on_a_click(notebook: Notebook, hub: Hub, home: Path) -> None:
+    """A push that waited and was refused stays with its reason; once the key may write, *Try again* brings it there."""
+    panel, entry = notebook.panel(), notebook.panel().locator(".ps-entries > li")
+    write_made_run(home)
+    hub.accounts[TOKEN] = account("read")
+    notebook.run(2)
+    expect(entry).to_contain_text("next try when the network is back")
+    panel.get_by_role("button", name="Go online").click()
+    expect(entry).to_have_attribute("data-state", "dead", timeout=20_000)
+    expect(entry).to_contain_text("does not let this key do that")
+    assert hub.find("models", "me/x") is None
+
+    hub.accounts[TOKEN] = account("write")
+    panel.get_by_role("button", name="Try again, upload to huggingface:me/x").click()
+    expect(entry).to_have_count(0, timeout=20_000)
+    assert hub.find("models", "me/x") is not None
+
+
+def test_a_passphrase_guards_the_keys_and_unlocks_them(notebook: Notebook) -> None:
+    """Typed twice; afterwards what asked for it is closed. Locked, a wrong one is told and the right one opens."""
+    panel = notebook.panel()
+    panel.get_by_role("button", name="More", exact=True).click()
+    panel.get_by_label("Passphrase", exact=True).fill("correct horse")
+    panel.get_by_label("Passphrase once more").fill("correct mouse")
+    panel.get_by_role("button", name="Guard the keys").click()
+    expect(panel.locator(".ps-vault").get_by_role("alert")).to_contain_text("The two differ")
+    panel.get_by_label("Passphrase", exact=True).fill("correct horse")
+    panel.get_by_label("Passphrase once more").fill("correct horse")
+    panel.get_by_role("button", name="Guard the keys").click()
+    expect(panel.get_by_text("Keys are kept behind a passphrase")).to_be_visible()
+    expect(panel.locator(".ps-vault")).to_have_count(0)
+
+    notebook.run(3)
+    panel.get_by_role("button", name="Unlock", exact=True).click()
+    section = panel.locator(".ps-vault")
+    section.get_by_label("Passphrase", exact=True).fill("battery staple")
+    section.get_by_role("button", name="Unlock", exact=True).click()
+    expect(section.get_by_role("alert")).to_be_visible()
+    section.get_by_label("Passphrase", exact=True).fill("correct horse")
+    notebook.page.keyboard.press("Enter")
+    expect(section).to_have_count(0)
+    expect(panel.locator("[data-name=huggingface] .ps-state")).to_have_text("Connected")

@@ -64,6 +64,8 @@ def find_class_faults(info: ConnectorInfo, cls: object) -> list[str]:
             else:
                 for each in (verb, *ALONG.get(verb, ())):
                     faults += _find_verb_faults(cls, each)
+    if info.by_hand and hasattr(cls, "upload_artifact"):
+        faults.append("it has `upload_artifact`, and `by_hand` in its `info`: either it publishes, or a person does")
     return faults
 
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -24,19 +25,21 @@ import pytest
 
 from peft_studio.connectors.base import transfer
 from peft_studio.connectors.base.connector_conformance import ConnectorConformance, load
+from peft_studio.connectors.base.publish_clauses import PublishClauses
 from peft_studio.core.errors import NotFound
 from peft_studio.core.ports import Fetched, ModelDetails, ModelFile, Order, Page, Query
 
 __all__ = ["RegistryConformance", "load"]
 
 
-class RegistryConformance(ConnectorConformance):
+class RegistryConformance(PublishClauses, ConnectorConformance):
     """Inherit it, name these and those of :class:`ConnectorConformance`, and see to it that a platform answers.
 
-    ``FINDS`` finds at least two models there, one of which is ``KNOWN``; ``MISSING`` is an id that it does not have.
+    ``FINDS`` finds at least two models there, one of which is ``KNOWN``; ``MISSING`` is an id that it does not have. One that can
+    be published to names ``PUBLISHES_TO``, too, and ``SETTINGS`` where it needs some: see :class:`PublishClauses`.
     """
 
-    VERBS = ("connect", "search", "get_model", "fetch_artifact")  # the last where it is there
+    VERBS = ("connect", "search", "get_model", "fetch_artifact", "upload_artifact")  # the last two where they are there
     FINDS: ClassVar[Query]
     KNOWN: ClassVar[str]
     MISSING: ClassVar[str]
@@ -110,5 +113,11 @@ class RegistryConformance(ConnectorConformance):
         """A verb with what this suite has for it."""
         file = ModelFile(path="model.safetensors", size_bytes=3, sha256="0" * 64)
         order = Order(self.KNOWN, (file,), self.folder, "main")
-        given = {"connect": (), "search": (self.FINDS,), "get_model": (self.KNOWN,), "fetch_artifact": (order,)}[verb]
-        return getattr(connector, verb)(*given)
+        given: dict[str, Callable[[], tuple[Any, ...]]] = {
+            "connect": lambda: (),
+            "search": lambda: (self.FINDS,),
+            "get_model": lambda: (self.KNOWN,),
+            "fetch_artifact": lambda: (order,),
+            "upload_artifact": lambda: (self.make_upload(), lambda sent: None),
+        }
+        return getattr(connector, verb)(*given[verb]())

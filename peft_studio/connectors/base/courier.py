@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import httpx
 
 from peft_studio import __version__
-from peft_studio.connectors.base import network
 from peft_studio.connectors.base.answer import Platform, unreadable
 from peft_studio.connectors.base.failures import FAILURES, Miss, build_miss
 from peft_studio.connectors.base.patience import Limits
@@ -64,7 +63,7 @@ class Courier:
         """Send a call and follow where it is sent on to; the body is still to be read.
 
         Raises:
-            Miss: No answer came. StudioError: Nothing may leave now.
+            Miss: No answer came.
             Untrusted: A redirect would leave TLS, or the key would travel in the clear.
         """
         url = call.url
@@ -116,10 +115,8 @@ class Courier:
         request = httpx.Request(
             call.method, url, headers={**own, **call.headers, **self._credentials_for(url)}, content=call.content
         )
-        if not is_loopback(url.host):
-            network.require(self.platform.title)
         try:
-            response = self._wire.send(
+            return self._wire.send(
                 request,
                 until=call.until,
                 timeouts=self._limits.timeouts,
@@ -127,11 +124,7 @@ class Courier:
                 body_until=call.body_until,
             )
         except FAILURES as exc:
-            miss = self._miss(call, exc, url.host)
-            network.report(url.host, reached=isinstance(miss.error, Untrusted | BadResponse))
-            raise miss from exc
-        network.report(url.host, reached=True)
-        return response
+            raise self._miss(call, exc, url.host) from exc
 
     def _credentials_for(self, url: httpx.URL) -> Mapping[str, str]:
         """Credentials, for the origin they are for."""

@@ -17,7 +17,7 @@ from peft_studio.connectors.catalog.sources import Source, find_sources, load_ob
 from peft_studio.connectors.catalog.switches import Switches, read_wanted
 from peft_studio.core.errors import BadConnector, ConnectorError, StudioError, nearest
 from peft_studio.core.ports.catalog import Health
-from peft_studio.core.ports.platform import ConnectorInfo, Keys, Role, Value
+from peft_studio.core.ports.platform import Capability, ConnectorInfo, Keys, Role, Value
 from peft_studio.core.redact import REDACTOR
 
 V = TypeVar("V", bound=Value)
@@ -93,6 +93,12 @@ class Catalog:
         """How its last call went."""
         self.get_info(name)
         return self._lanes[name].health
+
+    def find_reason(self, name: str, capability: Capability) -> str:
+        """Why a connector cannot do something, in its own sentence; empty where it can. Loads it, and asks its platform nothing."""
+        info = self.get_info(name)
+        reasons = self._lanes[name].start(lambda: _load_class(info).unsupported, deadline_s=LOAD_S).result()
+        return str(reasons.get(capability, ""))
 
     def attach(self, name: str, keys: Keys) -> None:
         """From now on its calls are made with these keys."""
@@ -181,10 +187,7 @@ class Catalog:
             keys, made = self._keys.get(info.name, NO_KEYS), self._made.get(info.name)
         if made is not None:
             return made
-        cls = load_object(info.connector)
-        if faults := find_class_faults(info, cls):
-            raise broken_contract(info.name, faults)
-        made = cls(keys)  # type: ignore[operator]  # a class that takes them, as was just seen
+        made = _load_class(info)(keys)
         with self._lock:
             if self._keys.get(info.name, NO_KEYS) is keys:
                 self._made[info.name] = made
@@ -197,6 +200,14 @@ def _read_info(source: Source) -> ConnectorInfo:
     if faults := find_info_faults(source.name, found):
         raise broken_contract(source.name, faults)
     return ConnectorInfo.model_validate(found)
+
+
+def _load_class(info: ConnectorInfo) -> Any:
+    """The connector's class, found to keep to its contract; runs in its lane."""
+    cls = load_object(info.connector)
+    if faults := find_class_faults(info, cls):
+        raise broken_contract(info.name, faults)
+    return cls
 
 
 def _checked(name: str, kind: type[V], value: Any) -> V:

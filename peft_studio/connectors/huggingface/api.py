@@ -28,6 +28,7 @@ FIELDS = (
 )  # fmt: skip
 SORTS = {"downloads": "downloads", "updated": "lastModified", "likes": "likes"}
 _ID = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", re.ASCII)
+DATASETS = "datasets/"  # what the hub's addresses of data sets begin with
 _RESETS_IN = re.compile(r"\bt=(\d{1,6})\b")
 
 
@@ -56,8 +57,10 @@ class HubApi:
         return answer.listed(), following[0] if following else None
 
     def get_model(self, model: str) -> Mapping[str, Any]:
-        """A model with its files, their sizes and digests."""
-        return self._door.get(f"/api/models/{checked(model)}", {"blobs": "true"}).record()
+        """A model, or a data set, with its files, their sizes and digests."""
+        place = _place(model)
+        kind = "" if place.startswith(DATASETS) else "models/"
+        return self._door.get(f"/api/{kind}{place}", {"blobs": "true"}).record()
 
     def get_file(self, model: str, revision: str, path: str) -> Answer:
         """A small file of a model."""
@@ -70,7 +73,12 @@ class HubApi:
 
 
 def _resolve(model: str, revision: str, path: str) -> str:
-    return f"/{checked(model)}/resolve/{quote(revision, safe='')}/{quote(path)}"
+    return f"/{_place(model)}/resolve/{quote(revision, safe='')}/{quote(path)}"
+
+
+def _place(name: str) -> str:
+    """A model or a data set as it stands in an address."""
+    return DATASETS + checked(name.removeprefix(DATASETS)) if name.startswith(DATASETS) else checked(name)
 
 
 def checked(model: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 from peft_studio.connectors.base.reading import count, record, records, text, when, words
 from peft_studio.connectors.huggingface import INFO
-from peft_studio.connectors.huggingface.api import HubApi, checked
+from peft_studio.connectors.huggingface.api import DATASETS, HubApi, checked
 from peft_studio.connectors.huggingface.upload import HubUpload
 from peft_studio.core.errors import BadResponse, Forbidden, NotAuthorised, NotFound, RateLimited
 from peft_studio.core.ports.download import Fetched, Order
@@ -64,10 +64,15 @@ class HuggingFace:
         return Page(models=tuple(models[: query.limit]), next_cursor=cursor)
 
     def get_model(self, model: str) -> ModelDetails:
-        """A model with its files, its card and its config.json; those two are None where they are gated or missing."""
+        """A model with its files, its card and its config.json; those two are None where they are gated or missing.
+
+        A data set is asked for as the hub's addresses have it, ``datasets/owner/name``, and answers to that name.
+        """
         found = self._api.get_model(model)
-        if not text(found, "id"):
+        if not (name := text(found, "id")):
             raise BadResponse("Hugging Face sent a model without a name.", platform=INFO.name)
+        if model.startswith(DATASETS):
+            found = {**found, "id": DATASETS + name}
         files, revision = tuple(_files(found)), text(found, "sha") or "main"
         paths = {file.path for file in files}
         summary = self._model(found)

@@ -8,11 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from peft_studio.core.errors import AdapterMismatch, StudioError
-from peft_studio.core.models.gguf_adapter import ARCHITECTURES, build_gguf, check_places
-from peft_studio.core.services.publish.contents import SharedFile, text_file
+from peft_studio.core.models.adapter_files import read_adapter
+from peft_studio.core.models.gguf_adapter import ARCHITECTURES, build_gguf, check_places, find_reason_against
+from peft_studio.core.services.publish.contents import SharedFile, disk_file, text_file
 
 CONVERTED_THERE = frozenset({"llama", "gemma2"})  # whose safetensors adapters the daemon reads
 GGUF_FILE = "adapter.gguf"
+# Whole models whose safetensors the daemon converts (convert/convert.go, read November 2026). Mistral's is not among them.
+MERGED_THERE = frozenset(
+    {"LlamaForCausalLM", "GemmaForCausalLM", "Gemma2ForCausalLM", "Gemma3ForCausalLM", "MixtralForCausalLM", "Phi3ForCausalLM", "Qwen2ForCausalLM"}
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -21,6 +26,36 @@ class Package:
 
     files: tuple[SharedFile, ...]
     settings: Mapping[str, Any]
+
+
+def find_reason_to_merge(adapter: Path, base_config: Mapping[str, Any]) -> str:
+    """Why an adapter cannot stand beside its base there; empty where it can.
+
+    Raises:
+        AdapterMismatch: It cannot, and the daemon would not read the merged model either.
+    """
+    reason = find_reason_against(read_adapter(adapter).config, base_config)
+    try:
+        check_places(adapter)
+    except AdapterMismatch as exc:
+        reason = reason or exc.message
+    architecture = next(iter(base_config.get("architectures") or ()), "unknown")
+    if reason and architecture not in MERGED_THERE:
+        raise AdapterMismatch(
+            f"Ollama has no form for this adapter: {reason}. Nor does it convert a merged {architecture}.",
+            hint="Push it to Hugging Face, or train lora or rslora.",
+        )
+    return reason
+
+
+def build_merged(folder: Path, *, licence: str | None) -> Package:
+    """A package of a merged model: its folder, which the daemon converts as a whole."""
+    files = [
+        disk_file(path.name, path) for path in sorted(folder.iterdir()) if path.suffix in (".json", ".safetensors")
+    ]
+    modelfile = "FROM .\n" + (f'LICENSE "{licence}"\n' if licence else "")
+    settings = {"merged": True, **({"license": licence} if licence else {})}
+    return Package((*files, text_file("Modelfile", modelfile)), settings)
 
 
 def build_package(

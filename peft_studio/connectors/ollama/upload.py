@@ -18,6 +18,7 @@ from peft_studio.core.ports.registry import Published, Upload
 
 LABEL = "Published by PEFT Studio: "
 READS = (".gguf", "adapter_model.safetensors", "adapter_config.json")
+WHOLE = (".safetensors", ".json")
 
 
 class OllamaUpload:
@@ -28,12 +29,22 @@ class OllamaUpload:
 
     def publish(self, upload: Upload, report: Callable[[int], None]) -> Published:
         """Send what the daemon lacks and make the model. One of that name that is not ours stays as it is."""
-        files = [digest(file, INFO.name) for file in upload.files if file.path.endswith(READS)]
+        merged = bool(upload.settings.get("merged"))
+        wanted = [file for file in upload.files if file.path.endswith(WHOLE if merged else READS)]
+        files = [digest(file, INFO.name) for file in wanted]
         done = Published(repo=upload.repo, use=(f"ollama run {upload.repo}",))
         if self._is_there(upload):
             report(sum(one.file.size_bytes for one in files))
             return done.model_copy(update={"already": True})
-        self._check_base(upload.settings)
+        expected = list(upload.settings.get("expect") or ())
+        if merged and not expected:
+            raise Refused(
+                "A merged model is kept only after its answers were compared, and there are none to compare with.",
+                hint="studio.push(…, prompts=['…', '…']) gives some.",
+                platform=INFO.name,
+            )
+        if not merged:
+            self._check_base(upload.settings)
         sent = 0
         for one in files:
             if not self._api.has_blob(one.file.sha256):
@@ -41,14 +52,10 @@ class OllamaUpload:
             sent += one.file.size_bytes
             report(sent)
         licence = [text_ for text_ in (text(upload.settings, "license"), LABEL + upload.id) if text_]
-        expected = list(upload.settings.get("expect") or ())
         name = _trial_name(upload.repo) if expected else upload.repo
-        body = {
-            "model": name,
-            "from": upload.settings["from"],
-            "adapters": {one.file.path: f"sha256:{one.file.sha256}" for one in files},
-            "license": licence,
-        }
+        there = {one.file.path: f"sha256:{one.file.sha256}" for one in files}
+        made_of = {"files": there} if merged else {"from": upload.settings["from"], "adapters": there}
+        body = {"model": name, **made_of, "license": licence}
         for _ in self._api.create(body):
             pass
         if not expected:

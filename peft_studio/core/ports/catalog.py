@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from peft_studio.core.errors import BadConnector
-from peft_studio.core.ports.platform import ConnectorInfo, Keys, Role, Value
+from peft_studio.core.ports.platform import Capability, ConnectorInfo, Keys, Role, Value
 
 V = TypeVar("V", bound=Value)
 V_co = TypeVar("V_co", bound=Value, covariant=True)
@@ -69,6 +69,10 @@ class Catalog(Protocol):
 
     def health(self, name: str) -> Health:
         """How its last call went."""
+        ...
+
+    def find_reason(self, name: str, capability: Capability) -> str:
+        """Why a connector cannot do something, in its own sentence; empty where it can. Loads it, and asks its platform nothing."""
         ...
 
     def attach(self, name: str, keys: Keys) -> None:

@@ -14,7 +14,7 @@ HINTS = {
     "disk_full": "Free disk space (peft-studio doctor shows how much is left), then resume; the last whole checkpoint is kept.",
     "trainer_killed": "Resume continues from the last checkpoint. If the system ended it for lack of memory, use a suggestion.",
     "model_missing": "Check the model's name, or download it while online.",
-    "model_gated": "Accept the licence on the model's page with your account, set HF_TOKEN, and resume.",
+    "model_gated": "Accept the licence on the model's page with your account, studio.connect('huggingface') and studio.prepare(model), then resume.",
     "model_untrusted": "Choose a model in safetensors, or name repository and commit in remote_code after reading its code.",
     "data_changed": "Launch a new run on the data as it is now.",
     "no_trainable_tokens": "Open data.report(model) to see which rows have nothing to learn from.",

@@ -121,6 +121,11 @@ class Connections:
         connected = [info.name for info in infos if info.name in records]
         return connected or [info.name for info in infos if not any(field.required for field in info.keys)]
 
+    def has_secret(self, name: str) -> bool:
+        """Whether a platform was connected with a key, in any process."""
+        record = self._read().get(name)
+        return record is not None and bool(record.secrets)
+
     def make_ready(self, name: str) -> None:
         """See to it that calls to a platform are made with the keys that are kept for it.
 

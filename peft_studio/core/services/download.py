@@ -9,7 +9,7 @@ import json
 import os
 import shutil
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from peft_studio.core.ports.catalog import Catalog
 from peft_studio.core.ports.download import Order, Progress
 from peft_studio.core.ports.registry import ModelDetails, ModelFile
 from peft_studio.core.services.errand import Tell, carry_out, require_downloads
+from peft_studio.core.services.hub_cache import find_cached
 from peft_studio.core.services.registry_search import DETAILS_S
 from peft_studio.core.system import locked, sync_folder, write_private
 from peft_studio.core.words import disk, duration
@@ -82,15 +83,15 @@ def download_model(
         registry, ModelDetails, lambda one: require_downloads(one).get_model(model), deadline_s=DETAILS_S
     ).result()
     files = choose_files(details, source=model)
-    folder, received = _find_here(registry, details, home), 0
+    folder, received = _find_here(registry, details, home, files), 0
     if folder is None:
         folder = fetched_path(details.model.id, details.revision or "latest", home, registry=registry)
         order = Order(details.model.id, files, folder, details.revision, stop=stop)
-        received = _bring(catalog, registry, order, tell) or 0
+        received = bring(catalog, registry, order, tell=tell) or 0
     if registry == "huggingface":
         for name in {model, details.model.id}:  # a hub leads old names on to new ones
             if is_hub_id(name):
-                _point(pointer_path(name, home), folder, details.revision)
+                point(pointer_path(name, home), folder, details.revision)
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     return Downloaded(details.model.id, registry, details.revision, folder, size, received)
 
@@ -124,20 +125,43 @@ def choose_files(details: ModelDetails, *, source: str) -> tuple[ModelFile, ...]
     return chosen
 
 
-def _find_here(registry: str, details: ModelDetails, home: Path) -> Path | None:
-    """The folder of this very revision, if it was brought before, by us or by the hub's own client."""
+def _find_here(registry: str, details: ModelDetails, home: Path, files: Sequence[ModelFile]) -> Path | None:
+    """The folder of this very revision, if it was brought before, by us or by the hub's own client, for whomever."""
     ours = fetched_path(details.model.id, details.revision or "latest", home, registry=registry)
     if ours.is_dir():
         return ours
-    pointed = (
-        find_pointed(details.model.id, home) if registry == "huggingface" and is_hub_id(details.model.id) else None
-    )
+    if registry != "huggingface" or not is_hub_id(details.model.id) or not details.revision:
+        return None
+    pointed = find_pointed(details.model.id, home)
     origin = find_origin(pointed) if pointed else None
-    return pointed if origin and origin.commit == details.revision else None
+    if origin and origin.commit == details.revision:
+        return pointed
+    # A tokenizer in another form is converted, and that goes by folders of ours.
+    whole = any(file.path == "tokenizer.json" for file in files)
+    cached = find_cached(details.model.id, details.revision, files, environment=os.environ) if whole else None
+    try:
+        for file in files if cached else ():
+            check_content(cached / file.path, source=details.model.id)  # type: ignore[operator]
+    except ModelFailure:
+        return None
+    return cached
 
 
-def _bring(catalog: Catalog, registry: str, order: Order, tell: Tell) -> int | None:
-    """Have files brought beside their place, look at them, and put them there."""
+def bring(
+    catalog: Catalog,
+    registry: str,
+    order: Order,
+    *,
+    tell: Tell,
+    look: Callable[[Path, Order], None] | None = None,
+) -> int | None:
+    """Have files brought beside their place, look at them (as at a model's, unless told how), and put them there.
+
+    Returns the bytes that travelled; None where nobody says.
+
+    Raises:
+        ConnectorError: They could not be brought. StudioError: They are not what they should be, and were not kept.
+    """
     folder, incoming = order.to, order.to.with_name(f".incoming-{order.to.name}")
     came = carry_out(catalog, registry, replace(order, to=incoming), tell)
     with locked(incoming.with_name(f".{folder.name}.placing")):
@@ -145,7 +169,7 @@ def _bring(catalog: Catalog, registry: str, order: Order, tell: Tell) -> int | N
             shutil.rmtree(incoming, ignore_errors=True)
             return came.received_bytes
         try:
-            _look_at(incoming, order.files, source=order.model)
+            (look or _look_at)(incoming, order)
         except StudioError:
             shutil.rmtree(incoming, ignore_errors=True)
             raise
@@ -154,13 +178,19 @@ def _bring(catalog: Catalog, registry: str, order: Order, tell: Tell) -> int | N
     return came.received_bytes
 
 
-def _look_at(incoming: Path, files: Sequence[ModelFile], *, source: str) -> None:
-    """Unpack what is packed, refuse what is not what it says, and leave nothing that was not ordered."""
-    ordered = {incoming / file.path for file in files}
+def leave_ordered(incoming: Path, order: Order) -> None:
+    """Leave nothing that was not ordered."""
+    ordered = {incoming / file.path for file in order.files}
     for path in incoming.rglob("*"):
         if path.is_file() and path not in ordered:
             path.unlink()  # of an earlier try that wanted more
-    for file in files:
+
+
+def _look_at(incoming: Path, order: Order) -> None:
+    """Unpack what is packed, refuse what is not what it says, and leave nothing that was not ordered."""
+    leave_ordered(incoming, order)
+    source = order.model
+    for file in order.files:
         path = incoming / file.path
         if not is_archive(path.name):
             check_content(path, source=source)
@@ -174,8 +204,8 @@ def _look_at(incoming: Path, files: Sequence[ModelFile], *, source: str) -> None
         path.unlink()
 
 
-def _point(pointer: Path, folder: Path, commit: str | None) -> None:
-    """Let ``find_prepared`` find it, as after the runner's prepare."""
+def point(pointer: Path, folder: Path, commit: str | None) -> None:
+    """Let ``find_prepared`` and ``find_pointed`` find it, as after the runner's prepare."""
     pointer.parent.mkdir(parents=True, exist_ok=True)
     with locked(pointer.with_name(f".{pointer.name}.lock")):
         write_private(pointer, json.dumps({"folder": str(folder), "commit": commit}) + "\n")

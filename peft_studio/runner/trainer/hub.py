@@ -1,6 +1,7 @@
 """Fetches models and data sets from a Hugging Face hub with huggingface_hub's own client and cache.
 
-The token comes from ``HF_TOKEN`` in the environment and from nowhere else; it is never printed. ``HF_ENDPOINT`` and the
+The studio brings what it can before a run starts, with the vault's token; this is for the rest: models with code of their own, connectors that are
+switched off. The token comes from ``HF_TOKEN`` in the environment and from nowhere else; it is never printed. ``HF_ENDPOINT`` and the
 cache's place are the client's own settings. Every failure becomes a :class:`ModelFailure` that says what to do.
 """
 
@@ -40,7 +41,7 @@ def fetch_model(repo: str, *, revision: str | None, remote_code: PinnedCode | No
     from huggingface_hub import HfApi, hf_hub_download, snapshot_download
 
     token = _token()
-    with _hub_errors(repo, "model"):
+    with _hub_errors(repo, "model", coded=remote_code is not None):
         say(f"Asking the hub for {repo}")
         info = HfApi(token=token).model_info(repo, revision=remote_code.commit if remote_code else revision)
         origin = RemoteCode(info.id or repo, str(info.sha))
@@ -92,7 +93,7 @@ def _token() -> str | bool:
 
 
 @contextlib.contextmanager
-def _hub_errors(repo: str, kind: str) -> Iterator[None]:
+def _hub_errors(repo: str, kind: str, *, coded: bool = False) -> Iterator[None]:
     """Translate the client's errors once. Messages are ours: the client's may quote headers and addresses."""
     from huggingface_hub import errors
 
@@ -102,7 +103,7 @@ def _hub_errors(repo: str, kind: str) -> Iterator[None]:
     try:
         yield
     except errors.GatedRepoError as exc:
-        raise _gated(repo, kind) from exc
+        raise _gated(repo, kind, coded=coded) from exc
     except errors.RevisionNotFoundError as exc:
         raise ModelFailure(
             f"The {kind} {repo} has no such revision.",
@@ -114,7 +115,7 @@ def _hub_errors(repo: str, kind: str) -> Iterator[None]:
     except errors.HfHubHTTPError as exc:
         status = exc.response.status_code
         if status in (401, 403):
-            raise _gated(repo, kind) from exc
+            raise _gated(repo, kind, coded=coded) from exc
         raise ModelFailure(
             f"The hub answered {status} when asked for the {kind} {repo}.",
             code="hub-error",
@@ -134,13 +135,15 @@ def _hub_errors(repo: str, kind: str) -> Iterator[None]:
         raise _offline(repo, kind) from exc
 
 
-def _gated(repo: str, kind: str) -> ModelFailure:
+def _gated(repo: str, kind: str, *, coded: bool) -> ModelFailure:
     have = "The token in HF_TOKEN has no access" if os.environ.get("HF_TOKEN") else "No token is set"
+    way = 'connect it, studio.connect("huggingface"), or set HF_TOKEN.'
+    if coded:
+        way = "set HF_TOKEN: what runs code of its own is brought by the run, which has no key of the vault."
     return ModelFailure(
         f"The {kind} {repo} is gated: its owner wants to be asked first. {have}.",
         code="gated",
-        hint=f"Accept the licence on the {kind}'s page ({repo}) with your account, then connect it: "
-        'studio.connect("huggingface") or set HF_TOKEN.',
+        hint=f"Accept the licence on the {kind}'s page ({repo}) with your account, then {way}",
     )
 
 

@@ -130,13 +130,13 @@ def prepare_main(argv: list[str]) -> int:
         pinned = parse_remote_code(code) if code else None
         return prepare_model(args.name, args.home, revision=args.revision, remote_code=pinned, say=say)
 
-    return _report(work)
+    return report_work(work)
 
 
 def fetch_dataset_main(argv: list[str]) -> int:
     """``fetch-dataset``: see the module. Returns 0, or 1 after an error line."""
     args = _parse("fetch-dataset", argv)
-    return _report(lambda say: fetch_dataset(args.name, args.home, revision=args.revision, say=say))
+    return report_work(lambda say: fetch_dataset(args.name, args.home, revision=args.revision, say=say))
 
 
 def _parse(command: str, argv: list[str]) -> argparse.Namespace:
@@ -149,7 +149,7 @@ def _parse(command: str, argv: list[str]) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def _report(work: Callable[[Say], Path]) -> int:
+def report_work(work: Callable[[Say], Path]) -> int:
     """Run ``work`` with standard output kept for our lines: whatever libraries print goes to standard error."""
     with claim_stdout() as out:
 

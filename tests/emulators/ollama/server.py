@@ -100,6 +100,9 @@ class Daemon(Emulated):
 
     def create(self, body: dict[str, Any]) -> Iterator[dict[str, Any]]:
         """As server/create.go: safetensors adapters for llama and gemma2 alone, one GGUF at most."""
+        if "files" in body:
+            yield from self._convert(body)
+            return
         base = self.find(body["from"])
         if base is None:
             yield {"error": f"model '{body['from']}' not found"}
@@ -124,6 +127,23 @@ class Daemon(Emulated):
         self.models = [one for one in self.models if one.name != body["model"]]
         self.models.append(dataclasses.replace(base, name=body["model"], license=text, more={}))
         yield {"status": "writing manifest"}
+        yield {"status": "success"}
+
+    def _convert(self, body: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        """A whole model from safetensors, as convert/convert.go: by its architecture, with rope and tokenizer where transformers 4 has them."""
+        contents = {name: self.blobs.get(digest.removeprefix("sha256:")) for name, digest in body["files"].items()}
+        if None in contents.values() or not any(name.endswith(".safetensors") for name in contents):
+            yield {"error": "no such file"}
+            return
+        config = json.loads(contents["config.json"] or b"{}")
+        if config["architectures"][0] not in ("LlamaForCausalLM", "Gemma2ForCausalLM", "Qwen2ForCausalLM"):
+            yield {"error": f'unsupported architecture "{config["architectures"][0]}"'}
+            return
+        assert config["rope_theta"]
+        assert json.loads(contents["tokenizer.json"] or b"{}")["model"]["vocab"]
+        self.created.append(body)
+        self.models = [one for one in self.models if one.name != body["model"]]
+        self.models.append(Local(body["model"], family=config["model_type"], license="\n".join(body["license"])))
         yield {"status": "success"}
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -9,7 +11,7 @@ import pytest
 
 from peft_studio import Studio
 from peft_studio._studio.offline import SWITCH
-from peft_studio.core.errors import Offline
+from peft_studio.core.errors import Offline, VaultLocked
 from peft_studio.core.offline.sender import SendLater
 from tests.conftest import wait_for
 from tests.emulators.ollama import Daemon, Local, serve_ollama
@@ -124,3 +126,64 @@ def test_the_studio_keeps_its_outbox_with_a_key_of_its_vault(tmp_path: Path) -> 
     assert [(entry.id, entry.payload) for entry in studio.outbox] == [("e1", {"path": "a"})]
     assert studio.outbox.total == 1
     studio._dispatcher.close()
+
+
+def test_what_a_former_kernel_left_goes_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Opening the home is enough; two studios on it send it once."""
+    monkeypatch.setattr("peft_studio._studio.offline.BEGIN_S", 0.0)
+    before = OneTarget(home=tmp_path / "home")
+    before.offline = "on a plane"
+    before._queue("hub:me/x", "upload", {"path": "a"}, id="e1")
+    before._dispatcher.close()
+
+    both = [OneTarget(home=tmp_path / "home") for _ in range(2)]
+    for one in both:
+        one.sender = Obedient()
+    for one in both:
+        assert one.home
+    wait_for(lambda: before._outbox.find("e1") is None, "the entry to be sent", timeout_s=20)
+    assert [entry.id for one in both for entry in one.sender.sent] == ["e1"]
+    for one in both:
+        one._dispatcher.close()
+
+
+def test_a_locked_vault_lets_it_wait_until_it_is_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The thread ends without a word; looking at the outbox afterwards begins it."""
+    monkeypatch.setattr("peft_studio._studio.offline.BEGIN_S", 0.0)
+    before = OneTarget(home=tmp_path / "home")
+    before.offline = "on a plane"
+    before._queue("hub:me/x", "upload", {"path": "a"}, id="e1")
+    before._dispatcher.close()
+    studio = OneTarget(home=tmp_path / "home")
+    studio.sender = Obedient()
+
+    def locked(purpose: str) -> tuple[bytes, ...]:
+        raise VaultLocked("The vault is locked.")
+
+    monkeypatch.setattr(studio, "_data_keys", locked)
+    assert studio.home
+    wait_for(lambda: not studio._beginning, "the thread to end")
+    assert "_dispatcher" not in vars(studio)
+    monkeypatch.undo()
+    monkeypatch.setattr("peft_studio._studio.offline.BEGIN_S", 0.0)
+    assert studio.outbox is not None
+    wait_for(lambda: before._outbox.find("e1") is None, "the entry to be sent", timeout_s=20)
+    studio._dispatcher.close()
+
+
+@pytest.mark.parametrize("used", [False, True])
+def test_where_nothing_waits_nothing_is_loaded(tmp_path: Path, used: bool) -> None:
+    """Neither the cipher nor the dispatcher, nor a thread; nor an SQLite where there is no outbox at all."""
+    home = tmp_path / "home"
+    if used:
+        studio = OneTarget(home=home)
+        studio.sender = Obedient()
+        studio._queue("hub:me/x", "upload", 1)
+        assert studio.sync(timeout_s=20).sent == 1
+        studio._dispatcher.close()
+    code = (
+        f"import sys, threading, peft_studio; peft_studio.Studio(home={str(home)!r}).home;"
+        "print(threading.active_count(), *[m for m in ('sqlite3', 'cryptography', 'peft_studio.core.offline.outbox') if m in sys.modules])"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == ["1", *(["sqlite3"] if used else [])]

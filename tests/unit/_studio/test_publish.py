@@ -14,7 +14,7 @@ import pytest
 
 from peft_studio import Studio
 from peft_studio.connectors.base import door, patience
-from peft_studio.core.errors import AdapterMismatch, Forbidden, NotReadyError, StudioError
+from peft_studio.core.errors import AdapterMismatch, Forbidden, NotReadyError, StudioError, Unavailable
 from peft_studio.core.redact import REDACTOR, Secret
 from tests.emulators.hub import Hub, serve_hub
 from tests.emulators.ollama import Daemon, Local, serve_ollama
@@ -382,15 +382,44 @@ def test_ollama_gets_what_it_can_read(
 
 
 def test_ollama_is_told_no_nonsense(hub: Hub, daemon: Daemon, tmp_path: Path, tiny_model: Path) -> None:
-    """A base without a name, an option that is none, an adapter that has no form there."""
-    write_made_run(tmp_path, model=str(tiny_model), method="dora")
+    """A base without a name, an option that is none."""
+    write_made_run(tmp_path, model=str(tiny_model))
     studio = Studio(home=tmp_path)
     with pytest.raises(StudioError, match="by its own name"):
         studio.push(RUN_ID, to="ollama", repo="orders")
     with pytest.raises(StudioError, match="takes no 'form_model'") as caught:
         studio.push(RUN_ID, to="ollama", repo="orders", form_model="x")
     assert "from_model" in caught.value.hint
-    with pytest.raises(AdapterMismatch, match="DoRA"):
-        studio.push(RUN_ID, to="ollama", repo="orders", from_model="tiny:base")
     with pytest.raises(StudioError, match="takes no 'from_model'"):
         studio.push(RUN_ID, to="huggingface", repo="me/x", from_model="x")
+
+
+def test_copies_go_when_it_has_arrived(studio: Studio, hub: Hub) -> None:
+    """Of a push done at once and of one that waited; and one whose process died before it could say so is not refused for want of them."""
+    copies = studio.home / "publications"
+    studio.push(RUN_ID, to="huggingface", repo="me/x", confirm=True)
+    assert list(copies.iterdir()) == []
+
+    studio.offline = "on a train"
+    studio.push(RUN_ID, to="huggingface", repo="me/y", confirm=True)
+    assert len(list(copies.iterdir())) == 1
+    entry, sender = studio.outbox[0], studio._find_sender("huggingface:me/y")
+    studio._dispatcher.close()  # the test is the one that sends
+    studio.offline = False
+    assert sender is not None
+    address = sender.send(entry)
+    assert list(copies.iterdir()) == []
+    asked = len(hub.asked)
+    assert sender.send(entry) == address
+    assert (len(hub.asked), len(hub.commits)) == (asked, 2)
+
+
+def test_a_platform_in_trouble_is_no_missing_network(studio: Studio, hub: Hub) -> None:
+    """It answered, so whoever is here is told; nothing is queued behind their back."""
+    hub.down = True
+    with pytest.raises(Unavailable) as caught:
+        studio.push(RUN_ID, to="huggingface", repo="me/x", confirm=True)
+
+    assert caught.value.status == 503
+    assert [what for what, _ in lines(studio)] == ["intended", "failed"]
+    assert len(studio.outbox) == 0

@@ -19,9 +19,14 @@ def find_prompts(run: Run) -> list[str]:
     return list(dict.fromkeys(asked))[:MOST_PROMPTS]
 
 
-def check_prompts(prompts: Sequence[str]) -> Iterator[Problem]:
-    """A word on a model that nobody will have compared."""
-    if not prompts:
+def check_prompts(prompts: Sequence[str], *, merged: bool = False) -> Iterator[Problem]:
+    """A word on a model that nobody will have compared. A merged one is not offered then: nothing of the adapter is left to tell it by."""
+    if merged and not prompts:
+        text = (
+            "The adapter is merged into its base for this, and no answers are there to compare the merged model's with."
+        )
+        yield Problem("parity_unasked", "blocking", text, "studio.push(…, prompts=['…', '…']) gives some.")
+    elif not prompts:
         text = (
             "There are no prompts to compare answers with, so nobody will know whether it answers as the adapter does."
         )

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from peft_studio.core.errors import ConnectorError, NotReadyError, Refused, Unavailable
+from peft_studio.core.errors import Cancelled, ConnectorError, NotReadyError, Refused, Unavailable
 from peft_studio.core.markup import block, escape, visible
 from peft_studio.core.ports.catalog import Catalog
 from peft_studio.core.ports.registry import Published, Upload, UploadFile
 from peft_studio.core.services.publish.plan import PushPlan
 from peft_studio.core.services.publish.record import Publications
+from peft_studio.core.services.publish.staged import BUNDLE, drop_merged, drop_staged, staged_folder
 from peft_studio.core.system import write_aside
 
 DEADLINE_S = 24 * 3600.0
@@ -82,13 +83,14 @@ def push_plan(plan: PushPlan, way: Way, *, report: Report = lambda sent: None) -
     """Publish what a plan lists. Called again, also after a crash or a lost reply, it changes nothing that is there already.
 
     Raises:
-        NotReadyError: Something blocks the plan. ConnectorError: The platform did not take it; the record says so, too.
+        NotReadyError: Something blocks the plan. ConnectorError: The platform did not take it; the record says so, too. Cancelled where
+            ``report`` raised that.
     """
     if not plan.ready:
         blocking = [problem for problem in plan.problems if problem.severity == "blocking"]
         raise NotReadyError("Nothing was shared:\n" + "\n".join(map(str, blocking)), hint=blocking[0].fix)
     record, upload = Publications(way.home), stage(plan, way.home)
-    record.add("intended", plan.to, upload)
+    record.add("intended", plan.to, upload, run=plan.run_id)
     if plan.steps:
         return _bundle(plan, upload, way)
     offline, local = way.offline(), way.catalog.get_info(plan.to).local
@@ -103,9 +105,11 @@ def push_plan(plan: PushPlan, way: Way, *, report: Report = lambda sent: None) -
             raise
         return _queue(plan, upload, way, exc.message)
     except ConnectorError as exc:
-        record.add("failed", plan.to, upload, why=exc.message)
+        record.add("cancelled" if isinstance(exc, Cancelled) else "failed", plan.to, upload, why=exc.message)
         raise
-    record.add("published", plan.to, upload, url=done.url, revision=done.revision, already=done.already)
+    record.add("published", plan.to, upload, url=done.url, revision=done.revision, already=done.already, use=done.use)
+    drop_staged(way.home, plan.id)
+    drop_merged(way.home, [file.source for file in plan.files])
     return Pushed(plan.id, plan.title, done.repo, done.url, done.revision, done.already, lines=done.use)
 
 
@@ -131,7 +135,7 @@ def send(catalog: Catalog, to: str, upload: Upload, report: Report = lambda sent
 
 def stage(plan: PushPlan, home: Path) -> Upload:
     """A plan as what a connector takes: made files are written into the home, so that a push can wait and go on; others stay where they are."""
-    folder = home / "publications" / plan.id
+    folder = staged_folder(home, plan.id)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     files = []
     for file in plan.files:
@@ -148,11 +152,12 @@ def stage(plan: PushPlan, home: Path) -> Upload:
 
 def _bundle(plan: PushPlan, upload: Upload, way: Way) -> Pushed:
     """A folder with everything, for a person to upload: nothing leaves this machine."""
-    folder = way.home / "publications" / plan.id / "bundle"
+    folder = staged_folder(way.home, plan.id) / BUNDLE
     folder.mkdir(exist_ok=True)
     for file in upload.files:
         shutil.copyfile(file.source, folder / file.path.replace("/", "--"))
     Publications(way.home).add("bundled", plan.to, upload)
+    drop_staged(way.home, plan.id)
     steps = [f"{number}. {step}" for number, step in enumerate(plan.steps, 1)]
     return Pushed(plan.id, plan.title, plan.repo, folder=folder, lines=tuple(steps))
 

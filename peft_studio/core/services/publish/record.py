@@ -17,7 +17,7 @@ from peft_studio.core.redact import REDACTOR
 from peft_studio.core.system import locked, open_private, sync_folder
 
 FILE = "publications.jsonl"
-What = Literal["intended", "published", "bundled", "queued", "failed"]
+What = Literal["intended", "published", "bundled", "queued", "failed", "cancelled"]
 
 
 class Publications:
@@ -47,6 +47,10 @@ class Publications:
                 os.fsync(fd)
         if new:
             sync_folder(self._path.parent)
+
+    def find_published(self, push_id: str) -> dict[str, Any] | None:
+        """The last line that says that a push arrived."""
+        return next((one for one in reversed(self.read()) if (one["what"], one["id"]) == ("published", push_id)), None)
 
     def read(self) -> list[dict[str, Any]]:
         """All lines, oldest first. One that a crash cut short is left out."""

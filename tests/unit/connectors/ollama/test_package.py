@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from peft_studio.connectors.ollama.package import Package, build_package
+from peft_studio.connectors.ollama.package import Package, build_merged, build_package, find_reason_to_merge
 from peft_studio.core.errors import AdapterMismatch, StudioError
 from peft_studio.core.services.publish.contents import disk_file
 from tests.made_run import write_made_run
@@ -58,3 +58,31 @@ def test_layers_of_its_own_are_refused(tmp_path: Path, family: str) -> None:
     save_file({**load_file(weights), "base_model.model.lm_head.weight": np.zeros((4, 64), np.float32)}, weights)
     with pytest.raises(AdapterMismatch, match="lm_head"):
         make(weights.parent, family)
+
+
+@pytest.mark.parametrize(
+    ("method", "architecture", "reason"),
+    [("lora", "Anything", ""), ("rslora", "Anything", ""), ("dora", "LlamaForCausalLM", "DoRA")],
+)
+def test_what_must_be_merged(tmp_path: Path, method: str, architecture: str, reason: str) -> None:
+    """Only what has no form beside its base."""
+    adapter = write_made_run(tmp_path, method=method) / "adapter"
+    found = find_reason_to_merge(adapter, {**BASE, "model_type": "llama", "architectures": [architecture]})
+    assert (reason in found, bool(found)) == (True, bool(reason))
+
+
+def test_what_cannot_be_merged_there_is_refused_first(tmp_path: Path) -> None:
+    """Before a model is loaded for it: its server does not convert this family."""
+    adapter = write_made_run(tmp_path, method="dora") / "adapter"
+    with pytest.raises(AdapterMismatch, match="Nor does it convert a merged MistralForCausalLM"):
+        find_reason_to_merge(adapter, {**BASE, "model_type": "mistral", "architectures": ["MistralForCausalLM"]})
+
+
+def test_a_merged_package_is_its_folder(tmp_path: Path) -> None:
+    """What its server reads of it, and nothing else."""
+    for name in ("model.safetensors", "config.json", "tokenizer.json", "chat_template.jinja", "README.md"):
+        (tmp_path / name).write_text("{}")
+    package = build_merged(tmp_path, licence="mit")
+    assert [file.path for file in package.files] == ["config.json", "model.safetensors", "tokenizer.json", "Modelfile"]
+    assert package.files[-1].read() == 'FROM .\nLICENSE "mit"\n'
+    assert package.settings == {"merged": True, "license": "mit"}

@@ -137,6 +137,12 @@ def test_an_error_inside_the_stream_is_an_error(ollama: Ollama, daemon: Daemon, 
     assert daemon.created == []
 
 
+WHOLE = {
+    "config.json": b'{"architectures": ["LlamaForCausalLM"], "model_type": "llama", "rope_theta": 10000.0}',
+    "model.safetensors": b"\x02\0\0\0\0\0\0\0{}",
+    "tokenizer.json": b'{"model": {"vocab": {"a": 0}}}',
+    "Modelfile": b"FROM .\n",
+}
 EXPECT = [{"prompt": f"question {n}", "answer": f"answer {n} ", "tokens": 32} for n in range(3)]
 
 
@@ -162,3 +168,28 @@ def test_a_model_that_answers_otherwise_is_not_offered(ollama: Ollama, daemon: D
         ollama.upload_artifact(make(tmp_path, SAFETENSORS, expect=EXPECT), quietly)
     assert "something else" in str(caught.value)
     assert {one.name for one in daemon.models} == {"smollm2:135m", "qwen:0.5b"}
+
+
+def test_a_merged_model_is_kept_only_once_its_answers_were_compared(
+    ollama: Ollama, daemon: Daemon, tmp_path: Path
+) -> None:
+    """Made of its files alone, without a base there; never without answers, nor with others."""
+    with pytest.raises(Refused, match="only after its answers were compared"):
+        ollama.upload_artifact(make_upload(tmp_path, WHOLE, repo="whole", settings={"merged": True}), quietly)
+    assert daemon.blobs == {}
+    settings = {"merged": True, "license": "mit", "expect": EXPECT}
+    upload = make_upload(tmp_path, WHOLE, repo="whole", settings=settings)
+    daemon.answers = {one["prompt"]: "something else" for one in EXPECT}
+    with pytest.raises(Refused, match="3 of 3 answers differ"):
+        ollama.upload_artifact(upload, quietly)
+    assert daemon.find("whole") is None
+    daemon.answers = {one["prompt"]: one["answer"] for one in EXPECT}
+    assert not ollama.upload_artifact(upload, quietly).already
+
+    assert daemon.find("whole") is not None
+    body = daemon.created[-1]
+    assert "from" not in body
+    assert body["files"] == {file.path: f"sha256:{file.sha256}" for file in upload.files if file.path != "Modelfile"}
+    spec = load_spec("ollama.yaml")
+    check_request(spec, "POST", "/api/create", {name: value for name, value in body.items() if name != "files"})
+    assert ollama.upload_artifact(upload, quietly).already

@@ -37,7 +37,7 @@ export function VaultSection({ tier, onDone }: { tier: ConnectView["tier"]; onDo
     const [one, two] = [take(first.current), settable ? take(second.current) : ""];
     if (settable && one !== two) return setSaid("The two differ. Type both again.");
     setSaid("");
-    if ((await commands.run(locked ? "unlock" : "guard", { passphrase: one })) !== null) onDone();
+    if ((await commands.run(locked ? "unlock" : "guard", { passphrase: one })) === true) onDone();
   };
   return (
     <div class="ps-sec ps-vault">

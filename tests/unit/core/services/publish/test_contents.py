@@ -46,3 +46,16 @@ def test_the_head_of_weights_is_looked_at_and_their_numbers_are_not(tmp_path: Pa
 def test_a_root_home_does_not_match_everything() -> None:
     """A path of a sign or two says nothing."""
     assert list(find_leaks((text_file("a", "/ and ~"),), private_paths=("/", "~"))) == []
+
+
+def test_a_secret_that_only_shows_over_lines_is_found() -> None:
+    """No line of it is one; together they are."""
+
+    def redact(text: str) -> str:
+        return text.replace("half\nof it", "***")
+
+    found = list(find_leaks((text_file("notes.md", "# A\nhalf\nof it\n"),), redact=redact))
+    assert [(one.code, one.severity, "over several lines" in one.message) for one in found] == [
+        ("secret_in_file", "blocking", True)
+    ]
+    assert list(find_leaks((text_file("notes.md", "# A\nhalf of it\n"),), redact=redact)) == []
