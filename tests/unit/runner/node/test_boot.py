@@ -72,5 +72,7 @@ def test_what_runs_there_is_what_was_sent(tmp_path: Path, provider: Provider, fo
     code = "import peft_studio.runner.node.door as door; print(door.__file__)"
     environment = {"PYTHONPATH": str(rented.base / "boot"), "PATH": os.environ["PATH"]}
     rented.until_it_answers()
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+    )
     assert Path(done.stdout.strip()).is_relative_to(rented.base)
