@@ -65,6 +65,9 @@ cd "$PS_DIR" || { # stay: brake 2 has to ask the provider
   say "Nothing can be written to $PS_DIR."
   wait
 }
+for package in peft_studio peft_studio/runner peft_studio/runner/node; do
+  : > "boot/$package/__init__.py" # or another PEFT Studio of this machine would come before ours
+done
 #@files
 
 ours() { PYTHONPATH=$PS_DIR/boot python3 -m "peft_studio.runner.node.$1"; }

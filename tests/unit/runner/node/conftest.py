@@ -51,11 +51,11 @@ def open_door(tmp_path: Path) -> Iterator[Callable[..., OpenDoor]]:
     """Open one; ``tls`` with a certificate of its own. It is closed after the test."""
     opened: list[subprocess.Popen[bytes]] = []
 
-    def _open(*, tls: bool = False, head_s: float = 10.0) -> OpenDoor:
+    def _open(*, tls: bool = False, head_s: float = 10.0, valid_s: float = 3600) -> OpenDoor:
         base, port = tmp_path / "machine", free_port()
         run = base / "home" / "runs" / "r-1"
         run.mkdir(parents=True)
-        certificate = make_certificate(valid_s=3600) if tls else None
+        certificate = make_certificate(valid_s=valid_s) if tls else None
         pem = base64.b64encode(certificate.key.reveal().encode()).decode() if certificate else ""
         settings = {
             "PS_DIR": str(base), "PS_RUN": "r-1", "PS_PORT": str(port), "PS_BIND": "127.0.0.1", "PS_LEASE_S": "600",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import psutil
@@ -62,3 +64,15 @@ def test_a_folded_script_runs(tmp_path: Path) -> None:
         assert any("peft_studio.runner.node.lease" in process.cmdline() for process in machine.processes)
     finally:
         machine.end()
+
+
+def test_what_runs_there_is_what_was_sent(tmp_path: Path, provider: Provider, folder: RunFolder) -> None:
+    """Not the PEFT Studio that the machine may have, as this one has."""
+    rented = rent(tmp_path / "pod", provider, folder)
+    code = "import peft_studio.runner.node.door as door; print(door.__file__)"
+    environment = {"PYTHONPATH": str(rented.base / "boot"), "PATH": os.environ["PATH"]}
+    rented.until_it_answers()
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+    )
+    assert Path(done.stdout.strip()).is_relative_to(rented.base)

@@ -18,7 +18,7 @@ import psutil
 import pytest
 
 from peft_studio.connectors.base.node import CHUNK_BYTES, NodeClient, trust_only
-from peft_studio.core.errors import ConnectorError, Corrupt, NotAuthorised, NotFound, Refused
+from peft_studio.core.errors import ConnectorError, Corrupt, NotAuthorised, NotFound, Refused, Untrusted
 from peft_studio.core.redact import Secret
 from peft_studio.core.vault.certificate import make_certificate
 from tests.conftest import wait_for
@@ -219,6 +219,12 @@ def test_one_certificate_is_trusted_and_no_other(open_door: Open) -> None:
     with pytest.raises(ConnectorError, match="unencrypted"):
         NodeClient("http://192.0.2.1:80", Secret(TOKEN)).status()
     assert trust_only(other).verify_mode == ssl.CERT_REQUIRED
+
+
+def test_a_certificate_that_is_over_is_not_trusted(open_door: Open) -> None:
+    """Pinned or not."""
+    with pytest.raises(Untrusted):
+        open_door(tls=True, valid_s=-60).client().status()
 
 
 def test_no_process_has_the_token_or_the_key_in_sight(open_door: Open) -> None:
