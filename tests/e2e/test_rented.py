@@ -1,7 +1,9 @@
-"""A run on a rented machine, from script: launch, stream, fetch, gone. The provider is emulated; its machine really boots, trains and ends."""
+"""A run on a rented machine, from script: launch, stream, fetch, gone. Providers are emulated; their machines really boot, train and end."""
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,41 +16,95 @@ from peft_studio.core.runs.log import read_events
 from peft_studio.core.services.rent.limits import LAG_VARIABLE
 from peft_studio.core.services.run import Run
 from tests.conftest import wait_for
+from tests.emulators import lambdalabs, runpod, vastai
 from tests.emulators.machine import Machines
-from tests.emulators.runpod import Cloud, make_gpu, serve_runpod
 
 pytestmark = pytest.mark.slow
 
-KEY = "rpa_" + "A" * 40
+KEYS = {
+    "runpod": "rpa_" + "A" * 40,
+    "lambdalabs": "secret_tests_" + "0123456789abcdef" * 2 + "." + "A1" * 16,
+    "vastai": "ab" * 32,
+}
+
+
+@contextlib.contextmanager
+def serve(provider: str, machines: Machines, patch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """One of them, with a machine on sale, at the address where its connector looks."""
+    key = KEYS[provider]
+    if provider == "runpod":
+        cloud = runpod.Cloud(machines=machines, gpus=[runpod.make_gpu("NVIDIA L4", 24, secure=0.39)], keys={key: "all"})
+        with runpod.serve_runpod(cloud) as (address, proxy):
+            patch.setenv("RUNPOD_URL", address)
+            patch.setenv("RUNPOD_PROXY_URL", proxy)
+            yield cloud
+    elif provider == "vastai":
+        users = {key: {"id": 42, "email": "ann@example.org", "credit": 12.5}}
+        market = vastai.Market(keys=users, asks=[vastai.Ask(1000 + n) for n in range(3)], machines=machines)
+        with vastai.serve_vast(market) as address:
+            patch.setenv("VAST_URL", address)
+            yield market
+    else:
+        kinds = [lambdalabs.Kind("gpu_1x_h100", stock={"us-east-1": 5})]
+        rented = lambdalabs.Cloud(keys=(key,), kinds=kinds, machines=machines)
+        with lambdalabs.serve_lambda(rented) as address:
+            patch.setenv("LAMBDA_URL", address)
+            patch.setenv("PATH", str(machines.root / "network"), prepend=os.pathsep)
+            yield rented
 
 
 @pytest.fixture
-def cloud(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Cloud]:
-    """RunPod with one kind of GPU on sale."""
+def launch(
+    studio: Studio, make_spec: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Iterator[Callable[..., tuple[Run, Any]]]:
+    """Launch on the first offer of a provider; gives the run and the provider's state."""
     monkeypatch.setenv(LAG_VARIABLE, "1")
-    with Machines(tmp_path / "pods") as machines:
-        cloud = Cloud(machines=machines, gpus=[make_gpu("NVIDIA L4", 24, secure=0.39)], keys={KEY: "all"})
-        with serve_runpod(cloud) as (address, proxy):
-            monkeypatch.setenv("RUNPOD_URL", address)
-            monkeypatch.setenv("RUNPOD_PROXY_URL", proxy)
-            yield cloud
+    with contextlib.ExitStack() as stack:
+
+        def _launch(provider: str, **fields: Any) -> tuple[Run, Any]:
+            if provider == "lambdalabs" and not lambdalabs.SSHD:
+                pytest.skip("needs OpenSSH's server")
+            machines = stack.enter_context(Machines(tmp_path / "machines"))
+            state = stack.enter_context(serve(provider, machines, monkeypatch))
+            studio.connect(provider, key=KEYS[provider], keep=False)
+            offer = studio._machines.rentals()[provider].list_offers(OfferQuery()).offers[0]
+            return studio.launch(make_spec(**fields), compute=offer, max_usd=5), state
+
+        yield _launch
 
 
-def _types(run: Run) -> list[str]:
+def told(run: Run) -> list[str]:
+    """Kinds of events in its log."""
     return [event.type for event in read_events(run.folder.events)]
 
 
-def test_launch_stream_fetch_gone(cloud: Cloud, studio: Studio, make_spec: Callable[..., Any]) -> None:
-    """From a script: the run reads like a local one, its adapter is here and loads, and nothing is left at the provider."""
-    studio.connect("runpod", key=KEY, keep=False)
-    offer = studio._machines.rentals()["runpod"].list_offers(OfferQuery()).offers[0]
-    run = studio.launch(make_spec(max_steps=8), compute=offer, max_usd=1)
+@pytest.mark.parametrize("provider", sorted(KEYS))
+def test_launch_stream_fetch_gone(provider: str, studio: Studio, launch: Callable[..., tuple[Run, Any]]) -> None:
+    """The run reads like a local one, its adapter is here, and nothing is left at the provider: its own list proves it."""
+    run, state = launch(provider, max_steps=8)
     run.wait(timeout=240)
-    assert run.state == "completed"
-    assert run.provider == "runpod"
+    assert (run.state, run.provider) == ("completed", provider)
     assert run.adapter.path.is_dir()
-    wait_for(lambda: not cloud.pods, "the end of the machine", timeout_s=60)
     assert len(run.metrics()) == 8
-    wait_for(lambda: "machine_gone" in _types(run), "the proof that it is gone", timeout_s=60)
+    wait_for(lambda: "machine_gone" in told(run), "the proof that it is gone", timeout_s=60)
     assert not studio._machines.desk.store.list_open()
-    assert len(cloud.gone) == 1
+    assert not studio._machines.rentals()[provider].list_instances().instances
+    assert not list((run.folder.path / "machines").iterdir())
+    assert len(studio._machines.desk.store.list_run(run.id)) == 1
+    assert state
+
+
+def test_a_machine_that_vanishes_is_followed_up(studio: Studio, launch: Callable[..., tuple[Run, Any]]) -> None:
+    """Taken away in the middle, the run goes on on another one from the last checkpoint that came home, and nobody is asked."""
+    run, cloud = launch("runpod", max_steps=400, save_steps=4)
+    wait_for(lambda: bool(run.checkpoints), "a checkpoint at home", timeout_s=200)
+    [pod] = cloud.pods.values()
+    cloud.preempt(pod)
+    wait_for(lambda: "job_started" in told(run)[told(run).index("checkpoint") :], "a second machine", timeout_s=200)
+    run.stop(save=True)
+    run.wait(timeout=200)
+    assert run.state == "stopped"
+    assert run.adapter.path.is_dir()
+    assert run.read()[0].from_step >= 4
+    wait_for(lambda: "machine_gone" in told(run), "the proof that it is gone", timeout_s=60)
+    assert len(studio._machines.desk.store.list_run(run.id)) == 2

@@ -10,6 +10,7 @@ import os
 import pwd
 import shlex
 import shutil
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -72,7 +73,7 @@ class Vm:
         config = read_user_data(user_data)
         self._write(config, public_key)
         command = ["/bin/bash", str(self.folder / "first-start.sh")]
-        path = os.pathsep.join((str(self.folder / "bin"), os.environ.get("PATH", "")))
+        path = os.pathsep.join((str(self.folder / "bin"), str(Path(sys.executable).parent), os.environ.get("PATH", "")))
         self.machine: Machine = machines.start(name, command, env={"PATH": path}, ports=PORTS)
 
     def answers(self) -> bool:

@@ -132,16 +132,17 @@ class Follower:
         node.start(from_step=find_newest(self._folder.checkpoints) or 0)
 
     def _until_ready(self, node: Node) -> None:
-        """Until what training needs is installed there. A phase that lasts is no progress: the machine's patience decides."""
-        seen = ""
+        """Until what training needs is installed there. As long as it prints or its disk fills, it gets on with it."""
+        seen: object = None
         while not self._over():
-            phase = node.status().phase
-            if phase in ("ready", "failed"):
+            status = node.status()
+            if status.phase in ("ready", "failed"):
                 return
-            if phase != seen:
+            signs = status.phase, status.log[-1:], status.free_bytes
+            if signs != seen:
                 self._gets_on()
-                self._mirror.phase("installing" if phase == "installing" else "sending", phase)
-            seen = phase
+            seen = signs
+            self._mirror.phase("installing" if status.phase == "installing" else "sending", status.phase)
             self._mirror.beat()
             self._stop.wait(LOOK_S)
 
