@@ -13,6 +13,7 @@ import pytest
 from peft_studio import Studio
 from peft_studio.core.ports import OfferQuery
 from peft_studio.core.runs.log import read_events
+from peft_studio.core.runs.metrics import read_metrics
 from peft_studio.core.services.rent.limits import LAG_VARIABLE
 from peft_studio.core.services.run import Run
 from tests.conftest import wait_for
@@ -101,6 +102,7 @@ def test_a_machine_that_vanishes_is_followed_up(studio: Studio, launch: Callable
     [pod] = cloud.pods.values()
     cloud.preempt(pod)
     wait_for(lambda: "job_started" in told(run)[told(run).index("checkpoint") :], "a second machine", timeout_s=200)
+    wait_for(lambda: len(read_metrics(run.folder.metrics)) > 8, "steps on it", timeout_s=200)
     run.stop(save=True)
     run.wait(timeout=200)
     assert run.state == "stopped"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -50,14 +49,14 @@ class Courier:
         credentials: Credentials | None,
         limits: Limits,
         redact: Callable[[str], str],
-        tls: ssl.SSLContext | None = None,
+        certificate: str | None = None,
     ) -> None:
         self.platform = platform
         self.base = httpx.URL(base_url.rstrip("/") + "/")
         self._credentials = credentials
         self._limits = limits
         self._redact = redact
-        self._wire = Wire(tls)
+        self._wire = Wire(certificate)
 
     def send(self, call: Call) -> httpx.Response:
         """Send a call and follow where it is sent on to; the body is still to be read.

@@ -7,7 +7,6 @@ go to the origin they are for and nowhere else, whatever a redirect says. Knows 
 from __future__ import annotations
 
 import json as json_text
-import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -54,7 +53,7 @@ class Door:
             which the platform counts apart.
         redact: Takes secrets out of text that becomes part of an error.
         read_error: The platform's own meaning of an error answer, where it says more than the status does; else None.
-        tls: What is trusted in place of the world's authorities.
+        certificate: The one that is trusted in place of the world's authorities, in PEM.
     """
 
     def __init__(
@@ -67,13 +66,13 @@ class Door:
         pace: tuple[float, int] | tuple[float, int, str] = (5.0, 10),
         redact: Callable[[str], str] = REDACTOR.text,
         read_error: Callable[[Answer], ConnectorError | None] = lambda answer: None,
-        tls: ssl.SSLContext | None = None,
+        certificate: str | None = None,
     ) -> None:
         self.platform = platform
         self._limits = limits or Limits()
         self._read_error = read_error
         self._courier = Courier(
-            platform, base_url, credentials=credentials, limits=self._limits, redact=redact, tls=tls
+            platform, base_url, credentials=credentials, limits=self._limits, redact=redact, certificate=certificate
         )
         self._pace = pace_for(
             f"{self._courier.base.netloc.decode()} {''.join(map(str, pace[2:]))}", per_s=pace[0], burst=pace[1]

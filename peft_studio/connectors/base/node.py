@@ -9,7 +9,6 @@ import contextlib
 import functools
 import os
 import re
-import ssl
 from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -22,7 +21,7 @@ from peft_studio.connectors.base.answer import Answer, Platform, unreadable
 from peft_studio.connectors.base.door import Door
 from peft_studio.connectors.base.patience import Limits
 from peft_studio.connectors.base.transfer import fetch_files
-from peft_studio.connectors.base.wire import trusted
+from peft_studio.connectors.base.wire import trust_only, trusted
 from peft_studio.core.errors import ConnectorError, Corrupt, Refused, Unavailable
 from peft_studio.core.ports.download import Order
 from peft_studio.core.ports.node import Message, NodeStatus
@@ -51,15 +50,6 @@ class _Digest(Value):
 _FILES = TypeAdapter(dict[Word, NonNegativeInt])
 
 
-def trust_only(certificate: str) -> ssl.SSLContext:
-    """A context that accepts this certificate, in PEM, and no other. It says who is there, so the name does not matter."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False  # one certificate is trusted at all: a machine's address is known after it only
-    context.verify_mode = ssl.CERT_REQUIRED
-    context.load_verify_locations(cadata=certificate)
-    return context
-
-
 class NodeClient:
     """Talks to one machine's door. Threads may share one.
 
@@ -73,7 +63,7 @@ class NodeClient:
         self._token = token
         self._tls = trust_only(certificate) if certificate else None
         self._door = Door(
-            PLATFORM, self._base, limits=LIMITS, pace=PACE, tls=self._tls,
+            PLATFORM, self._base, limits=LIMITS, pace=PACE, certificate=certificate,
             credentials=lambda: {"Authorization": f"Bearer {token.reveal()}"},
         )  # fmt: skip
 

@@ -30,9 +30,9 @@ class Wire:
     at this moment, and then nobody can say whether the request arrived.
     """
 
-    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
-        """``tls`` trusts something else than the world's authorities: the one certificate of a machine of ours."""
-        self._tls = tls
+    def __init__(self, certificate: str | None = None) -> None:
+        """``certificate``, in PEM, is trusted in place of the world's authorities: that of a machine of ours."""
+        self._trusted = trust_only(certificate) if certificate else None
         self._backend = _Backend()
         self._lock = threading.Lock()
         self._pools: dict[tuple[str, bool], httpcore.ConnectionPool] = {}
@@ -84,7 +84,7 @@ class Wire:
         with self._lock:
             if (proxy, fresh) not in self._pools:
                 options: dict[str, Any] = {
-                    "ssl_context": self._tls or trusted(), "max_connections": CONNECTIONS, "keepalive_expiry": IDLE_S,
+                    "ssl_context": self._trusted or trusted(), "max_connections": CONNECTIONS, "keepalive_expiry": IDLE_S,
                     "max_keepalive_connections": 0 if fresh else CONNECTIONS, "network_backend": self._backend,
                 }  # fmt: skip
                 if proxy:
@@ -99,6 +99,15 @@ class Wire:
 def trusted() -> ssl.SSLContext:
     """The one TLS context: certificates and host names are checked. ``SSL_CERT_FILE`` names a company's own authority."""
     return httpx.create_ssl_context()
+
+
+def trust_only(certificate: str) -> ssl.SSLContext:
+    """A context that accepts this certificate, in PEM, and no other. It says who is there, so the name does not matter."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False  # one certificate is trusted at all: a machine's address is known after it only
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_verify_locations(cadata=certificate)
+    return context
 
 
 def find_proxy(url: httpx.URL) -> str:

@@ -17,7 +17,8 @@ from urllib.parse import quote
 import psutil
 import pytest
 
-from peft_studio.connectors.base.node import CHUNK_BYTES, NodeClient, trust_only
+from peft_studio.connectors.base.node import CHUNK_BYTES, NodeClient
+from peft_studio.connectors.base.wire import trust_only
 from peft_studio.core.errors import ConnectorError, Corrupt, NotAuthorised, NotFound, Refused, Untrusted
 from peft_studio.core.redact import Secret
 from peft_studio.core.vault.certificate import make_certificate
