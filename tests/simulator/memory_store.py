@@ -42,8 +42,11 @@ class MemoryStore:
         self.cross(f"store.{what} after")
 
     def put(self, intent: Intent) -> Record:
-        self._check_new(intent)
-        self._write("put", lambda: self.records.__setitem__(intent.label, Record(intent)))
+        def change() -> None:
+            self._check_new(intent)
+            self.records[intent.label] = Record(intent)
+
+        self._write("put", change)
         return Record(intent)
 
     def _check_new(self, intent: Intent) -> None:
