@@ -141,8 +141,12 @@ class Keeper:
             if (claimed.edition, claimed.wish) != (record.edition, record.wish):
                 record = claimed  # somebody was quicker, or said something: decide anew
                 continue
-            if step.act != "wait" and step.act != "close" and rental is None:
-                return self._limits.busy_s
+            if step.act == "end" and rental is None:
+                # That it is to go, and what keeps it from that, is put down; that it was asked to is not.
+                unasked = replace(step.done, ends=record.done.ends)
+                if unasked != record.done:
+                    self.store.write(record, self._token, unasked)
+                return self._limits.calm_s
             record = self._carry_out(record, rental, step)
             if not record.open:
                 return self._limits.calm_s

@@ -81,6 +81,15 @@ def test_its_end_is_asked_for_for_ever_at_most_five_minutes_apart() -> None:
     assert decide(record(done), seen(1e6 + 300, machine()), at(1e6 + 300)).act == "end"
 
 
+def test_without_a_list_its_end_is_asked_for_all_the_same() -> None:
+    """A provider whose list fails for hours may still end machines."""
+    done = made(leaving="stopped", leaving_at=at(0), ends=(EndAsked("i1", 1, at(10)), EndAsked("i2", 1, at(11))))
+
+    assert decide(record(done), None, at(12)).act == "wait"
+    assert decide(record(done), None, at(15)).instance_id == "i1"
+    assert decide(record(done), seen(15), at(15)).act == "wait"
+
+
 @pytest.mark.parametrize(
     ("why", "done", "fields", "second", "state"),
     [
