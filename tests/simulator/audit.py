@@ -19,6 +19,7 @@ SLACK_S = 120.0
 SHORT_S = 60.0  # an outage that is no longer takes no brake away
 PATIENCE_S = 90.0
 DRIVER_S = 30.0
+SECOND_S = 240.0
 DOUBT_S = 60.0
 
 
@@ -165,6 +166,8 @@ class Audit:
         unowned_s = max(0.0, end_s - self.unowned_since(machine))
         self.leaked_s += unowned_s
         failed = self.failed_brakes(machine)
+        if machine.extra and not failed and not scenario.ignored and unowned_s > SECOND_S:
+            self.blame("a second of the same name goes at once", f"{machine.id} for {unowned_s:.0f} s")
         stubborn_s = scenario.ignored * LIMITS.longest_s if scenario.ignored > 3 else 0.0
         if failed >= {1, 2, 3}:
             self.without_brakes_s += unowned_s  # nothing can end it but a home that comes back: counted, and shown
