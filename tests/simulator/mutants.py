@@ -27,7 +27,7 @@ from tests.simulator.play import play_seeds
 
 Plant = Callable[[], Any]
 MOST = 3000
-PART = 50
+PART = 5
 
 
 def _in(module: Any, **changed: Any) -> Any:

@@ -139,6 +139,19 @@ def test_one_watches_a_home(store: SqliteStore, watch: Any, tmp_path: Path) -> N
     alpha.hang.clear()
 
 
+def test_the_process_is_started_and_ends_by_itself(store: SqliteStore, tmp_path: Path) -> None:
+    """A real one, of its own session. What nobody sells is never asked for, so its record is closed once it is not wanted."""
+    desk, folder = Desk(store), tmp_path / "rent"
+    desk.order(RUN, [offer("nowhere")])
+    start_watching(tmp_path, folder)
+    wait_for(lambda: is_watched(folder), "the process", timeout_s=60)
+    desk.end(RUN)
+    wait_for(lambda: not is_watched(folder), "its end", timeout_s=60)
+
+    assert store.list_open() == []
+    assert "nowhere is not connected" in (folder / "watch.log").read_text()
+
+
 def test_strangers_are_shown_and_not_touched(store: SqliteStore, watch: Any) -> None:
     """Another home's machine, one with an unreadable name of ours, one that is not ours at all: a person may end the first two."""
     alpha = Provider("alpha")
