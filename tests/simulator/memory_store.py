@@ -83,7 +83,7 @@ class MemoryStore:
             if self.holds.get(label, ("", None))[0] != token or self.records[label].edition != record.edition:
                 raise StaleWorker(f"another process looks after {label} now")
             self.records[label] = replace(self.records[label], done=done, edition=record.edition + 1)
-            if following is not None:
+            if following is not None and self.records[label].wish.end is None:
                 self._check_new(following)
                 self.records[following.label] = Record(following)
 

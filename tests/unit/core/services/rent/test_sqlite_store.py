@@ -88,6 +88,16 @@ def test_what_follows_is_there_as_soon_as_the_first_is_closed(store: SqliteStore
     assert [one.label for one in store.list_run(RUN)] == [LABEL, OTHER]
 
 
+def test_nothing_follows_what_was_said_to_end_meanwhile(store: SqliteStore) -> None:
+    """The word came after the worker had read the record."""
+    record = store.put(intent())
+    store.claim(LABEL, "a", at(1), hold_s=90)
+    store.wish_end(LABEL, "stopped")
+    store.write(record, "a", made(closed_at=at(9)), following=intent(label=OTHER, attempt=2))
+
+    assert store.list_open() == []
+
+
 def test_wishes_need_no_hold_and_are_not_lost_to_a_workers_write(store: SqliteStore) -> None:
     """A person says stop while a worker is at it."""
     record = store.put(intent())
