@@ -24,6 +24,7 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--seed", type=int, help="play this one, and tell what happens")
     parser.add_argument("--calm", action="store_true", help="without its faults")
+    parser.add_argument("--faults", help="with these in their place: lost-reply,crash")
     parser.add_argument("--crash", help="the process is killed at these boundaries: 31 or 31,40")
     parser.add_argument("--down", default="5", help="and stays away for so many seconds")
     given = parser.parse_args()
@@ -62,7 +63,7 @@ def say(total: Report, seeds: range, *, took_s: float) -> None:
 
 def replay(given: argparse.Namespace) -> int:
     """One launch, boundary by boundary."""
-    scenario = draw(given.seed, calm=given.calm)
+    scenario = draw(given.seed, calm=given.calm, faults=given.faults.split(",") if given.faults else None)
     if given.crash:
         downs = [float(text) for text in given.down.split(",")]
         crashes = tuple(int(text) for text in given.crash.split(","))

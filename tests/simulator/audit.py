@@ -19,6 +19,7 @@ SLACK_S = 120.0
 SHORT_S = 60.0  # an outage that is no longer takes no brake away
 PATIENCE_S = 90.0
 DRIVER_S = 30.0
+SECOND_S = 240.0
 DOUBT_S = 60.0
 
 
@@ -165,6 +166,8 @@ class Audit:
         unowned_s = max(0.0, end_s - self.unowned_since(machine))
         self.leaked_s += unowned_s
         failed = self.failed_brakes(machine)
+        if machine.extra and not failed and not scenario.ignored and unowned_s > SECOND_S:
+            self.blame("a second of the same name goes at once", f"{machine.id} for {unowned_s:.0f} s")
         stubborn_s = scenario.ignored * LIMITS.longest_s if scenario.ignored > 3 else 0.0
         if failed >= {1, 2, 3}:
             self.without_brakes_s += unowned_s  # nothing can end it but a home that comes back: counted, and shown
@@ -268,12 +271,17 @@ class Audit:
         if ours_usd < truth - rate * Decimal(spread_s) / 3600:
             self.blame("the ledger does not flatter", f"{ours_usd:.3f} where the invoice is {truth:.3f}")
 
+    def _gave_up(self) -> bool:
+        """Whether one machine after the other came to nothing, as often as is tried."""
+        intents = [record.intent for record in self.world.store.list_run() if record.intent.attempt]
+        return bool(intents) and intents[-1].failed_before + 1 >= intents[-1].most_failed
+
     def _may_fail(self) -> bool:
         """Whether this scenario gives a run that does not complete a good reason."""
         scenario = self.world.scenario
         return (
-            scenario.lifetime_s < 2000 or {"create-429", "phantom"} <= scenario.faults
-            or (scenario.has("frozen-worker") and scenario.freeze_s > 600) or any(end - begin > 600 for begin, end in self.world.outages) or scenario.stop_at_s is not None or scenario.budget_usd is not None or scenario.month_cap_usd is not None
+            scenario.lifetime_s < 2000 or self._gave_up()
+            or (scenario.has("frozen-worker") and (scenario.freeze_s > 600 or scenario.crashes)) or any(end - begin > 600 for begin, end in self.world.outages) or scenario.stop_at_s is not None or scenario.budget_usd is not None or scenario.month_cap_usd is not None
             or any(map(scenario.has, (
                 "not-allowed", "frozen-trainer", "dearer", "dearer-later", "list-fails", "list-429", "end-fails", "end-429", "keys-gone", "disk-full",
                 "vault-locked", "laptop-off", "sold-out", "end-ignored-long",

@@ -42,8 +42,11 @@ class MemoryStore:
         self.cross(f"store.{what} after")
 
     def put(self, intent: Intent) -> Record:
-        self._check_new(intent)
-        self._write("put", lambda: self.records.__setitem__(intent.label, Record(intent)))
+        def change() -> None:
+            self._check_new(intent)
+            self.records[intent.label] = Record(intent)
+
+        self._write("put", change)
         return Record(intent)
 
     def _check_new(self, intent: Intent) -> None:
@@ -80,7 +83,7 @@ class MemoryStore:
             if self.holds.get(label, ("", None))[0] != token or self.records[label].edition != record.edition:
                 raise StaleWorker(f"another process looks after {label} now")
             self.records[label] = replace(self.records[label], done=done, edition=record.edition + 1)
-            if following is not None:
+            if following is not None and self.records[label].wish.end is None:
                 self._check_new(following)
                 self.records[following.label] = Record(following)
 

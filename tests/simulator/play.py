@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import random
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -76,14 +76,16 @@ class Report:
 def replay_command(scenario: Scenario, *, calm: bool, crashes: bool) -> str:
     """The line that plays one again and tells what happens."""
     line = f"python -m tests.simulator --seed {scenario.seed}" + (" --calm" if calm else "")
+    if scenario.forced:
+        line += f" --faults {','.join(sorted(scenario.faults))}"
     if crashes:
         line += f" --crash {','.join(map(str, scenario.crashes))} --down {','.join(map(str, scenario.down_s))}"
     return line
 
 
-def play_seeds(seeds: Iterable[int], *, store: Store | None = None) -> Report:
-    """One launch a seed."""
-    return play_all(((draw(seed), False, False) for seed in seeds), store=store)
+def play_seeds(seeds: Iterable[int], *, faults: Collection[str] | None = None) -> Report:
+    """One launch a seed; with ``faults`` those in place of its own."""
+    return play_all((draw(seed, faults=faults), False, False) for seed in seeds)
 
 
 def play_all(scenarios: Iterable[tuple[Scenario, bool, bool]], *, store: Store | None = None) -> Report:

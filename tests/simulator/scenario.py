@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 LEASE_S = 600.0
@@ -54,20 +55,20 @@ class Scenario:
     stall_after_s: float = 0.0
     overdue_stranger: bool = False
     dice: int = 0
-    extra: dict[str, float] = field(default_factory=dict)
+    forced: bool = False
 
     def has(self, fault: str) -> bool:
         """Whether it happens in this one."""
         return fault in self.faults
 
 
-def draw(seed: int, *, calm: bool = False) -> Scenario:
-    """The scenario of a seed. ``calm``: one without a fault."""
+def draw(seed: int, *, calm: bool = False, faults: Collection[str] | None = None) -> Scenario:
+    """The scenario of a seed. ``calm``: one without a fault. ``faults``: with these instead of those that it draws."""
     roll = random.Random(seed)
-    faults: set[str] = set()
-    if not calm:
+    drawn: set[str] = set(faults or ())
+    if not calm and faults is None:
         for _ in range(roll.choice((1, 1, 1, 2, 2, 3))):
-            faults |= set(roll.choices(tuple(FAULTS), tuple(FAULTS.values())))
+            drawn |= set(roll.choices(tuple(FAULTS), tuple(FAULTS.values())))
     names = list(PROVIDERS[:2])
     roll.shuffle(names)
     if roll.random() < 0.12:
@@ -83,10 +84,10 @@ def draw(seed: int, *, calm: bool = False) -> Scenario:
     budget = price * whole_s / 3600 * Decimal("0.6") if tight else price * 6 if roll.random() < 0.25 else None
     begin = roll.uniform(0, boot_s + install_s + train_s)
     scenario = Scenario(
-        seed, frozenset(faults), offers, ceiling=price, budget_usd=budget, month_cap_usd=price * 5 if roll.random() < 0.05 else None,
+        seed, frozenset(drawn), offers, ceiling=price, budget_usd=budget, month_cap_usd=price * 5 if roll.random() < 0.05 else None,
         lifetime_s=roll.uniform(200, 500) if roll.random() < 0.1 else roll.uniform(2400, 7200), train_s=train_s, boot_s=boot_s, install_s=install_s,
         stop_at_s=roll.uniform(0, boot_s + install_s + train_s) if roll.random() < 0.15 else None,
-        agrees=roll.choice((True, True, False, None)), agrees_after_s=roll.uniform(5, 200), dice=roll.getrandbits(32),
+        agrees=roll.choice((True, True, False, None)), agrees_after_s=roll.uniform(5, 200), dice=roll.getrandbits(32), forced=faults is not None,
         overdue_stranger=roll.random() < 0.05, window=(begin, begin + roll.choice((60, 600, 600, 3600))),
     )  # fmt: skip
     return _detail(scenario, roll)

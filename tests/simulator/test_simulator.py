@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.simulator.disk_store import DiskStore
-from tests.simulator.mutants import MUTANTS, hunt
+from tests.simulator.mutants import MUTANTS
 from tests.simulator.play import Report, crash_everywhere, crash_twice, play_all, play_seeds
 from tests.simulator.scenario import FAULTS, LEASE_S, Scenario, draw
 from tests.simulator.world import HOME, World
@@ -72,11 +72,8 @@ def test_a_hundred_thousand(part: int) -> None:
 def test_the_same_on_disk(memory: Path) -> None:
     """The store that is shipped behaves as the one in memory does: the same launch, boundary by boundary."""
     for seed in range(40):
-        in_memory, on_disk = World(draw(seed), trace=True), None
-
-        on_disk = World(
-            draw(seed), store=lambda cross, seed=seed: DiskStore(memory / str(seed), HOME, cross), trace=True
-        )
+        in_memory = World(draw(seed))
+        on_disk = World(draw(seed), store=lambda cross, seed=seed: DiskStore(memory / str(seed), HOME, cross))
         in_memory.play()
         on_disk.play()
 
@@ -102,21 +99,3 @@ def test_a_failure_says_how_it_is_replayed() -> None:
         report = play_seeds(range(40))
 
     assert report.broken[0][0].startswith("python -m tests.simulator --seed ")
-
-
-# A launch at which each is found, so that looking for it takes no time; where the scenarios have changed, all are tried from the first.
-FOUND_AT: dict[str, int] = {}
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", MUTANTS)
-def test_a_planted_bug_is_found(name: str) -> None:
-    """What somebody could write wrong in one line breaks a promise here."""
-    _, promise, _ = hunt(name, first=FOUND_AT.get(name))
-
-    assert promise
-
-
-def test_there_are_many_planted_bugs() -> None:
-    """At least 25, or the simulator has not been tried."""
-    assert len(MUTANTS) >= 25

@@ -190,7 +190,8 @@ class Process:
             for name in world.clouds
         }  # fmt: skip
         now_s = world.clock.true_s
-        self.due = {"run": now_s, **dict.fromkeys(world.clouds, now_s + 0.01)}
+        # A process that comes back looks at its providers before it hears from its machines.
+        self.due = {"run": now_s + (5.0 if self.lives > 1 else 0.0), **dict.fromkeys(world.clouds, now_s + 0.01)}
 
     def die(self, down_s: float) -> None:
         """Killed; started again some time later, after a reboot where that is the scenario."""

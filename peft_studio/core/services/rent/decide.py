@@ -60,7 +60,7 @@ def decide(
     ):
         record = replace(record, done=leave(record.done, why, now))
     if record.done.leaving is not None:
-        return _leave(record, mine, now, limits)
+        return _leave(record, None if seen is None else mine, now, limits)
     if record.done.asked_at is None:
         return _begin(record, seen, now, limits)
     return _keep(record, mine, now, limits)
@@ -148,14 +148,16 @@ def _keep(record: Record, mine: Sequence[Instance], now: Moment, limits: Limits)
     return Step("wait", done, limits.calm_s if calm else limits.busy_s)
 
 
-def _leave(record: Record, mine: Sequence[Instance], now: Moment, limits: Limits) -> Step:
-    """It is to be gone: every machine of its name is asked to end, again and again, until two lists lack it."""
+def _leave(record: Record, mine: Sequence[Instance] | None, now: Moment, limits: Limits) -> Step:
+    """It is to be gone: every machine of its name is asked to end, again and again, until two lists lack it. ``mine``: None without a list."""
     done = record.done
     if not mine and _is_gone(done):
         return Step("close", replace(done, closed_at=now))
-    ids = {one.id: None for one in mine}
-    if done.instance_id and done.find_end(done.instance_id) is None:
-        ids[done.instance_id] = None  # a list may lag; asking for the end of what is gone is no error
+    ids = {one.id: None for one in mine or ()}
+    if done.instance_id and (mine is None or done.find_end(done.instance_id) is None):
+        ids[done.instance_id] = None  # no list says that it is gone, and asking for the end of what is gone is no error
+    if mine is None:
+        ids |= {asked.instance_id: None for asked in done.ends}
     for instance_id in ids:
         if _is_due(done, instance_id, now, limits):
             return _end(record, instance_id, now)

@@ -74,8 +74,8 @@ class Desk:
 
     def end(self, run_id: str, why: Why = "stopped") -> None:
         """Have every machine of a run gone, whatever becomes of it, and no further one bought."""
-        for record in self.store.list_run(run_id):
-            if record.open:
+        while left := [one for one in self.store.list_run(run_id) if one.open and one.wish.end is None]:
+            for record in left:  # and then again: an attempt may have been followed up meanwhile
                 self.store.wish_end(record.label, why)
 
     def agree(self, label: str, usd_per_hour: Decimal) -> None:

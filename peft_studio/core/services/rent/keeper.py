@@ -24,7 +24,7 @@ from peft_studio.core.services.rent.sweep import adopt, find_strays, is_overdue
 
 BuildRent = Callable[[Intent], Rent]
 """What to buy for an intent, secrets included. Quick, asks no network; a StudioError leaves the attempt for later."""
-GAP_S = 90.0  # between two turns: this process slept, or was frozen, and has not been looking
+GAP_S = 60.0  # from one turn to the next: this process slept, or was frozen, and has not been looking
 STEPS = 24  # at one record in one turn, so that none keeps the others waiting
 
 
@@ -47,11 +47,16 @@ class Keeper:
 
     def turn(self) -> float:
         """Look once and do what is due. Returns after how many seconds to look again."""
-        self.trouble = ""
         now = self._now()
         if self._turned_at is None or now.past(self._turned_at) > GAP_S:
             self._watching = now
-        self._turned_at = now
+        try:
+            return self._turn()
+        finally:
+            self._turned_at = self._now()  # a provider that is slow to answer is no gap
+
+    def _turn(self) -> float:
+        self.trouble = ""
         rental = self._rentals().get(self.provider)
         seen = self._look(rental)
         if seen is not None:
@@ -141,8 +146,12 @@ class Keeper:
             if (claimed.edition, claimed.wish) != (record.edition, record.wish):
                 record = claimed  # somebody was quicker, or said something: decide anew
                 continue
-            if step.act != "wait" and step.act != "close" and rental is None:
-                return self._limits.busy_s
+            if step.act == "end" and rental is None:
+                # That it is to go, and what keeps it from that, is put down; that it was asked to is not.
+                unasked = replace(step.done, ends=record.done.ends)
+                if unasked != record.done:
+                    self.store.write(record, self._token, unasked)
+                return self._limits.calm_s
             record = self._carry_out(record, rental, step)
             if not record.open:
                 return self._limits.calm_s

@@ -82,7 +82,7 @@ class SqliteStore:
             ).rowcount
             if changed != 1:
                 raise StaleWorker(f"Another process looks after {record.label} now.")
-            if following is not None:
+            if following is not None and read_record(_row(db, record.label)).wish.end is None:
                 _insert(db, following)
             return replace(record, done=done, edition=record.edition + 1)
 

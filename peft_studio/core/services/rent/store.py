@@ -80,7 +80,7 @@ class Store(Protocol):
         ...
 
     def write(self, record: Record, token: str, done: Done, *, following: Intent | None = None) -> Record:
-        """Replace what was done, and put the attempt that follows in the same transaction.
+        """Replace what was done, and in the same transaction put the attempt that follows, unless the run was said to end meanwhile.
 
         Raises:
             StaleWorker: The record was taken over, or is not as this worker read it.

@@ -1,0 +1,186 @@
+"""The next step of a rented machine, case by case. How the cases follow each other is the simulator's to try: ``tests/simulator``."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from peft_studio.core.errors import BadConnector, Forbidden, Offline, RateLimited, SoldOut, Unavailable
+from peft_studio.core.services.rent.decide import decide
+from peft_studio.core.services.rent.limits import end_wait_s
+from peft_studio.core.services.rent.record import Done, EndAsked, Wish
+from peft_studio.core.services.rent.replies import after_create, follow_up
+from tests.unit.core.services.rent.world import HOME, at, machine, made, record, seen
+
+
+def test_nothing_is_bought_before_a_whole_list_has_shown_that_there_is_nothing() -> None:
+    """Without a list it waits; with one it buys, and the create is on disk before it is sent."""
+    assert decide(record(), None, at(1)).act == "wait"
+    assert decide(record(), seen(0), at(100)).act == "wait"
+    step = decide(record(), seen(1), at(2))
+    assert (step.act, step.done.made, step.done.asked_at) == ("create", "unsure", at(2))
+
+
+def test_a_machine_of_that_name_is_taken_on_and_not_bought_again() -> None:
+    """As after a reply that was lost, or on a home that was put back from a copy."""
+    for done in (Done(), Done(asked_at=at(1), made="unsure", doubt_at=at(30))):
+        step = decide(record(done), seen(40, machine()), at(41))
+
+        assert (step.act, step.done.instance_id, step.done.made) == ("wait", "i1", "made")
+
+
+def test_a_lost_create_is_believed_not_to_have_happened_only_when_two_late_lists_lack_it() -> None:
+    """Before the settle time no list counts, however often it is asked."""
+    one = record(Done(asked_at=at(1), made="unsure", doubt_at=at(30)))
+    for second in (31, 90, 149):
+        one = replace(one, done=decide(one, seen(second), at(second)).done)
+        assert one.done.absent == ()
+    one = replace(one, done=decide(one, seen(151), at(151)).done)
+    assert decide(one, seen(200), at(200)).act == "wait"
+    step = decide(one, seen(242), at(242))
+    assert (step.act, step.done.leaving) == ("close", "never-made")
+
+
+@pytest.mark.parametrize(
+    ("reply", "sure"),
+    [
+        (SoldOut("x"), True), (Forbidden("x"), True), (RateLimited("x"), True), (Offline("x"), True),
+        (Unavailable("x"), False), (Unavailable("x", may_have_happened=True), False), (BadConnector("x"), False),
+        (RateLimited("x", may_have_happened=True), False),
+    ],
+)  # fmt: skip
+def test_only_a_clear_no_ends_the_doubt(reply: Any, sure: bool) -> None:
+    """A connector that is late or broken may have bought a machine, whatever its error says."""
+    done = after_create(Done(asked_at=at(1), made="unsure", doubt_at=at(1)), reply, at(9))
+
+    assert (done.made == "refused") is sure
+    assert done.doubt_at == (at(1) if sure else at(9))
+
+
+def test_gone_needs_its_end_asked_for_and_two_lists_after_that() -> None:
+    """An answer to the end is a hope; a list that was asked for before it says nothing."""
+    one = record(made(), Wish(end="stopped"))
+    step = decide(one, seen(300, machine()), at(300))
+    assert (step.act, step.instance_id, step.done.ends) == ("end", "i1", (EndAsked("i1", 1, at(300)),))
+    one = replace(one, done=step.done)
+    assert decide(one, seen(299), at(301)).done.absent == ()
+    one = replace(one, done=decide(one, seen(310), at(310)).done)
+    assert decide(one, seen(399), at(399)).act == "wait"
+    assert decide(one, seen(401), at(401)).act == "close"
+    assert decide(replace(one, done=replace(one.done)), seen(401, machine()), at(401)).done.absent == ()
+
+
+def test_its_end_is_asked_for_for_ever_at_most_five_minutes_apart() -> None:
+    """The thousandth time as the tenth."""
+    assert [end_wait_s(times) for times in (1, 2, 3, 8, 1000)] == [5, 10, 20, 300, 300]
+    done = made(leaving="stopped", leaving_at=at(0), ends=(EndAsked("i1", 999, at(1e6)),))
+    assert decide(record(done), seen(1e6 + 299, machine()), at(1e6 + 299)).act == "wait"
+    assert decide(record(done), seen(1e6 + 300, machine()), at(1e6 + 300)).act == "end"
+
+
+def test_without_a_list_its_end_is_asked_for_all_the_same() -> None:
+    """A provider whose list fails for hours may still end machines."""
+    done = made(leaving="stopped", leaving_at=at(0), ends=(EndAsked("i1", 1, at(10)), EndAsked("i2", 1, at(11))))
+
+    assert decide(record(done), None, at(12)).act == "wait"
+    assert decide(record(done), None, at(15)).instance_id == "i1"
+    assert decide(record(done), seen(15), at(15)).act == "wait"
+
+
+@pytest.mark.parametrize(
+    ("why", "done", "fields", "second", "state"),
+    [
+        ("lifetime", made(), {"lifetime_s": 600.0}, 601, "running"),
+        ("no-progress", made(rank=3), {}, 92, "running"),
+        ("failed", made(), {}, 20, "failed"),
+        ("preempted", made(), {}, 20, "stopped"),
+        ("price", made(asking_at=at(10), usd_per_hour=Decimal(9)), {}, 310, "running"),
+    ],
+)
+def test_why_a_machine_has_to_go(why: str, done: Done, fields: dict[str, Any], second: float, state: str) -> None:
+    """Each brake that works at home, by itself."""
+    ready = why not in {"no-progress"}
+    price = "9" if why == "price" else "2"
+    one = record(done, Wish(ready=ready), **fields)
+
+    assert decide(one, seen(second, machine(state=state, price=price)), at(second)).done.leaving == why
+    assert decide(one, seen(second - 15, machine(price=price)), at(second - 15)).done.leaving is None
+
+
+def test_a_budget_ends_it_while_there_is_enough_left_to_end_it() -> None:
+    """The cap is kept, not overrun."""
+    one = record(made(), Wish(ready=True))
+
+    assert decide(one, seen(20, machine()), at(20), left_usd=Decimal("0.06")).done.leaving is None
+    assert decide(one, seen(20, machine()), at(20), left_usd=Decimal("0.05")).done.leaving == "budget"
+    assert decide(record(), seen(1), at(1), left_usd=Decimal(0)).done.leaving == "budget"
+
+
+def test_a_price_that_was_not_agreed_to_waits_for_a_person() -> None:
+    """Yes keeps it at that price and at no higher one."""
+    asked = decide(record(made(), Wish(ready=True)), seen(20, machine(price="4")), at(20)).done
+    assert asked.asking_at == at(20)
+    agreed = Wish(ready=True, price_ok=Decimal(4))
+    assert decide(record(asked, agreed), seen(900, machine(price="4")), at(900)).done.asking_at is None
+    assert decide(record(made(), agreed), seen(900, machine(price="5")), at(900)).done.asking_at == at(900)
+
+
+def test_what_happened_while_nobody_looked_is_no_lack_of_progress() -> None:
+    """A laptop that slept does not end the machine that went on meanwhile."""
+    one = record(made(rank=3))
+
+    assert decide(one, seen(5000, machine()), at(5000), watching=at(4990)).done.leaving is None
+    assert decide(one, seen(5090, machine()), at(5090), watching=at(4990)).done.leaving == "no-progress"
+
+
+def test_a_second_machine_of_the_name_goes_and_the_first_stays() -> None:
+    """Whoever made it."""
+    step = decide(record(made(), Wish(ready=True)), seen(20, machine("i0"), machine("i1")), at(20))
+
+    assert (step.act, step.instance_id, step.done.leaving) == ("end", "i0", None)
+
+
+def test_a_clock_that_is_set_proves_nothing() -> None:
+    """Waits go by a clock that cannot be set, and begin anew where that one did: after a reboot."""
+    doubt = Done(asked_at=at(1), made="unsure", doubt_at=at(30))
+    later = at(60, wall=1.79e9 + 86_400)
+    assert decide(record(doubt), replace(seen(60), asked_at=later), later).done.absent == ()
+    booted = at(10, boot="c", wall=1.79e9 + 500)
+    assert decide(record(doubt), replace(seen(0), asked_at=booted), booted).done.doubt_at == booted
+
+
+def test_an_order_of_yesterday_buys_nothing() -> None:
+    """A laptop that went to sleep between the click and the create."""
+    assert decide(record(), seen(901), at(901)).done.leaving == "expired"
+
+
+def test_a_closed_record_is_left_alone() -> None:
+    """Whoever comes with it."""
+    closed = record(made(leaving="stopped", absent=(at(1), at(2)), closed_at=at(3)))
+
+    assert decide(closed, seen(9), at(9)).act == "wait"
+
+
+@pytest.mark.parametrize(
+    ("why", "provider"),
+    [("sold-out", "beta"), ("no-progress", "beta"), ("preempted", "beta"), ("rate-limited", "alpha"), ("stopped", None), ("budget", None), ("price", None)],
+)  # fmt: skip
+def test_which_attempt_follows(why: Any, provider: str | None) -> None:
+    """Another offer after a machine that failed, the same after a "not so fast", none after a brake or a person."""
+    following = follow_up(record(made(leaving=why)), at(500), home=HOME, left_usd=None)
+
+    assert (following.provider if following else None) == provider
+    assert following is None or (following.attempt == 2 and f"-{following.run_id}-2-" in following.label)
+
+
+def test_a_run_whose_machines_all_fail_is_given_up_and_one_that_trained_is_not() -> None:
+    """Six in a row that never trained; being preempted while training is no such failure."""
+    failed = record(made(leaving="failed"), failed_before=5)
+    assert follow_up(failed, at(500), home=HOME, left_usd=None) is None
+    trained = replace(failed, wish=Wish(ready=True))
+    following = follow_up(trained, at(500), home=HOME, left_usd=Decimal(1))
+    assert following is not None
+    assert (following.failed_before, following.lifetime_s) == (0, 1200.0)  # a dollar at $3/h

@@ -1,0 +1,144 @@
+"""One provider's turn, in cases that are easier to see alone than in the simulator."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from peft_studio.core.errors import Forbidden, RentError, VaultLocked
+from peft_studio.core.ports.rental import Ended, Instances, Rent
+from peft_studio.core.services.rent.keeper import Keeper
+from peft_studio.core.services.rent.moment import Moment
+from peft_studio.core.services.rent.record import Intent
+from tests.simulator.memory_store import MemoryStore
+from tests.unit.core.services.rent.world import HOME, LABEL, at, intent, machine
+
+
+class Account:
+    """What was asked of a provider, and what it has."""
+
+    def __init__(self) -> None:
+        self.machines: list[Any] = []
+        self.asked: list[str] = []
+        self.fails: Exception | None = None
+
+    def list_instances(self) -> Instances:
+        if self.fails is not None:
+            raise self.fails
+        return Instances(instances=tuple(self.machines))
+
+    def submit_job(self, rent: Rent) -> Any:
+        self.asked.append(f"create {rent.label}")
+        self.machines.append(machine())
+        return self.machines[-1]
+
+    def end_instance(self, instance_id: str) -> Ended:
+        self.asked.append(f"end {instance_id}")
+        return Ended()
+
+
+class Bench:
+    """A keeper on a bench: its store, its provider, its clock."""
+
+    def __init__(self) -> None:
+        self.store, self.account, self.at_s = MemoryStore(HOME, lambda what: None), Account(), 1.0
+        self.rentals: dict[str, Any] = {"alpha": self.account}
+        self.locked = False
+        self.keeper = Keeper(
+            "alpha", self.store, rentals=lambda: self.rentals, build_rent=self._build, token="t", now=self._now
+        )
+        self.store.put(intent())
+
+    def _now(self) -> Moment:
+        return at(self.at_s)
+
+    def _build(self, wanted: Intent) -> Rent:
+        if self.locked:
+            raise VaultLocked("The vault is locked.")
+        assert wanted.offer is not None
+        return Rent(wanted.label, wanted.offer, "", 40)
+
+    def turn(self, at_s: float) -> float:
+        self.at_s = at_s
+        return self.keeper.turn()
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+def test_a_full_disk_stops_no_end(bench: Bench) -> None:
+    """What is on disk says that it is to go, so it is asked to go, though nothing more can be written; the trouble is said."""
+    bench.turn(1)
+    bench.store.wish_end(LABEL, "stopped")
+    bench.store.full = lambda: True
+    bench.turn(20)
+    assert bench.account.asked == [f"create {LABEL}"]  # nobody could take the record: that needs the disk, too
+    bench.store.full = lambda: False
+
+    def write(*args: Any, **known: Any) -> Any:
+        raise RentError("the disk is full")
+
+    bench.store.write = write  # type: ignore[method-assign]
+    bench.turn(40)
+    assert bench.account.asked[1:] == ["end i1"] * len(bench.account.asked[1:])
+    assert len(bench.account.asked) > 1
+
+
+def test_keys_that_are_gone_are_said_and_nothing_is_forgotten(bench: Bench) -> None:
+    """Whatever the provider raises, too."""
+    bench.turn(1)
+    bench.store.wish_end(LABEL, "stopped")
+    bench.rentals = {}
+    bench.turn(20)
+    assert "not connected" in bench.store.records[LABEL].done.trouble
+    bench.rentals, bench.account.fails = {"alpha": bench.account}, Forbidden("this key may not")
+    for second in range(40, 4000, 30):
+        bench.turn(second)
+    record = bench.store.records[LABEL]
+    assert record.open
+    assert record.done.trouble == "this key may not"
+    assert bench.account.asked.count("end i1") > 10  # by its id, though no list can be had
+    bench.account.fails, bench.account.machines = None, []
+    for second in range(4400, 4700, 30):
+        bench.turn(second)
+    assert not bench.store.records[LABEL].open
+
+
+def test_a_locked_vault_buys_nothing_and_is_asked_again(bench: Bench) -> None:
+    """Nothing was asked for, so nothing is in doubt."""
+    bench.locked = True
+    bench.turn(1)
+    assert bench.store.records[LABEL].done.asked_at is None
+    assert "vault" in bench.store.records[LABEL].done.trouble
+    bench.locked = False
+    bench.turn(30)
+    assert bench.account.asked == [f"create {LABEL}"]
+
+
+def test_a_worker_that_was_frozen_before_the_create_does_not_send_it(bench: Bench) -> None:
+    """Somebody else has taken the attempt on by then."""
+    real = bench.store.write
+
+    def write(*args: Any, **known: Any) -> Any:
+        written = real(*args, **known)
+        bench.at_s += 11
+        return written
+
+    bench.store.write = write  # type: ignore[method-assign]
+    bench.turn(1)
+    assert bench.account.asked == []
+
+
+def test_its_price_is_metered_from_the_moment_it_was_asked_for(bench: Bench) -> None:
+    """And at the price that the provider says."""
+    bench.turn(1)
+    bench.account.machines = [machine(price="2.5")]
+    bench.turn(30)
+    (first, second) = bench.store.read_meter()
+
+    assert (first.at_s, first.usd_per_hour) == (at(1).wall_s, Decimal(2))
+    assert (second.at_s, second.usd_per_hour) == (at(30).wall_s, Decimal("2.5"))
