@@ -64,12 +64,15 @@ class Launching(Running, Renting, ABC):
         self, spec: ExplainedSpec, offers: Sequence[Offer], *, max_usd: Decimal | float | str | None, max_hours: float | None
     ) -> Run:  # fmt: skip
         from peft_studio.core.models.prepared import settle_name
+        from peft_studio.core.runs.prediction import save_prediction
+        from peft_studio.core.services.quotes import quote_rented
         from peft_studio.core.services.rent.caps import read_caps
 
         caps = read_caps(offers, max_usd=max_usd, max_hours=max_hours)
         self._require_network("Renting a machine")
         for name in {offer.provider for offer in offers}:
             self._connections.make_ready(name)
+        spec, quote = quote_rented(spec, self.home, offers)
         check = self.check(spec)
         blocking = [one for one in check.problems if one.severity == "blocking" and one.code not in HERE_ALONE]
         if blocking:
@@ -77,6 +80,8 @@ class Launching(Running, Renting, ABC):
                 "Not ready:\n" + "\n".join(map(str, blocking)), fields=tuple(one.field for one in blocking if one.field)
             )
         folder = self._store().create(spec.replace(model=settle_name(spec.model)))
+        if quote:
+            save_prediction(folder, quote.prediction)
         self._machines.desk.order(folder.id, offers, lifetime_s=caps.lifetime_s, budget_usd=caps.budget_usd)
         self._machines.ensure_watched()
         run = self._run(folder.id)

@@ -85,6 +85,7 @@ class Machines:
             model_of=self._model_of,
             now=read_now,
             forget=self._forget,
+            note_start=self._note_start,
         )
         reconciler = Reconciler(
             self.desk.store,
@@ -139,6 +140,13 @@ class Machines:
         """What led to a machine that is proven gone."""
         Passes(self._folder_of(record.intent.run_id)).forget(record.label)
         self._ssh_doors.forget(record.label)
+
+    def _note_start(self, record: Record, seconds: float, install_s: float | None) -> None:
+        from peft_studio.core.services.start_history import record_start
+
+        offer = record.intent.offer
+        if offer:
+            record_start(self._home, record.intent.provider, offer.gpu or "", seconds=seconds, install_s=install_s)
 
     def _folder_of(self, run_id: str) -> RunFolder:
         return RunFolder(RunStore(self._home).runs / run_id)

@@ -18,7 +18,7 @@ from peft_studio.core.runs.log import read_events
 from tests.conftest import wait_for
 from tests.rented import Provider, Rented, provide, rent
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.stress  # tests/e2e/test_rented.py goes the same way through the providers
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from types import MappingProxyType
 from peft_studio.core.compute import Gpu, find_gpu, gpu_speed
 from peft_studio.core.compute.ranking import Alternative, find_alternatives, is_to_be_had
 from peft_studio.core.defaults import ExplainedSpec
+from peft_studio.core.errors import NotReadyError
 from peft_studio.core.estimators import Estimate, estimate_cost
 from peft_studio.core.estimators.duration import DOWNLOAD
 from peft_studio.core.ports.offers import Offer
@@ -107,6 +108,28 @@ def place_of(offer: Offer, gpu: Gpu) -> Place:
     """Where a run would go that takes an offer: memory as the provider says, speed by the card's data sheet."""
     memory_gib = offer.gpu_memory_gib or gpu.memory_gib
     return Place("cuda", gpu.name, memory_gib * GIB, gpu_speed(gpu), offer.rules, here=False)
+
+
+def quote_rented(spec: ExplainedSpec, home: Path, offers: Sequence[Offer]) -> tuple[ExplainedSpec, Quote | None]:
+    """A spec as it is launched on the first of these offers, and what it takes there; None where the card is not known.
+
+    Raises:
+        NotReadyError: It does not fit one of them.
+    """
+    found = None
+    for offer in reversed(offers):
+        if (gpu := find_gpu(offer.gpu or "")) is None:
+            found = None
+            continue
+        place = place_of(offer, gpu)
+        fitted = fit_to_card(spec, gpu, memory_bytes=place.memory_bytes or 0.0)
+        found = fitted, build_quote(fitted, home, place)
+        if found[1].fit == "wont-fit":
+            raise NotReadyError(
+                f"The run does not fit {gpu.name} of {offer.provider}: it {found[1].sentence}.",
+                hint="studio.quotes(spec) shows which offers it fits; QLoRA or a smaller batch need less.", fields=("compute",),
+            )  # fmt: skip
+    return found or (spec, None)
 
 
 def fit_to_card(spec: ExplainedSpec, gpu: Gpu, *, memory_bytes: float) -> ExplainedSpec:

@@ -31,6 +31,8 @@ MOST_STARTS = 3  # of an agent that dies without a word, on one machine
 FILES = ("metrics", "system")
 log = logging.getLogger("peft_studio.rent")
 
+NoteStart = Callable[[Record, float, float | None], None]
+"""Told of each machine that came to train: seconds from the request to buy until its door answered, and how long it installed."""
 Reach = Callable[[Record], Node | None]
 """The way to a record's machine; None while it has no address."""
 
@@ -40,14 +42,16 @@ class Follower:
 
     Args:
         stop: Set, it lets go within a second; the machine goes on.
+        note_start: Told how long a machine took to answer and to install.
     """
 
     def __init__(
-        self, label: str, mirror: Mirror, *, store: Store, reach: Reach, now: Now, stop: threading.Event, model: Path | None = None
+        self, label: str, mirror: Mirror, *, store: Store, reach: Reach, now: Now, stop: threading.Event, model: Path | None = None,
+        note_start: NoteStart = lambda record, seconds, install_s: None,
     ) -> None:  # fmt: skip
         self._label, self._mirror, self._folder = label, mirror, mirror.folder
         self._store, self._reach, self._now, self._stop, self._model = store, reach, now, stop, model
-        self._bring = Bringer(mirror)
+        self._bring, self._note_start = Bringer(mirror), note_start
         self._starts, self._told_at, self._looked_at = 0, float("-inf"), float("-inf")
         self._ended = self._trains = False
         self._finished: ev.Finished | None = None
@@ -112,6 +116,7 @@ class Follower:
 
     def _furnish(self, node: Node) -> None:
         """Send everything. Our log goes last: from then on the machine writes it, and nobody here."""
+        record, answered_at = self._store.find(self._label), self._now()
         self._mirror.phase("sending")
         with tempfile.TemporaryDirectory() as made:
             node.upload(build_package(Path(made) / "package.whl"), "package.whl")
@@ -130,6 +135,9 @@ class Follower:
             if item.name == "events.jsonl":
                 node.upload(item.path, item.name)
         node.start(from_step=find_newest(self._folder.checkpoints) or 0)
+        if record and record.done.asked_at:
+            installed = [phase.seconds for phase in node.status().phases if phase.name == "installing"]
+            self._note_start(record, answered_at.past(record.done.asked_at), installed[0] if installed else None)
 
     def _until_ready(self, node: Node) -> None:
         """Until what training needs is installed there. As long as it prints or its disk fills, it gets on with it."""

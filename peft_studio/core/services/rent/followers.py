@@ -12,7 +12,7 @@ from peft_studio.core.runs import events as ev
 from peft_studio.core.runs.failures import HINTS
 from peft_studio.core.runs.mirror import Mirror
 from peft_studio.core.runs.store import RunStore
-from peft_studio.core.services.rent.follow import Follower, Reach
+from peft_studio.core.services.rent.follow import Follower, NoteStart, Reach
 from peft_studio.core.services.rent.moment import Now
 from peft_studio.core.services.rent.record import Record, Why
 from peft_studio.core.services.rent.store import Store
@@ -46,10 +46,11 @@ class Followers:
     """Those of one home, in one process. ``forget``: told of each record whose machine is proven gone."""
 
     def __init__(
-        self, store: Store, runs: RunStore, *, reach: Reach, model_of: ModelOf, now: Now, forget: Callable[[Record], None]
+        self, store: Store, runs: RunStore, *, reach: Reach, model_of: ModelOf, now: Now, forget: Callable[[Record], None],
+        note_start: NoteStart,
     ) -> None:  # fmt: skip
         self._store, self._runs, self._reach, self._model_of, self._now = store, runs, reach, model_of, now
-        self._forget = forget
+        self._forget, self._note_start = forget, note_start
         self._stop = threading.Event()
         self._threads: dict[str, threading.Thread] = {}
 
@@ -121,7 +122,14 @@ class Followers:
             )
         model = self._model_of(mirror.folder.load_spec().model)
         Follower(
-            record.label, mirror, store=self._store, reach=self._reach, now=self._now, stop=self._stop, model=model
+            record.label,
+            mirror,
+            store=self._store,
+            reach=self._reach,
+            now=self._now,
+            stop=self._stop,
+            model=model,
+            note_start=self._note_start,
         ).follow()
 
     def _end(self, mirror: Mirror, last: Record) -> None:

@@ -56,26 +56,6 @@ def follow(folder: RunFolder, store: SqliteStore, rented: Rented, *, model: Path
     return mirror
 
 
-def test_a_run_over_there_reads_like_one_here(
-    tmp_path: Path, provider: Provider, folder: RunFolder, store: SqliteStore, tiny_model: Path
-) -> None:
-    """Log, numbers, checkpoints and adapter are here, byte for byte; it is completed only after its adapter came; the store knows."""
-    rented = rent(tmp_path / "pod-1", provider, folder)
-    follow(folder, store, rented, model=tiny_model, stop=threading.Event())
-    events = read_events(folder.events)
-    assert [event.seq for event in events] == list(range(1, len(events) + 1))
-    state = fold(events)
-    assert state.state == "completed"
-    assert state.adapter
-    assert sha256_of(folder.adapter / "adapter_model.safetensors") == state.adapter.sha256
-    assert read_metrics(folder.metrics) == read_metrics(rented.there.metrics)
-    assert next(phase.phase for phase in state.phases if phase.phase in ev.ELSEWHERE) == "sending"
-    record = store.find(LABEL)
-    assert record
-    assert record.wish.ready
-    assert record.wish.end == "completed"
-
-
 def test_who_takes_over_goes_on(
     tmp_path: Path, provider: Provider, folder: RunFolder, store: SqliteStore, tiny_model: Path
 ) -> None:
@@ -93,3 +73,10 @@ def test_who_takes_over_goes_on(
     assert [event.seq for event in events] == list(range(1, len(events) + 1))
     assert fold(events).state == "completed"
     assert read_metrics(folder.metrics) == read_metrics(rented.there.metrics)
+    state = fold(events)
+    assert state.adapter
+    assert sha256_of(folder.adapter / "adapter_model.safetensors") == state.adapter.sha256
+    assert next(phase.phase for phase in state.phases if phase.phase in ev.ELSEWHERE) == "sending"
+    record = store.find(LABEL)
+    assert record
+    assert (record.wish.ready, record.wish.end) == (True, "completed")
