@@ -281,7 +281,8 @@ class Audit:
         scenario = self.world.scenario
         return (
             scenario.lifetime_s < 2000 or self._gave_up()
-            or (scenario.has("frozen-worker") and (scenario.freeze_s > 600 or scenario.crashes)) or any(end - begin > 600 for begin, end in self.world.outages) or scenario.stop_at_s is not None or scenario.budget_usd is not None or scenario.month_cap_usd is not None
+            or (scenario.has("frozen-worker") and (scenario.freeze_s > 600 or scenario.crashes)) or any(end - begin > 600 for begin, end in self.world.outages)
+            or any(down_s > 600 for down_s in scenario.down_s[: len(scenario.crashes)]) or scenario.stop_at_s is not None or scenario.budget_usd is not None or scenario.month_cap_usd is not None
             or any(map(scenario.has, (
                 "not-allowed", "frozen-trainer", "dearer", "dearer-later", "list-fails", "list-429", "end-fails", "end-429", "keys-gone", "disk-full",
                 "vault-locked", "laptop-off", "sold-out", "end-ignored-long",
