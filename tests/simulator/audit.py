@@ -20,6 +20,7 @@ SHORT_S = 60.0  # an outage that is no longer takes no brake away
 PATIENCE_S = 90.0
 DRIVER_S = 30.0
 SECOND_S = 240.0
+LOOKS_S = 110.0  # until a price is seen, an answer given, and that acted on: 30 s each
 DOUBT_S = 60.0
 
 
@@ -67,10 +68,14 @@ class Audit:
             return
         if any(label == bought for cloud in world.clouds.values() for bought, _ in cloud.submitted):
             self.blame("one create a label", f"{label} is asked for again")
-        if record.wish.end is not None:
+        if record.wish.end is not None and not world.froze_in_send:
             self.blame("nothing is bought after stop", label)
         late_s = world.clock.now().past(record.intent.at)
-        if late_s > record.intent.launch_by_s + SHORT_S and not world.scenario.has("reboot"):
+        if (
+            late_s > record.intent.launch_by_s + SHORT_S
+            and not world.scenario.has("reboot")
+            and not world.froze_in_send
+        ):
             self.blame("nothing is bought the morning after", f"{label} after {late_s:.0f} s")
         for machine in self.machines():
             machine.settle(world.clock.true_s)
@@ -216,6 +221,8 @@ class Audit:
 
     def _check_price(self, ours: list[Machine]) -> None:
         scenario = self.world.scenario
+        if any(map(scenario.has, ("disk-full", "keys-gone", "frozen-worker", "list-fails", "list-429"))):
+            return  # nobody could see the price, or put the question down
         for machine in ours:
             if scenario.agrees or 3 in self.failed_brakes(machine) or scenario.ignored or machine.extra:
                 continue
@@ -224,7 +231,7 @@ class Audit:
             if (
                 dear_s
                 > (scenario.agrees_after_s if scenario.agrees is False else LIMITS.ask_s)
-                + SHORT_S
+                + LOOKS_S
                 + DOUBT_S * self._in_doubt()
             ):
                 self.blame("a higher price asks first", f"{machine.id} for {dear_s:.0f} s")
@@ -237,7 +244,12 @@ class Audit:
         )
 
     def _may_be_blind(self) -> bool:
-        return any(map(self.world.scenario.has, ("disk-full", "list-fails", "list-429", "keys-gone")))
+        return any(
+            map(
+                self.world.scenario.has,
+                ("disk-full", "list-fails", "list-429", "keys-gone", "two-crashes", "frozen-worker"),
+            )
+        )
 
     def _check_patience(self) -> None:
         """A machine that gets on is not ended for want of progress."""
@@ -280,8 +292,9 @@ class Audit:
         """Whether this scenario gives a run that does not complete a good reason."""
         scenario = self.world.scenario
         return (
-            scenario.lifetime_s < 2000 or self._gave_up()
-            or (scenario.has("frozen-worker") and (scenario.freeze_s > 600 or scenario.crashes)) or any(end - begin > 600 for begin, end in self.world.outages) or scenario.stop_at_s is not None or scenario.budget_usd is not None or scenario.month_cap_usd is not None
+            scenario.lifetime_s < 2000 or self._gave_up() or {"clock-step", "reboot"} <= scenario.faults
+            or (scenario.has("frozen-worker") and (scenario.freeze_s > 600 or scenario.crashes)) or any(end - begin > 600 for begin, end in self.world.outages)
+            or any(down_s > 600 for down_s in scenario.down_s[: len(scenario.crashes)]) or scenario.stop_at_s is not None or scenario.budget_usd is not None or scenario.month_cap_usd is not None
             or any(map(scenario.has, (
                 "not-allowed", "frozen-trainer", "dearer", "dearer-later", "list-fails", "list-429", "end-fails", "end-429", "keys-gone", "disk-full",
                 "vault-locked", "laptop-off", "sold-out", "end-ignored-long",

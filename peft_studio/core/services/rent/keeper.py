@@ -179,9 +179,7 @@ class Keeper:
             return self.store.write(record, self._token, say_trouble(record.done, str(rent), self._now()))
         record = self.store.write(record, self._token, step.done)
         asked_at = step.done.asked_at or self._now()
-        if (
-            self._now().surely_past(asked_at) > self._limits.send_s
-        ):  # frozen in between: somebody else has taken it on by now
+        if self._now().past(asked_at) > self._limits.send_s:  # frozen in between: somebody else has taken it on by now
             unsent = leave(replace(record.done, made="refused"), "refused", self._now())
             return self.store.write(record, self._token, unsent)
         reply = attempt(lambda: rental.submit_job(rent))

@@ -70,7 +70,8 @@ def _after(asked_at: Moment, then: Moment) -> bool:
 
 def rebase(done: Done, now: Moment) -> Done:
     """``done`` on this boot's clock: across a reboot no wait can be vouched for, so those that prove something begin anew."""
-    if done.asked_at is None or done.doubt_at is None or done.doubt_at.boot == now.boot:
+    stale = [asked for asked in done.ends if asked.at.boot != now.boot]
+    if done.doubt_at is None or (done.doubt_at.boot == now.boot and not stale):
         return done
-    ends = tuple(replace(asked, at=now) for asked in done.ends)
+    ends = tuple(replace(asked, at=now) if asked in stale else asked for asked in done.ends)
     return replace(done, doubt_at=now, absent=(), ends=ends)

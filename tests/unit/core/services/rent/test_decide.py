@@ -152,6 +152,16 @@ def test_a_clock_that_is_set_proves_nothing() -> None:
     assert decide(record(doubt), replace(seen(0), asked_at=booted), booted).done.doubt_at == booted
 
 
+def test_after_a_reboot_every_end_counts_from_then_on() -> None:
+    """Of a second machine, too, and where only a part was written since."""
+    old, new = EndAsked("i2", 1, at(9)), EndAsked("i1", 1, at(5, boot="c"))
+    one = record(made(leaving="stopped", leaving_at=at(9), doubt_at=at(1, boot="c"), ends=(old, new)))
+    now = at(700, boot="c")
+    done = decide(one, replace(seen(0), asked_at=now), now).done
+
+    assert {asked.at.boot for asked in done.ends} == {"c"}
+
+
 def test_an_order_of_yesterday_buys_nothing() -> None:
     """A laptop that went to sleep between the click and the create."""
     assert decide(record(), seen(901), at(901)).done.leaving == "expired"
