@@ -156,6 +156,7 @@ def test_an_owner_who_comes_back_is_heard(rent_stand_in: RentStandIn) -> None:
     assert rented.provider.asked[0] - gone > 3
 
 
+@pytest.mark.stress  # 23 s
 def test_a_deaf_provider_is_asked_again_and_nothing_computes_meanwhile(rent_stand_in: RentStandIn) -> None:
     """It says yes and does nothing, then refuses: the machine never stops asking, and ends the work at the third refusal."""
     rented = rent_stand_in(SLOW, lease_s=2, save_s=1)

@@ -101,7 +101,12 @@ def ways_of(family: str) -> list[tuple[str, str | None]]:
     return [(method, None if method == "pissa" else kinds[(turn + at) % 4]) for at, method in enumerate(METHODS)]
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+ALWAYS = {"llama", "gemma3_text", "mixtral", "qwen2_moe"}  # the others are of their kinds, and come with `make stress`
+
+
+@pytest.mark.parametrize(
+    "family", [name if name in ALWAYS else pytest.param(name, marks=pytest.mark.stress) for name in FAMILIES]
+)
 def test_what_is_ready_trains(family: str, home: Path) -> None:
     """Two steps, an adapter that plain peft loads and that answers the same; what is not Ready has the reason expected here."""
     studio = Studio(home=home)
