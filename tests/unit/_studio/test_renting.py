@@ -54,7 +54,7 @@ def spec(studio: Studio, tmp_path: Path) -> Any:
 
 def test_offers_of_a_connected_provider(studio: Studio) -> None:
     """None before it is connected, and the next step; then all of it, by words of a card."""
-    assert "studio.connect('runpod')" in repr(studio.offers())
+    assert "studio.connect('" in repr(studio.offers())
     with pytest.raises(NotAuthorised):
         studio.connect("runpod", key="rpa_" + "B" * 40)
     assert "1 machine" not in studio.connect("runpod", key=KEY).account.note  # type: ignore[union-attr]

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 from uuid import uuid4
 
 from peft_studio.core.errors import RentError
@@ -77,14 +77,10 @@ class Reconciler:
         ``take_over``: that one lets go instead, for this one has newer keys.
         """
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if take_over:
-            self._note().write_text(self._token, encoding="ascii")
         while not self._stop.is_set():
             with lock_path(self.folder).open("a+b") as lock:
-                while not try_lock(lock):
-                    if not take_over or self._is_relieved():
-                        return False
-                    self._stop.wait(0.1)
+                if not try_lock(lock) and not (take_over and self._relieve(lock)):
+                    return False
                 self._watch()
             if self._is_relieved():
                 return False
@@ -99,24 +95,31 @@ class Reconciler:
         for name in self._rentals():
             self._turn(self._keeper(name))
 
-    def _note(self) -> Path:
-        """Who took over last, by its token."""
-        return self.folder / "watcher"
+    def _relieve(self, lock: BinaryIO) -> bool:
+        """Wait until whoever watches has let go, which it does as long as this waits. One after the other where several come."""
+        with _relief_path(self.folder).open("a+b") as turn:
+            while not try_lock(turn):
+                if self._stop.wait(0.1):
+                    return False
+            while not try_lock(lock):
+                if self._stop.wait(0.1):
+                    return False
+        return True
 
     def _is_relieved(self) -> bool:
-        """Whether another process has taken over."""
-        with suppress(OSError):
-            return self._note().read_text(encoding="ascii") not in ("", self._token)
-        return False
+        """Whether another process waits to take over."""
+        return is_locked(_relief_path(self.folder))
 
     def _watch(self) -> None:
-        if not self._is_relieved():
-            self._note().write_text(self._token, encoding="ascii")
         try:
             self._look_after()
         finally:
             if self._beside:
                 self._beside.close()
+            if self._is_relieved():  # what is on its way to a provider comes to its end
+                self._stop.set()
+                for lane in self._lanes.values():
+                    lane.join(10)
 
     def _look_after(self) -> None:
         while not self._stop.is_set() and not self._is_relieved():
@@ -185,6 +188,11 @@ class Reconciler:
 def lock_path(folder: Path) -> Path:
     """The file that the watching process holds."""
     return folder / "watch.lock"
+
+
+def _relief_path(folder: Path) -> Path:
+    """The file that a process holds which is about to take over."""
+    return folder / "relief.lock"
 
 
 def is_watched(folder: Path) -> bool:

@@ -418,7 +418,7 @@ def test_a_lane_has_a_pace_of_its_own(state: Faulty, address: str, monkeypatch: 
     waits: list[float] = []
     monkeypatch.setattr(door_module, "pause", waits.append)
     state.plan("/", good({}))
-    usual, rare = (Door(SHOP, address, limits=QUICK, pace=(0.25, 1), lane=lane) for lane in ("", "rare"))
+    usual, rare = (Door(SHOP, address, limits=QUICK, pace=(0.25, 1, lane)) for lane in ("", "rare"))
     usual.get("/")
     rare.get("/")
     assert waits == []

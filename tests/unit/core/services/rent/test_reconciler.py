@@ -96,6 +96,8 @@ def test_from_the_order_to_the_proof_that_it_is_gone(store: SqliteStore, watch: 
     wait_for(lambda: (now := desk.find_current(RUN)) and now.done.instance_id, "a machine", timeout_s=20)
     assert is_watched(watcher.folder)
     desk.tell_progress(alpha.submitted[0], ready=True)
+    with pytest.raises(RentError, match="has a machine"):
+        desk.order(RUN, [offer()])
     alpha.deaf = 1
     desk.end(RUN)
     thread.join(40)
@@ -104,8 +106,29 @@ def test_from_the_order_to_the_proof_that_it_is_gone(store: SqliteStore, watch: 
     assert (len(alpha.submitted), alpha.machines, store.list_open()) == (1, {}, [])
     assert not is_watched(watcher.folder)
     assert 0 < desk.spend().usd < Decimal("0.1")
-    with pytest.raises(RentError, match="has had a machine"):
-        desk.order(RUN, [offer()])
+    assert desk.order(RUN, [offer()]).intent.attempt == 2
+
+
+def test_one_with_newer_keys_takes_over(store: SqliteStore, watch: Any) -> None:
+    """The first lets go while the second waits; nobody watches twice, and a third without keys comes back at once."""
+    alpha = Provider("alpha")
+    desk = Desk(store)
+    desk.order(RUN, [offer()])
+    first, thread = watch(alpha)
+    wait_for(lambda: (now := desk.find_current(RUN)) and now.done.instance_id, "a machine", timeout_s=20)
+    second = Reconciler(
+        store, first.folder, rentals=lambda: {"alpha": alpha}, build_rent=first._build_rent, limits=first._limits
+    )
+    other = threading.Thread(target=second.run, kwargs={"take_over": True})
+    other.start()
+    thread.join(20)
+    assert not thread.is_alive()
+    wait_for(lambda: is_watched(first.folder), "the second", timeout_s=20)
+    assert Reconciler(store, first.folder, rentals=dict, build_rent=first._build_rent).run() is False
+    desk.end(RUN)
+    other.join(40)
+    assert not other.is_alive()
+    assert (len(alpha.submitted), alpha.machines) == (1, {})
 
 
 def test_a_provider_that_hangs_delays_no_other(store: SqliteStore, watch: Any) -> None:
