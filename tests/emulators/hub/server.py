@@ -39,15 +39,18 @@ def listing(hub: Hub, request: Request) -> Reply:
     return list_models(hub, request.token, request.query, f"http://{request.headers['Host']}")
 
 
-@ROUTES.on("GET", "/api/(models|datasets)/([^/]+/[^/]+?)(?:/(revision|tree)/([^/]+))?")
+@ROUTES.on("GET", "/api/(models|datasets)/([^/]+/[^/]+?)(?:/(revision|tree)/([^/]+)(?:/(.+))?)?")
 def repository(hub: Hub, request: Request, *asked: str | None) -> Reply:
-    kind, repo_id, what, revision = asked
+    kind, repo_id, what, revision, folder = asked
     repo = _readable(hub, request, f"{kind} {repo_id}")
     if not isinstance(repo, Repo):
         return repo
     if revision not in (None, repo.branch, repo.commit):
         return _refuse(404, "RevisionNotFound", f"Invalid rev id: {revision}")
     blobs = request.query.get("blobs") in (["true"], ["True"])
+    if folder:
+        inside = [entry for entry in repo.tree() if str(entry["path"]).startswith(f"{folder}/")]
+        return Reply(200, inside) if inside else _refuse(404, "EntryNotFound", f"{folder} does not exist on {revision}")
     return Reply(200, repo.tree() if what == "tree" else repo.info(blobs=blobs))
 
 
