@@ -88,9 +88,9 @@ class Machines:
         )
         return self._reconciler(beside=followers).run(take_over=bool(keys))
 
-    def sweep(self) -> None:
-        """Look once at every connected provider's list: what is due is done, what is nobody's is shown."""
-        self._reconciler().sweep()
+    def sweep(self) -> list[str]:
+        """Look once at every connected provider's list: what is due is done, what is nobody's is shown. Returns who could not be asked."""
+        return self._reconciler().sweep()
 
     def fetch_bills(self) -> list[str]:
         """Ask the providers what they charged, and keep it. Returns what a person should know."""

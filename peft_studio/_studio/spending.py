@@ -62,17 +62,16 @@ class Spending(Launching, ABC):
         """
         from peft_studio.core.services.rentals import RentalList, build_rentals
 
-        if refresh:
-            self._machines.sweep()
+        notes = self._machines.sweep() if refresh else []
         if not self._has_rented:
-            return RentalList([], [], end=self._end_machine, now_s=time.time())
+            return RentalList([], [], end=self._end_machine, now_s=time.time(), notes=notes)
         self._watch_again()
         desk, now_s = self._machines.desk, time.time()
         records = desk.store.list_open()
         lives = {record.label: desk.lives_of(record) for record in records}
         rows = build_rentals(records, desk.store.list_strays(), lives, now_s=now_s)
         alarms: list[Alarm] = desk.alarms()
-        return RentalList(rows, alarms, end=self._end_machine, now_s=now_s)
+        return RentalList(rows, alarms, end=self._end_machine, now_s=now_s, notes=notes)
 
     def _end_machine(self, machine: RentedMachine) -> None:
         """Write down that it is to be gone, and see to it that somebody acts on it."""

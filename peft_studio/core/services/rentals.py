@@ -69,16 +69,19 @@ class RentalList(Table[RentedMachine]):
 
     Attributes:
         alarms: What is wrong now, loudest first.
+        unasked: Which providers could not be asked for their lists, and why: what they have is not known.
     """
 
     HEADS = ("run", "provider", "machine", "GPU", "state", "since", "$/h", "spent", "until at most")
     nothing = "No machine is rented."
 
     def __init__(
-        self, rows: Sequence[RentedMachine], alarms: Sequence[Alarm], *, end: Callable[[RentedMachine], None], now_s: float
+        self, rows: Sequence[RentedMachine], alarms: Sequence[Alarm], *, end: Callable[[RentedMachine], None], now_s: float,
+        notes: Sequence[str] = (),
     ) -> None:  # fmt: skip
-        super().__init__(rows, notes=[f"ALARM: {say_alarm(one)}" for one in alarms])
-        self.alarms, self._end, self._now_s = tuple(alarms), end, now_s
+        super().__init__(rows, notes=[*(f"ALARM: {say_alarm(one)}" for one in alarms), *notes])
+        self.alarms, self.unasked = tuple(alarms), tuple(notes)
+        self._end, self._now_s = end, now_s
 
     def cells(self, row: RentedMachine) -> tuple[str, ...]:
         since = "—" if row.since_at is None else age(self._now_s - row.since_at.timestamp())

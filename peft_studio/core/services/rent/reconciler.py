@@ -94,10 +94,14 @@ class Reconciler:
                 return True
         return True
 
-    def sweep(self) -> None:
-        """Look once at every connected provider: what is due is done, what is nobody's is shown."""
-        for name in self._rentals():
-            self._turn(self._keeper(name))
+    def sweep(self) -> list[str]:
+        """Look once at every connected provider: what is due is done, what is nobody's is shown. Returns who could not be asked, and why."""
+        keepers = [self._keeper(name) for name in self._rentals()]
+        for keeper in keepers:
+            self._turn(keeper)
+        return [
+            f"{keeper.provider} did not list its machines: {keeper.why_blind}" for keeper in keepers if keeper.why_blind
+        ]
 
     def _note(self) -> Path:
         """Who took over last, by its token."""
