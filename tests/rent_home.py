@@ -39,6 +39,7 @@ class RentHome:
     def rent(
         self, run_id: str = RUN, *, provider: str = "runpod", hours_ago: float = 1.0, lasted_h: float | None = None,
         usd_per_hour: str = "0.40", budget_usd: str | None = None, gpu: str = "NVIDIA L4", ready: bool = True, done: Done | None = None,
+        instance_id: str = "",
     ) -> Record:  # fmt: skip
         """One machine that was bought so long ago, and is gone again where ``lasted_h`` says so."""
         began = read_now().later(-hours_ago * HOUR_S)
@@ -60,7 +61,7 @@ class RentHome:
         )
         if ready:
             self.store.wish_moved(label, began, ready=True)
-        instance = f"pod-{label[-10:]}"
+        instance = instance_id or f"pod-{label[-10:]}"
         price = offer.usd_per_hour
         self.store.add_readings([Reading(label, instance, began.wall_s, "all", price)])
         made = Done(

@@ -14,11 +14,16 @@ import pytest
 
 from peft_studio import Studio
 from peft_studio._studio import spending
+from peft_studio.connectors.base import door, patience
 from peft_studio.core.errors import RentError, SpecError
+from peft_studio.core.ports import OfferQuery, Rent
+from peft_studio.core.services.rent.label import build_label
 from peft_studio.core.services.rent.moment import read_now
 from peft_studio.core.services.rent.record import Done, EndAsked
 from peft_studio.core.services.rent.store import Bill
 from tests.conftest import wait_for
+from tests.emulators.machine import Machines
+from tests.emulators.runpod import Cloud, make_gpu, serve_runpod
 from tests.made_run import RUN_ID, write_made_run
 from tests.rent_home import RUN, RentHome
 
@@ -213,3 +218,78 @@ def test_a_reading_of_storage_alone_is_on_the_meter_with_its_disk(rented: RentHo
     (meter,) = studio.spend().meters
     assert meter.usd_per_hour == 0
     assert record.label
+
+
+KEY = "rpa_" + "A" * 40
+
+
+@pytest.fixture
+def cloud(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
+    """RunPod, emulated, and no pauses."""
+    monkeypatch.setattr(patience, "_paces", {})
+    monkeypatch.setattr(door, "pause", lambda wait_s: None)
+    monkeypatch.delenv("PEFT_STUDIO_CONNECTORS", raising=False)
+    monkeypatch.delenv("RUNPOD_API_KEY", raising=False)
+    with Machines(tmp_path / "pods") as machines:
+        made = Cloud(machines=machines, gpus=[make_gpu("NVIDIA L4", 24, secure=0.39)], keys={KEY: "all"})
+        with serve_runpod(made) as (address, proxy):
+            monkeypatch.setenv("RUNPOD_URL", address)
+            monkeypatch.setenv("RUNPOD_PROXY_URL", proxy)
+            yield made
+
+
+def buy(studio: Studio, label: str) -> str:
+    """A machine at the emulated provider that no record here stands for; its id."""
+    rental = studio._machines.rentals()["runpod"]
+    offer = rental.list_offers(OfferQuery()).offers[0]
+    return rental.submit_job(Rent(label, offer, "sleep 600\n", disk_gib=20)).id
+
+
+def test_a_lost_record_is_found_and_its_machine_ended(rented: RentHome, studio: Studio, cloud: Cloud) -> None:
+    """The provider's list has it, with its dollars a day; one click later it is to be gone, and at the next look it is. Another's stays."""
+    studio.connect("runpod", key=KEY, keep=False)
+    label = build_label(rented.store.home_tag(), RUN, 1, ends_at_s=time.time() + 3600)
+    mine, other = buy(studio, label), buy(studio, "ps-someone")
+    assert list(studio.rentals()) == []
+    listed = studio.rentals(refresh=True)
+    found = {row.instance_id: row for row in listed}
+    assert set(found) == {mine, other}
+    assert (found[mine].state, found[mine].run_id) == ("no record of it here", RUN)
+    assert found[mine].usd_per_day == Decimal("0.39") * 24
+    assert listed.end(mine) == [label]
+    after = next(row for row in studio.rentals() if row.label == label)
+    assert (after.leaving, after.instance_id) == (True, mine)
+    studio.rentals(refresh=True)
+    assert set(cloud.pods) == {other}
+
+
+def test_what_the_provider_charged_comes_on_asking(rented: RentHome, studio: Studio, cloud: Cloud) -> None:
+    """By the hour, disk included, in the place of our count; asked again, nothing is open. Without a connection it says so."""
+    studio.connect("runpod", key=KEY, keep=False)
+    now_s = time.time()
+    cloud.clock = lambda: now_s - 5 * 3600
+    pod = buy(studio, "ps-a")
+    cloud.clock = lambda: now_s - 3 * 3600
+    studio._machines.rentals()["runpod"].end_instance(pod)
+    cloud.clock = time.time
+    rented.rent(hours_ago=5, lasted_h=2, usd_per_hour="0.39", instance_id=pod)
+    assert studio.spend().ever.usd == Decimal("0.78")
+    asked = studio.spend(refresh=True)
+    assert [note.split()[-1] for note in asked.notes] == ["charges."]
+    assert not asked.ever.is_estimate
+    charged = float(sum(cloud.gone[0].spent(0, now_s).values()))
+    assert float(asked.ever.usd) == pytest.approx(charged)
+    assert charged > 0.78
+    assert studio.spend(refresh=True).notes == ()
+    studio.disconnect("runpod")
+    rented.rent(hours_ago=2, lasted_h=1)
+    assert studio.spend(refresh=True).notes == ("runpod: not connected, so it cannot be asked what it charged.",)
+
+
+def test_a_provider_that_does_not_list_is_named(rented: RentHome, studio: Studio, cloud: Cloud) -> None:
+    """No list is not an empty list."""
+    studio.connect("runpod", key=KEY, keep=False)
+    cloud.keys.clear()
+    listed = studio.rentals(refresh=True)
+    assert listed.unasked
+    assert "runpod did not list its machines" in repr(listed)
