@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class Spending(Launching, ABC):
     """Dollars, and the machines behind them."""
 
-    _watches = _starting = False
+    _watches = _starting = _glanced = False
 
     def spend(self, *, refresh: bool = False) -> Spend:
         """What rented machines cost today, this week and this month, by provider and by run; billed, or else estimated.
@@ -109,27 +109,33 @@ class Spending(Launching, ABC):
         return self._machines.watch(keys)
 
     def _begin(self) -> None:
-        """Besides what is begun anyway: see in the background that open records are watched. Where there are none, nothing is loaded."""
+        """Besides what is begun anyway: see in the background that open records are watched, and say once what nobody stands for.
+
+        Where there is neither, nothing is loaded.
+        """
         super()._begin()
-        from peft_studio.core.services.rent.glance import is_unwatched
+        from peft_studio.core.services.rent.glance import has_lost, is_unwatched
 
         with self._wiring:
-            if self._starting or self._watches or not is_unwatched(self._rent_folder):
+            lost = not self._glanced and has_lost(self._rent_folder)
+            self._glanced = True
+            if self._starting or self._watches or not (lost or is_unwatched(self._rent_folder)):
                 return
             self._starting = True
         threading.Thread(target=self._begin_watching, name="peft-studio rentals", daemon=True).start()
 
     def _begin_watching(self) -> None:
+        from peft_studio._studio.home import tell
         from peft_studio.core.errors import StudioError
+        from peft_studio.core.services.rentals import say_alarm
 
-        time.sleep(
-            BEGIN_S
-        )  # a command that is over by then begins nothing, and a watcher that starts just now has its lock
+        time.sleep(BEGIN_S)  # a command that is over by then begins nothing; a watcher just started has its lock
         try:
             self._watch_again()
+            for alarm in self._machines.desk.alarms():
+                if alarm.loud:
+                    tell(f"ALARM: {say_alarm(alarm)} studio.rentals() lists it, and ends it.")
         except (StudioError, OSError) as exc:
-            from peft_studio._studio.home import tell
-
             tell(f"Rented machines are not watched: {exc} `peft-studio watch-rentals` watches them.")
         finally:
             self._starting = False

@@ -181,7 +181,6 @@ def test_opening_a_home_has_its_machines_watched(
     rented: RentHome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After a reboot: a record is open and nobody watches. The process is started, once; where one watches, or nothing is open, none is."""
-    monkeypatch.setattr(spending, "BEGIN_S", 0.0)
     started: list[Any] = []
     monkeypatch.setattr(subprocess.Popen, "__init__", lambda self, *args, **more: started.append(args))
     monkeypatch.setattr(
@@ -189,12 +188,11 @@ def test_opening_a_home_has_its_machines_watched(
     )
     monkeypatch.setattr("peft_studio._studio.machines.start_watching", lambda *args, **more: started.append(args))
     rented.rent(lasted_h=0.5)
-    assert Studio(home=tmp_path / "home").home
+    assert not begins(tmp_path / "home")
     rented.rent()
     with rented.watched():
-        assert Studio(home=tmp_path / "home").home
-        assert studio_threads() == 0
-    assert started == []
+        assert not begins(tmp_path / "home")
+    monkeypatch.setattr(spending, "BEGIN_S", 0.0)
     studio = Studio(home=tmp_path / "home")
     assert studio.home
     wait_for(lambda: started, "a process that watches")
@@ -203,11 +201,29 @@ def test_opening_a_home_has_its_machines_watched(
     assert started[0][0] == tmp_path / "home"
 
 
-def studio_threads() -> int:
-    """Threads that look after rentals."""
-    import threading
+def test_opening_a_home_says_what_it_lost(
+    rented: RentHome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A machine of this home without a record is said to whoever opens it, once, with its dollars a day; another home's is not."""
+    rented.stray(ours=False)
+    assert not begins(tmp_path / "home")
+    rented.stray()
+    monkeypatch.setattr(spending, "BEGIN_S", 0.0)
+    studio = Studio(home=tmp_path / "home")
+    assert studio.home
+    wait_for(lambda: not studio._starting, "the end of looking")
+    said = capsys.readouterr().err
+    assert said.count("ALARM") == 1
+    assert "pod-stray-ours at runpod is of this home" in said
+    assert "$48.00 a day" in said
+    studio._begin()
+    assert not studio._starting
 
-    return sum(thread.name == "peft-studio rentals" for thread in threading.enumerate())
+
+def begins(home: Path) -> bool:
+    """Whether opening this home begins to look after machines."""
+    studio = Studio(home=home)
+    return bool(studio.home) and studio._starting
 
 
 def test_a_reading_of_storage_alone_is_on_the_meter_with_its_disk(rented: RentHome, studio: Studio) -> None:

@@ -14,14 +14,21 @@ def has_rented(folder: Path) -> bool:
 
 def is_unwatched(folder: Path) -> bool:
     """Whether a record is open and no process watches. True, too, where it cannot be told: a second watcher ends by itself."""
-    if not has_rented(folder) or is_locked(folder / "watch.lock"):
-        return False
+    return has_rented(folder) and not is_locked(folder / "watch.lock") and _exists(folder, "records WHERE is_open")
+
+
+def has_lost(folder: Path) -> bool:
+    """Whether a machine of this home was seen of which the record is lost."""
+    return has_rented(folder) and _exists(folder, "strays WHERE ours")
+
+
+def _exists(folder: Path, what: str) -> bool:
     import contextlib
     import sqlite3
 
     path = folder / "rentals.sqlite"
     try:
         with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=0.1)) as db:
-            return bool(db.execute("SELECT EXISTS (SELECT 1 FROM records WHERE is_open)").fetchone()[0])
+            return bool(db.execute(f"SELECT EXISTS (SELECT 1 FROM {what})").fetchone()[0])  # noqa: S608  words of ours
     except sqlite3.Error:  # held by another process, or left in the middle of a write by one that died
         return True
