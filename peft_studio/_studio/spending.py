@@ -43,6 +43,16 @@ class Spending(Launching, ABC):
         epochs = find_epochs(self._store(), {life.run_id for life in lives})
         return build_spend(lives, desk.now().wall_s, cap_usd=desk.store.month_cap(), epochs=epochs, notes=notes)
 
+    def _find_costs(self) -> Mapping[str, Decimal]:
+        from peft_studio.core.compute.ledger import total_by
+
+        if not self._has_rented:
+            return {}
+        desk = self._machines.desk
+        ever_s = float("inf")
+        totals = total_by(desk.lives(), -ever_s, ever_s, now_s=desk.now().wall_s, of=lambda life: life.run_id)
+        return {run_id: of.usd for run_id, of in totals.items()}
+
     @property
     def spend_cap(self) -> Decimal | None:
         """What all rented machines of a calendar month may cost, in dollars; at that point they are ended. None: no cap."""

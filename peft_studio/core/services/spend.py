@@ -100,7 +100,9 @@ class Spend:
 
     def __repr__(self) -> str:
         spans = [f"{name:<12}{say_total(of)}" for name, of in self._spans()]
-        by = [f"  {name:<24}{text}" for name, text in (*self._providers(), *self._runs())]
+        rows = [*self._providers(), *self._runs()]
+        wide = max((len(name) for name, _ in rows), default=0)
+        by = [f"  {name:<{wide}}  {text}" for name, text in rows]
         return "\n".join([*spans, *([""] if by else []), *map(visible, by), *map(visible, self._footer())])
 
     def _repr_html_(self) -> str:

@@ -34,8 +34,9 @@ def rented(tmp_path: Path) -> RentHome:
 
 
 @pytest.fixture
-def studio(rented: RentHome, tmp_path: Path) -> Iterator[Studio]:
-    """On a home that seems to be watched."""
+def studio(rented: RentHome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Studio]:
+    """On a home that seems to be watched; what is begun in the background when it is opened does not come to its turn."""
+    monkeypatch.setattr(spending, "BEGIN_S", 3600.0)
     with rented.watched():
         yield Studio(home=tmp_path / "home")
 
@@ -111,11 +112,15 @@ def test_cost_of_a_rented_run(rented: RentHome, studio: Studio) -> None:
     """The ledger's sum over all its machines, live rate, cap and machine; a run of this machine costs nothing."""
     write_made_run(studio.home)
     assert (studio.run(RUN_ID).cost, studio.run(RUN_ID).meter, studio.run(RUN_ID).provider) == (0, None, "local")
+    assert "cost" not in repr(studio.runs())
     rented.rent(RUN_ID, hours_ago=5, lasted_h=2)
     rented.rent(RUN_ID, hours_ago=1, usd_per_hour="1.00", budget_usd="5")
     run = studio.run(RUN_ID)
     assert Decimal("1.80") <= run.cost < Decimal("1.81")
     assert run.provider == "runpod"
+    assert repr(studio.runs()).splitlines()[1].endswith("  $1.80")
+    assert "$1.80" in studio.runs()._repr_html_()
+    assert next(iter(studio.runs().to_pandas()["cost_usd"])) >= Decimal("1.80")
     meter = run.meter
     assert meter is not None
     assert (meter.usd_per_hour, meter.cap_usd, meter.gpu) == (1, 5, "NVIDIA L4")
@@ -187,6 +192,7 @@ def test_opening_a_home_has_its_machines_watched(
         "peft_studio.core.services.rent.reconciler.start_watching", lambda *args, **more: started.append(args)
     )
     monkeypatch.setattr("peft_studio._studio.machines.start_watching", lambda *args, **more: started.append(args))
+    monkeypatch.setattr(spending, "BEGIN_S", 3600.0)
     rented.rent(lasted_h=0.5)
     assert not begins(tmp_path / "home")
     rented.rent()
@@ -205,6 +211,7 @@ def test_opening_a_home_says_what_it_lost(
     rented: RentHome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A machine of this home without a record is said to whoever opens it, once, with its dollars a day; another home's is not."""
+    monkeypatch.setattr(spending, "BEGIN_S", 3600.0)
     rented.stray(ours=False)
     assert not begins(tmp_path / "home")
     rented.stray()

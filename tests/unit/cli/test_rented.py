@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from peft_studio._studio import spending
 from peft_studio.cli import main
 from tests.rent_home import RUN, RentHome
 
@@ -26,8 +27,11 @@ def test_spend_and_its_cap(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert "no amount of dollars" in capsys.readouterr().err
 
 
-def test_rentals_and_the_end_of_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_rentals_and_the_end_of_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The list; an end is asked for once; what is not there is named."""
+    monkeypatch.setattr(spending, "BEGIN_S", 3600.0)
     rented = RentHome(tmp_path)
     record = rented.rent()
     home = ["--home", str(tmp_path)]

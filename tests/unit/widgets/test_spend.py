@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from peft_studio import Studio
+from peft_studio._studio import spending
 from peft_studio.core.services.rent.moment import read_now
 from peft_studio.core.services.rent.record import Done, EndAsked
 from peft_studio.widgets.run import open_run
@@ -32,6 +33,7 @@ def rented(tmp_path: Path) -> RentHome:
 def studio(rented: RentHome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Studio]:
     """On a home that seems to be watched, with no provider connected."""
     monkeypatch.delenv("PEFT_STUDIO_CONNECTORS", raising=False)
+    monkeypatch.setattr(spending, "BEGIN_S", 3600.0)  # the home is watched no more when its turn would come
     with rented.watched():
         yield Studio(home=tmp_path / "home")
 
