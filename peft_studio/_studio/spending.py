@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from peft_studio._studio.launching import Launching
 from peft_studio._studio.offline import BEGIN_S
+from peft_studio.core.errors import StudioError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from peft_studio.core.services.rent.alarms import Alarm
     from peft_studio.core.services.rentals import RentalList, RentedMachine
     from peft_studio.core.services.spend import Spend
+
+UNWATCHED = "Rented machines are not watched"
 
 
 class Spending(Launching, ABC):
@@ -75,7 +78,10 @@ class Spending(Launching, ABC):
         notes = self._machines.sweep() if refresh else []
         if not self._has_rented:
             return RentalList([], [], end=self._end_machine, now_s=time.time(), notes=notes)
-        self._watch_again()
+        try:
+            self._watch_again()
+        except (StudioError, OSError) as exc:  # whoever cannot start it still sees what is there
+            notes = [*notes, f"{UNWATCHED}: {exc}"]
         desk, now_s = self._machines.desk, time.time()
         records = desk.store.list_open()
         lives = {record.label: desk.lives_of(record) for record in records}
@@ -136,7 +142,6 @@ class Spending(Launching, ABC):
 
     def _begin_watching(self) -> None:
         from peft_studio._studio.home import tell
-        from peft_studio.core.errors import StudioError
         from peft_studio.core.services.rentals import say_alarm
 
         time.sleep(BEGIN_S)  # a command that is over by then begins nothing; a watcher just started has its lock
@@ -146,6 +151,6 @@ class Spending(Launching, ABC):
                 if alarm.loud:
                     tell(f"ALARM: {say_alarm(alarm)} studio.rentals() lists it, and ends it.")
         except (StudioError, OSError) as exc:
-            tell(f"Rented machines are not watched: {exc} `peft-studio watch-rentals` watches them.")
+            tell(f"{UNWATCHED}: {exc} `peft-studio watch-rentals` watches them.")
         finally:
             self._starting = False

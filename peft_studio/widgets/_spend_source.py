@@ -25,7 +25,7 @@ class SpendSource:
     Attributes:
         sections: What the page shows.
         providers: Connected providers of machines.
-        asking: A provider is being asked now. said: What came of asking last.
+        asking: A provider is being asked now. said: What came of asking last. warned: What else stands in the way.
     """
 
     def __init__(self, studio: Host) -> None:
@@ -34,6 +34,7 @@ class SpendSource:
         self.providers: list[str] = []
         self.asking = False
         self.said: list[str] = []
+        self.warned: list[str] = []
         self.has_machines = False
         self._names: dict[str, str] = {}
         self._reading = threading.Lock()
@@ -56,6 +57,7 @@ class SpendSource:
             spend, listed = self._studio.spend(), self._studio.rentals()
             names = self._find_names({*spend.by_run, *(row.run_id for row in listed)})
             self.has_machines = len(listed) > 0
+            self.warned = [plain(why) for why in listed.warnings]
             self.sections = {
                 **view_spend(spend, names),
                 "machines": [view_machine(row, names) for row in listed],
@@ -71,8 +73,8 @@ class SpendSource:
         self.asking = True
         try:
             listed, problem = guarded(lambda: self._studio.rentals(refresh=True), "spend")
-            unasked = listed.unasked if listed else ()
-            self.said = [problem["message"]] if problem else [plain(why) for why in unasked]
+            warnings = listed.warnings if listed else ()
+            self.said = [problem["message"]] if problem else [plain(why) for why in warnings]
         finally:
             self.asking = False
 

@@ -45,7 +45,7 @@ class SpendContent(Content):
             **view,
             "connected": bool(source.providers),
             "asking": source.asking,
-            "said": source.said,
+            "said": list(dict.fromkeys([*source.warned, *source.said])),
             "code": build_code(self._studio.home, view["cap"]["value"]),
         }
 

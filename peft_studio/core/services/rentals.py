@@ -69,7 +69,7 @@ class RentalList(Table[RentedMachine]):
 
     Attributes:
         alarms: What is wrong now, loudest first.
-        unasked: Which providers could not be asked for their lists, and why: what they have is not known.
+        warnings: Which providers could not be asked for their lists, so that what they have is not known; that nobody watches.
     """
 
     HEADS = ("run", "provider", "machine", "GPU", "state", "since", "$/h", "spent", "until at most")
@@ -80,7 +80,7 @@ class RentalList(Table[RentedMachine]):
         notes: Sequence[str] = (),
     ) -> None:  # fmt: skip
         super().__init__(rows, notes=[*(f"ALARM: {say_alarm(one)}" for one in alarms), *notes])
-        self.alarms, self.unasked = tuple(alarms), tuple(notes)
+        self.alarms, self.warnings = tuple(alarms), tuple(notes)
         self._end, self._now_s = end, now_s
 
     def cells(self, row: RentedMachine) -> tuple[str, ...]:

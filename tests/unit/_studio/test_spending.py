@@ -207,6 +207,22 @@ def test_opening_a_home_has_its_machines_watched(
     assert started[0][0] == tmp_path / "home"
 
 
+def test_machines_are_shown_although_nobody_can_watch(
+    rented: RentHome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process cannot be started: what is there is listed, and that it is not watched is said."""
+
+    def fail(*args: Any, **more: Any) -> None:
+        raise OSError("no process left")
+
+    monkeypatch.setattr(spending, "BEGIN_S", 3600.0)
+    monkeypatch.setattr("peft_studio._studio.machines.start_watching", fail)
+    rented.rent()
+    listed = Studio(home=tmp_path / "home").rentals()
+    assert len(listed) == 1
+    assert "Rented machines are not watched: no process left" in repr(listed)
+
+
 def test_opening_a_home_says_what_it_lost(
     rented: RentHome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -314,5 +330,5 @@ def test_a_provider_that_does_not_list_is_named(rented: RentHome, studio: Studio
     studio.connect("runpod", key=KEY, keep=False)
     cloud.keys.clear()
     listed = studio.rentals(refresh=True)
-    assert listed.unasked
+    assert listed.warnings
     assert "runpod did not list its machines" in repr(listed)
