@@ -87,7 +87,11 @@ class Spending(Launching, ABC):
         lives = {record.label: desk.lives_of(record) for record in records}
         rows = build_rentals(records, desk.store.list_strays(), lives, now_s=now_s)
         alarms: list[Alarm] = desk.alarms()
-        return RentalList(rows, alarms, end=self._end_machine, now_s=now_s, notes=notes)
+        return RentalList(rows, alarms, end=self._end_machine, agree=self._agree_to, now_s=now_s, notes=notes)
+
+    def _agree_to(self, machine: RentedMachine) -> None:
+        if machine.usd_per_hour is not None:
+            self._machines.desk.agree(machine.label, machine.usd_per_hour)
 
     def _end_machine(self, machine: RentedMachine) -> None:
         """Write down that it is to be gone, and see to it that somebody acts on it."""

@@ -105,6 +105,7 @@ def view_machine(one: RentedMachine, names: Mapping[str, str]) -> Section:
         "spent": usd(one.spent.usd),
         "note": note_of(one.spent),
         "trouble": plain(one.trouble),
+        "asks": one.asks,
     }
 
 

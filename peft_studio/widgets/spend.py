@@ -11,6 +11,7 @@ from peft_studio.core.errors import RentError
 from peft_studio.widgets._content import Content, command
 from peft_studio.widgets._host import Host
 from peft_studio.widgets._looker import Looker
+from peft_studio.widgets._money import rate
 from peft_studio.widgets._spend_source import SpendSource
 from peft_studio.widgets._spend_view import build_code, build_snapshot
 from peft_studio.widgets._steps import find_step
@@ -70,6 +71,15 @@ class SpendContent(Content):
         if confirmed is not True:
             raise RentError("Nothing was ended.", hint="Confirm in the dialog that names the machine.")
         self._source.list_machines().end(key)
+        self._source.look()
+
+    @command
+    def agree(self, key: str, shown: str) -> None:
+        """Take a machine at the price that was shown, which is more than was agreed to before."""
+        listed = self._source.list_machines()
+        if shown not in [rate(row.usd_per_hour) for row in listed if row.label == key]:
+            raise RentError("Its price is another one by now. Nothing was agreed to.", hint="Look at it again.")
+        listed.agree(key)
         self._source.look()
 
     @command

@@ -42,6 +42,7 @@ class RentedMachine:
         since_at, until_at: When it was asked for, and when it is gone at the latest; None where that is not known.
         usd_per_hour: None where the provider has not said it.
         trouble: What stands in the way; empty where nothing does.
+        asks: It is dearer than was agreed to, and waits for a yes; without one it is ended within minutes.
     """
 
     kind: Literal["machine", "stray"]
@@ -57,6 +58,7 @@ class RentedMachine:
     usd_per_hour: Decimal | None
     spent: Total
     trouble: str
+    asks: bool = False
 
     @property
     def usd_per_day(self) -> Decimal | None:
@@ -77,11 +79,11 @@ class RentalList(Table[RentedMachine]):
 
     def __init__(
         self, rows: Sequence[RentedMachine], alarms: Sequence[Alarm], *, end: Callable[[RentedMachine], None], now_s: float,
-        notes: Sequence[str] = (),
+        agree: Callable[[RentedMachine], None] | None = None, notes: Sequence[str] = (),
     ) -> None:  # fmt: skip
         super().__init__(rows, notes=[*(f"ALARM: {say_alarm(one)}" for one in alarms), *notes])
         self.alarms, self.warnings = tuple(alarms), tuple(notes)
-        self._end, self._now_s = end, now_s
+        self._end, self._agree, self._now_s = end, agree, now_s
 
     def cells(self, row: RentedMachine) -> tuple[str, ...]:
         since = "—" if row.since_at is None else age(self._now_s - row.since_at.timestamp())
@@ -111,6 +113,20 @@ class RentalList(Table[RentedMachine]):
         for row in asked:
             self._end(row)
         return [row.label for row in asked]
+
+    def agree(self, which: str) -> None:
+        """Take a machine at the price that stands here, which is more than was agreed to.
+
+        Raises:
+            RentError: None of that name waits for a yes.
+        """
+        found = [row for row in self.rows if row.asks and which in (row.run_id, row.label, row.instance_id)]
+        if not found or self._agree is None:
+            raise RentError(
+                f"No machine {which!r} waits for a yes to its price.",
+                hint="studio.rentals() lists those that there are.",
+            )
+        self._agree(found[0])
 
 
 def say_alarm(alarm: Alarm) -> str:
@@ -150,6 +166,7 @@ def _row(record: Record, lives: Sequence[Life], stray: Stray | None, *, now_s: f
         "machine", record.label, intent.run_id, intent.provider, done.instance_id or (stray.instance_id if stray else ""), say_gpu(record),
         say_state(record), _why(record) is not None, _at(began.wall_s), _at(until_s), price,
         sum((cost(life, -EVER_S, EVER_S, now_s=now_s) for life in lives), Total()), done.trouble,
+        asks=_why(record) is None and done.asking_at is not None and too_dear(record),
     )  # fmt: skip
 
 

@@ -112,6 +112,26 @@ def test_a_machine_is_ended_once_it_was_confirmed(
     assert all(one["leaving"] for one in page.sections["machines"])
 
 
+def test_a_dearer_price_is_taken_by_the_one_that_was_shown(rented: RentHome, show: Callable[[], Browser]) -> None:
+    """It waits for a yes; another price than that is not agreed to; with the yes, there is nothing left to ask."""
+    record = rented.rent(done=Done(usd_per_hour=Decimal("1.52"), asking_at=read_now()))
+    page = show()
+    machine = page.sections["machines"][0]
+    assert (machine["asks"], machine["rate"], machine["state"]) == (
+        True,
+        "$1.52/h",
+        "waiting for your yes to its price",
+    )
+    assert [alarm["kind"] for alarm in page.sections["alarms"]] == ["price"]
+    assert "another one" in page.command("agree", key=record.label, shown="$1.00/h")["problem"]["message"]
+    assert page.command("agree", key=record.label, shown="$1.52/h")["ok"]
+    found = rented.store.find(record.label)
+    assert found is not None
+    assert found.wish.price_ok == Decimal("1.52")
+    assert (page.sections["machines"][0]["asks"], page.sections["alarms"]) == (False, [])
+    assert not page.command("agree", key=record.label, shown="$1.52/h")["ok"]
+
+
 def test_an_alarm_says_what_it_costs(rented: RentHome, show: Callable[[], Browser]) -> None:
     """A machine that does not go: its sentence, and its dollars a day."""
     ago = read_now().later(-900)

@@ -63,7 +63,7 @@ function SpendPanel() {
       <div class="ps-notices">
         {trouble}
         {view.alarms.map((alarm) => (
-          <AlarmNotice key={alarm.kind + alarm.label} alarm={alarm} machine={view.machines.find((one) => one.label === alarm.label)} onEnd={setEnding} />
+          <AlarmNotice key={alarm.kind + alarm.label} alarm={alarm} machine={view.machines.find((one) => one.label === alarm.label)} onEnd={setEnding} run={commands.run} />
         ))}
         {view.said.map((line) => (
           <p key={line} class="ps-said" role="status" dir="auto">
@@ -172,7 +172,7 @@ function Amounts({ title, first, rows, none, onRun }: { title: string; first: st
 }
 
 /** What has to be known now. Of what is nobody's, the end is one click and a question away. */
-function AlarmNotice({ alarm, machine, onEnd }: { alarm: Alarm; machine: Machine | undefined; onEnd: (machine: Machine) => void }) {
+function AlarmNotice({ alarm, machine, onEnd, run }: { alarm: Alarm; machine: Machine | undefined; onEnd: (machine: Machine) => void; run: Run }) {
   return (
     <Notice
       hue={alarm.kind === "not-gone" ? "error" : "warn"}
@@ -181,9 +181,16 @@ function AlarmNotice({ alarm, machine, onEnd }: { alarm: Alarm; machine: Machine
       actions={
         machine &&
         !machine.leaving && (
-          <Button small onPress={() => onEnd(machine)}>
-            End it…
-          </Button>
+          <>
+            {machine.asks && (
+              <Button small onPress={() => run("agree", { key: machine.key, shown: machine.rate })}>
+                Take it at {machine.rate}
+              </Button>
+            )}
+            <Button small onPress={() => onEnd(machine)}>
+              End it…
+            </Button>
+          </>
         )
       }
     >

@@ -40,6 +40,8 @@ export interface Machine {
   spent: string;
   note: string;
   trouble: string;
+  /** Dearer than was agreed to: it waits for a yes. */
+  asks: boolean;
 }
 
 export interface Alarm {
