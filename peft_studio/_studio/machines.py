@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from peft_studio.core.errors import RentError, StudioError
-from peft_studio.core.ports.platform import Keys, Role
+from peft_studio.core.ports.platform import Capability, Keys, Role
 from peft_studio.core.redact import Secret
 from peft_studio.core.runs.folder import RunFolder
 from peft_studio.core.runs.store import RunStore
@@ -87,15 +87,24 @@ class Machines:
             forget=self._forget,
             note_start=self._note_start,
         )
-        reconciler = Reconciler(
-            self.desk.store,
-            self.folder,
-            rentals=self.rentals,
-            build_rent=self._build_rent,
-            beside=followers,
-            limits=read_limits(),
-        )
-        return reconciler.run(take_over=bool(keys))
+        return self._reconciler(beside=followers).run(take_over=bool(keys))
+
+    def sweep(self) -> list[str]:
+        """Look once at every connected provider's list: what is due is done, what is nobody's is shown. Returns who could not be asked."""
+        return self._reconciler().sweep()
+
+    def fetch_bills(self) -> list[str]:
+        """Ask the providers what they charged, and keep it. Returns what a person should know."""
+        from peft_studio.core.services.invoices import fetch_bills
+
+        asked = self.rentals()
+        why_not = {name: self._catalog.find_reason(name, Capability.INVOICE) for name in asked}
+        return fetch_bills(self.desk, {name: asked[name] for name, why in why_not.items() if not why}, why_not=why_not)
+
+    def _reconciler(self, beside: Followers | None = None) -> Reconciler:
+        return Reconciler(
+            self.desk.store, self.folder, rentals=self.rentals, build_rent=self._build_rent, beside=beside, limits=read_limits()
+        )  # fmt: skip
 
     def reach(self, record: Record) -> NodeClient | None:
         """The way to a record's machine; None while it has none."""

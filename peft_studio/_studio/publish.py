@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from peft_studio._studio.home import tell
-from peft_studio._studio.launching import Launching
+from peft_studio._studio.spending import Spending
 from peft_studio.core.errors import StudioError, nearest
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 OPTIONS: Mapping[str, tuple[str, ...]] = {"ollama": ("from_model", "prompts")}  # what a platform takes besides
 
 
-class Publishing(Launching, ABC):
+class Publishing(Spending, ABC):
     """Adapters on their way to others."""
 
     @overload

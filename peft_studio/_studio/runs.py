@@ -6,6 +6,7 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from peft_studio._studio.home import tell
@@ -92,7 +93,7 @@ class Running(Planning, ABC):
         rows = self._store().list_rows(
             status=status, provider=provider, since_at=parse_since(since), text=text, limit=limit
         )
-        return RunList(rows, self._run)
+        return RunList(rows, self._run, find_costs=self._find_costs)
 
     def compare(self, runs: Iterable[Run | str]) -> Comparison:
         """Runs, or their ids, side by side: ``.table()`` and ``.plot()``."""
@@ -145,6 +146,10 @@ class Running(Planning, ABC):
         store = self._store()
         folder = store.folder(run_id)
         return Run(folder, store=store, compute=self._find_compute(folder), show=lambda run: self.panel("run", run.id))
+
+    def _find_costs(self) -> Mapping[str, Decimal]:
+        """Dollars of rented runs, by id."""
+        return {}
 
     def _find_compute(self, folder: RunFolder) -> Compute:
         """Where a run is, or was."""

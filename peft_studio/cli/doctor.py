@@ -27,6 +27,7 @@ from peft_studio.core.models.catalog import EMBEDDED
 from peft_studio.core.runs.folder import RunFolder
 from peft_studio.core.runs.state import LIVE
 from peft_studio.core.services.prepare import missing_train_modules
+from peft_studio.core.services.rentals import say_alarm
 from peft_studio.core.system import free_memory_bytes, is_locked
 from peft_studio.widgets._text import plain
 
@@ -73,6 +74,7 @@ def examine(studio: Studio, terminal: Terminal) -> Iterator[Finding]:
     yield from _machine(studio)
     yield from _models(studio)
     yield from _runs(studio, terminal)
+    yield from _rentals(studio, terminal)
 
 
 def _installation() -> Iterator[Finding]:
@@ -156,6 +158,15 @@ def _runs(studio: Studio, terminal: Terminal) -> Iterator[Finding]:
             yield Finding(
                 "run", f"{row.id} {_what(row.name)}is {row.state}; its agent is alive, heard {_heard(folder)}"
             )
+
+
+def _rentals(studio: Studio, terminal: Terminal) -> Iterator[Finding]:
+    listed = studio.rentals()
+    if listed:
+        rates = [row.usd_per_hour for row in listed if row.usd_per_hour is not None]
+        yield Finding("rentals", f"{len(listed)} there, ${sum(rates):.2f} an hour")
+    for alarm in listed.alarms:
+        yield Finding("rentals", plain(say_alarm(alarm)), terminal.command("rentals"))
 
 
 def _heard(folder: RunFolder) -> str:

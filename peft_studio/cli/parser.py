@@ -26,6 +26,10 @@ A run goes on by itself: closing this terminal does not stop it.
 The result
   chat MODEL                 talk to a base model and to adapters on it
 
+Rented machines
+  spend                      what they cost: today, this week, this month
+  rentals [--end MACHINE]    those that are there now, and the end of one
+
 The house
   doctor                     check this installation and say what to mend
   lab                        open JupyterLab on the same runs
@@ -80,6 +84,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     _add_doing(commands)
     _add_house(commands)
+    _add_rented(commands)
     _add_starting(commands)
     _add_runs(commands)
     return parser
@@ -152,6 +157,26 @@ def _add_house(commands: Any) -> None:
     )
     new.add_argument("name", metavar="NAME", help="small letters, digits and hyphens")
     new.add_argument("--folder", metavar="FOLDER", help="where to write it (default: here)")
+
+
+def _add_rented(commands: Any) -> None:
+    spend = _command(
+        commands, "spend", "Say what rented machines cost today, this week and this month, by provider and by run."
+    )
+    spend.add_argument("--refresh", action="store_true", help="ask the providers first what they have charged")
+    spend.add_argument("--cap", metavar="DOLLARS", help="what a month may cost from now on; none takes the cap away")
+    rentals = _command(
+        commands,
+        "rentals",
+        "List the machines that are rented now, and those with our label that nobody stands for. Where no process watches\n"
+        "them, one is started.",
+    )
+    rentals.add_argument("--refresh", action="store_true", help="ask every connected provider for its list first")
+    rentals.add_argument(
+        "--end",
+        metavar="MACHINE",
+        help="have one gone, by its label, its id or its run; nothing is fetched from it first",
+    )
 
 
 def _add_starting(commands: Any) -> None:

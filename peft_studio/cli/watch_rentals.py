@@ -15,7 +15,7 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
     """Watch; come back when nothing is left to watch, or at once where another process does so already."""
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s")
     keys = {} if sys.stdin is None or sys.stdin.isatty() else read_given(sys.stdin.read())
-    if not Studio(home=arguments.home)._machines.watch(keys):
+    if not Studio(home=arguments.home)._watch_rentals(keys):
         terminal.say("Another process watches this home's machines.")
         return 0
     terminal.say("Every rented machine of this home is gone, as its provider's lists show.")

@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from peft_studio.core.services.connections import Connections
     from peft_studio.core.services.kept import Kept
     from peft_studio.core.services.quote import Quote
+    from peft_studio.core.services.rentals import RentalList
     from peft_studio.core.services.run import Run
     from peft_studio.core.services.runs import RunList
+    from peft_studio.core.services.spend import Spend
     from peft_studio.core.services.sweep import Sweep
     from peft_studio.core.services.sync import OutboxView, Synced
     from peft_studio.core.session import Session
@@ -64,6 +66,12 @@ class Host(Protocol):
     def push(self, adapter: Any, to: str, repo: str, **options: Any) -> Any: ...
 
     def publications(self) -> Sequence[Mapping[str, Any]]: ...
+
+    spend_cap: Any
+
+    def spend(self, *, refresh: bool = False) -> Spend: ...
+
+    def rentals(self, *, refresh: bool = False) -> RentalList: ...
 
     # -- accounts and the network. With an underscore what code has no face for: how cards, ages and tiers stand.
 

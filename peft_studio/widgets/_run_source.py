@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from contextlib import suppress
 from typing import Any, Protocol
 
+from peft_studio.core.errors import RentError
+from peft_studio.core.ports.compute import RunMeter
 from peft_studio.core.runs.curve import Curve
 from peft_studio.core.runs.events import Logged
 from peft_studio.core.runs.folder import RunFolder
@@ -14,9 +17,11 @@ from peft_studio.core.runs.metrics import MetricsReader
 from peft_studio.core.runs.state import LIVE, RunState, Standing
 from peft_studio.core.spec import RunSpec
 from peft_studio.widgets._losses import Loss
+from peft_studio.widgets._money import view_meter
 from peft_studio.widgets._view import LOG_LINES, Seen, SystemUse, build_sections, log_line
 
 _FOLD_S = 1.0  # between foldings of a live run that says nothing
+_METER_S = 2.0  # between looks at the ledger: cents do not move faster, and a bill may come after the end
 
 
 class ShownRun(Protocol):
@@ -30,6 +35,10 @@ class ShownRun(Protocol):
 
     @property
     def folder(self) -> RunFolder: ...
+
+    @property
+    def meter(self) -> RunMeter | None:
+        """What it costs; None on this machine."""
 
     def read(self) -> tuple[RunState, Standing]:
         """The state as the events say it, and how the run stands now."""
@@ -52,6 +61,7 @@ class RunSource:
         self.log: deque[dict[str, Any]] = deque(maxlen=LOG_LINES)
         self._read_at = 0.0  # on the monotonic clock
         self.state, self._standing = run.read()
+        self._metered_at, self._meter = -_METER_S, view_meter(None)
         self.sections: dict[str, Any] = {}
 
     @property
@@ -81,3 +91,11 @@ class RunSource:
             self.sections = build_sections(
                 Seen(run.folder, run.spec, self.state, self._standing, self.curve, self._loss.pace, self._system, now)
             )
+        self._read_meter()
+        self.sections["meter"] = self._meter
+
+    def _read_meter(self) -> None:
+        if time.monotonic() - self._metered_at >= _METER_S:
+            self._metered_at = time.monotonic()
+            with suppress(RentError):  # its file cannot be read now: what was seen last stays
+                self._meter = view_meter(self._run.meter)

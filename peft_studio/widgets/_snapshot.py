@@ -62,7 +62,8 @@ def _numbers(view: dict[str, Any]) -> Iterable[tuple[str, str]]:
     yield "Loss", _loss(view)
     yield "Eval loss", "—" if numbers["eval_loss"] is None else f"{numbers['eval_loss']:.3f}"
     yield "Time", duration(spent)
-    yield "Cost", "no charge on this machine"
+    meter = view.get("meter")
+    yield "Cost", f"{meter['spent']} {meter['note']}, {meter['provider']}" if meter else "no charge on this machine"
     if view["files"]:
         newest = view["files"][0]
         yield "Newest file", f"{newest['name']}, {newest['size_bytes'] / 1e6:,.1f} MB"

@@ -31,6 +31,10 @@ class FolderRun:
     def spec(self) -> RunSpec:
         return RunSpec.from_json(self.folder.spec.read_text(encoding="utf-8"))
 
+    @property
+    def meter(self) -> None:
+        return None
+
     def read(self) -> tuple[RunState, Standing]:
         state = fold(read_events(self.folder.events))
         return state, current_standing(self.folder, state, now=time.time())

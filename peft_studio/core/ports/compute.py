@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
+from peft_studio.core.compute.ledger import Total
 from peft_studio.core.runs.events import Event
 from peft_studio.core.runs.folder import RunFolder
 
@@ -39,4 +42,29 @@ class Compute(Protocol):
 
     def fetch_artifact(self, folder: RunFolder, name: str, to: Path) -> Path:
         """Copy a file of the run, named by its path inside the run folder, to ``to``; an unfinished copy is continued."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class RunMeter:
+    """What a run has cost over all its machines, and what its present one costs. ``usd_per_hour``: None where none is billed now.
+
+    ``until_s``: the latest end of its machine, in seconds since 1970.
+    """
+
+    spent: Total
+    usd_per_hour: Decimal | None
+    cap_usd: Decimal | None
+    provider: str
+    gpu: str
+    label: str
+    until_s: float | None
+
+
+@runtime_checkable
+class Metered(Protocol):
+    """A place that costs money."""
+
+    def read_meter(self, folder: RunFolder) -> RunMeter | None:
+        """How a run's meter stands; None where nothing was rented for it."""
         ...

@@ -13,6 +13,7 @@ from peft_studio.core.defaults import ExplainedSpec
 from peft_studio.core.errors import RunFailed, RunStateError
 from peft_studio.core.markup import block, facts
 from peft_studio.core.ports import Compute
+from peft_studio.core.ports.compute import Metered, RunMeter
 from peft_studio.core.runs import events as ev
 from peft_studio.core.runs.adapter import Adapter
 from peft_studio.core.runs.checkpoints import checkpoint_path, find_newest, list_steps, verify
@@ -81,8 +82,14 @@ class Run:
 
     @property
     def cost(self) -> Decimal:
-        """Dollars charged so far. A run on this machine is not charged."""
-        return Decimal(0)
+        """Dollars so far, over all its machines; ``run.meter`` says what of it is billed. A run on this machine is not charged."""
+        meter = self.meter
+        return meter.spent.usd if meter else Decimal(0)
+
+    @property
+    def meter(self) -> RunMeter | None:
+        """What a rented run has cost and costs an hour, its cap, its machine; None for a run on this machine."""
+        return self._compute.read_meter(self.folder) if isinstance(self._compute, Metered) else None
 
     @property
     def failure(self) -> RunFailure | None:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from peft_studio.core.errors import StudioError
 from peft_studio.core.markup import block, table
 from peft_studio.core.runs.index import RunRow
 from peft_studio.core.services.run import Run
+from peft_studio.core.words import usd
 
 if TYPE_CHECKING:
     import pandas
@@ -22,11 +25,17 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 
 class RunList(Sequence[Run]):
-    """Runs, newest first: iterate, index, or ``to_pandas()``."""
+    """Runs, newest first: iterate, index, or ``to_pandas()``. ``find_costs``: dollars of rented ones by id, asked for when it is shown."""
 
-    def __init__(self, rows: list[RunRow], open_run: Callable[[str], Run]) -> None:
+    def __init__(
+        self,
+        rows: list[RunRow],
+        open_run: Callable[[str], Run],
+        *,
+        find_costs: Callable[[], Mapping[str, Decimal]] = dict,
+    ) -> None:
         self.rows = rows
-        self._open = open_run
+        self._open, self._find_costs = open_run, find_costs
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -42,6 +51,8 @@ class RunList(Sequence[Run]):
         import pandas
 
         frame = pandas.DataFrame([asdict(row) for row in self.rows], columns=list(RunRow.__slots__))
+        costs = self._costs
+        frame["cost_usd"] = pandas.Series([costs.get(row.id, Decimal(0)) for row in self.rows], dtype=object)
         for column in ("created_at", "last_at"):
             frame[column] = pandas.to_datetime(frame[column], unit="s", utc=True)
         return frame
@@ -49,14 +60,26 @@ class RunList(Sequence[Run]):
     def __repr__(self) -> str:
         if not self.rows:
             return "No runs."
-        cells = [HEADS, *(_cells(row) for row in self.rows)]
-        widths = [max(len(line[column]) for line in cells) for column in range(len(HEADS))]
+        cells = self._cells()
+        widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
         return "\n".join(
             "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells
         )
 
     def _repr_html_(self) -> str:
-        return block([table(HEADS, map(_cells, self.rows))] if self.rows else ["No runs."])
+        head, *rows = self._cells()
+        return block([table(head, rows)] if self.rows else ["No runs."])
+
+    @cached_property
+    def _costs(self) -> Mapping[str, Decimal]:
+        return self._find_costs()
+
+    def _cells(self) -> list[tuple[str, ...]]:
+        """Head and rows; costs stand there where one of these runs was rented."""
+        costs = self._costs if self.rows else {}
+        if not any(row.id in costs for row in self.rows):
+            return [HEADS, *map(_cells, self.rows)]
+        return [(*HEADS, "cost"), *((*_cells(row), usd(costs.get(row.id, Decimal(0)))) for row in self.rows)]
 
 
 def _cells(row: RunRow) -> tuple[str, ...]:

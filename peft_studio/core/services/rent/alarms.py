@@ -18,7 +18,10 @@ Kind = Literal["not-gone", "price", "trouble", "stray"]
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
-    """A sentence for a person. ``usd_per_day``: what it costs to do nothing; None where the price is not known."""
+    """A sentence for a person.
+
+    ``usd_per_day``: what it costs to do nothing; None where the price is not known. ``loud``: to be said also to whoever did not ask.
+    """
 
     kind: Kind
     provider: str
@@ -26,6 +29,7 @@ class Alarm:
     instance_id: str
     text: str
     usd_per_day: Decimal | None
+    loud: bool = False
 
 
 def build_alarms(
@@ -37,7 +41,7 @@ def build_alarms(
         whose = "this home, whose record of it is lost" if stray.ours else "another home of this account"
         day = None if stray.usd_per_hour is None else stray.usd_per_hour * 24
         alarms.append(
-            Alarm("stray", stray.provider, stray.label, stray.instance_id, f"{stray.instance_id} at {stray.provider} is of {whose}.", day)
+            Alarm("stray", stray.provider, stray.label, stray.instance_id, f"{stray.instance_id} at {stray.provider} is of {whose}.", day, loud=stray.ours)
         )  # fmt: skip
     order: tuple[Kind, ...] = ("not-gone", "price", "trouble", "stray")
     return sorted(alarms, key=lambda alarm: (order.index(alarm.kind), -(alarm.usd_per_day or 0)))
@@ -48,7 +52,7 @@ def _alarm_of(record: Record, now: Moment, limits: Limits) -> Alarm | None:
     day = rate_of(record) * 24
 
     def alarm(kind: Kind, text: str) -> Alarm:
-        return Alarm(kind, provider, record.label, done.instance_id, text, day)
+        return Alarm(kind, provider, record.label, done.instance_id, text, day, loud=kind == "not-gone")
 
     if done.leaving_at is not None and done.asked_at is not None and now.past(done.leaving_at) >= limits.loud_s:
         times = max((asked.times for asked in done.ends), default=0)

@@ -50,3 +50,22 @@ def read_caps(offers: Sequence[Offer], *, max_usd: Decimal | float | str | None,
             hint=f"Give it ${least:.2f} at least, or take a cheaper offer.", fields=("max_usd",),
         )  # fmt: skip
     return Caps(hours * 3600, budget)
+
+
+def read_month_cap(usd: Decimal | float | str) -> Decimal:
+    """Dollars of a month from what a person wrote.
+
+    Raises:
+        SpecError: It is no amount.
+    """
+    try:
+        cap = Decimal(str(usd).strip().removeprefix("$"))
+    except InvalidOperation as exc:
+        raise SpecError(
+            f"{usd!r} is no amount of dollars.", hint="studio.spend_cap = 50", fields=("spend_cap",)
+        ) from exc
+    if not cap.is_finite() or cap < 0:
+        raise SpecError(
+            f"{usd!r} is no amount that could be spent.", hint="None takes the cap away.", fields=("spend_cap",)
+        )
+    return cap

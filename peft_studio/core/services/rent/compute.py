@@ -8,12 +8,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from peft_studio.core.errors import ConnectorError, RunStateError
+from peft_studio.core.ports.compute import RunMeter
 from peft_studio.core.ports.node import Node
 from peft_studio.core.runs.events import Event
 from peft_studio.core.runs.folder import RunFolder
 from peft_studio.core.runs.log import EventLogReader
+from peft_studio.core.services.rent.meter import build_lives
 from peft_studio.core.services.rent.record import Record
 from peft_studio.core.services.rent.store import Store
+from peft_studio.core.services.rentals import build_run_meter
 from peft_studio.core.system import is_locked
 
 POLL_S = 0.2
@@ -72,6 +75,14 @@ class RentedCompute:
         """Copy a file of the run that has come home already."""
         to.parent.mkdir(parents=True, exist_ok=True)
         return Path(shutil.copy2(folder.path / name, to))
+
+    def read_meter(self, folder: RunFolder) -> RunMeter | None:
+        """What the run's machines cost, by the ledger of this home."""
+        records = self._store.list_run(folder.id)
+        if not records:
+            return None
+        lives = build_lives(records, self._store.read_meter(folder.id), self._store.read_bills())
+        return build_run_meter(records, lives, now_s=time.time())
 
     def _open_record(self, folder: RunFolder) -> Record:
         records = [record for record in self._store.list_run(folder.id) if record.open]

@@ -99,6 +99,11 @@ class Desk:
         """Every machine that was ever rented from this home, with how it was billed."""
         return build_lives(self.store.list_run(), self.store.read_meter(), self.store.read_bills())
 
+    def lives_of(self, record: Record) -> list[Life]:
+        """Those of one record: its machine, and a second of its name where there was one."""
+        readings = self.store.read_meter(record.intent.run_id)
+        return build_lives([record], readings, self.store.read_bills())
+
     def spend(self, begin_s: float = -EVER_S, end_s: float = EVER_S) -> Total:
         """What was spent in a span, in seconds since 1970."""
         return total(self.lives(), begin_s, end_s, now_s=self.now().wall_s)

@@ -90,10 +90,14 @@ class Reconciler:
                 return True
         return True
 
-    def sweep(self) -> None:
-        """Look once at every connected provider: what is due is done, what is nobody's is shown."""
-        for name in self._rentals():
-            self._turn(self._keeper(name))
+    def sweep(self) -> list[str]:
+        """Look once at every connected provider: what is due is done, what is nobody's is shown. Returns who could not be asked, and why."""
+        keepers = [self._keeper(name) for name in self._rentals()]
+        for keeper in keepers:
+            self._turn(keeper)
+        return [
+            f"{keeper.provider} did not list its machines: {keeper.why_blind}" for keeper in keepers if keeper.why_blind
+        ]
 
     def _relieve(self, lock: BinaryIO) -> bool:
         """Wait until whoever watches has let go, which it does as long as this waits. One after the other where several come."""

@@ -60,7 +60,7 @@ function RunPanel({ state: { points, lines } }: { state: Streams }) {
       ) : (
         <>
           <Head view={view} silentFor={silent ? heardFor : null} titleId={titleId} commands={commands} />
-          <FactsLine facts={view.facts} heardFor={silent ? null : heardFor} />
+          <FactsLine facts={view.facts} meter={view.meter} heardFor={silent ? null : heardFor} />
           <div class="ps-notices">
             <Notices view={view} silentFor={silent ? heardFor : null} kernelSilent={kernelSilent} commands={commands} retry={retry} />
           </div>

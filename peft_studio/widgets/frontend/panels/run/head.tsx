@@ -84,6 +84,7 @@ function detail({ head, progress, failure }: RunView): string {
 }
 
 function StopDialog({ view, save, onConfirm, onClose }: { view: RunView; save: boolean; onConfirm: () => void; onClose: () => void }) {
+  const { meter } = view;
   const step = format.count(view.progress.step);
   const newest = view.files.find((file) => file.name.startsWith("checkpoint-"));
   const lost = newest ? view.progress.step - newest.step : view.progress.step;
@@ -96,7 +97,7 @@ function StopDialog({ view, save, onConfirm, onClose }: { view: RunView; save: b
     ["What is kept", kept],
     ["What is lost", save || lost <= 0 ? "Nothing." : `What was learned in the last ${format.count(lost)} steps.`],
     ["Afterwards", newest || save ? "Resume goes on from the newest checkpoint." : "The run can only start from the beginning."],
-    ["Billing", "No charge on this machine, now or later."],
+    ["Billing", meter ? `${meter.spent} so far${meter.rate ? `, ${meter.rate} until its machine is gone` : ""}. ${save ? "The machine is ended once the adapter is here" : "The machine is ended at once"}.` : "No charge on this machine, now or later."],
   ];
   const title = save ? `Stop ${view.head.name || view.head.id} and save it?` : `Stop ${view.head.name || view.head.id}?`;
   return <Dialog title={title} facts={facts} verb={save ? "Stop and save" : "Stop"} danger={!save} onConfirm={onConfirm} onClose={onClose} />;

@@ -6,21 +6,21 @@ import { Icon } from "../../ui/icon";
 import { Meter } from "../../ui/meter";
 import { Stepper } from "../../ui/stepper";
 import { NotifyMe } from "./ended";
-import type { Facts, RunView } from "./view";
+import type { Facts, RunMeter, RunView } from "./view";
 
-const PHASES: Record<string, string> = { queued: "Queue", loading: "Load", reading: "Read data", training: "Train", evaluating: "Evaluate", saving: "Save" };
+const PHASES: Record<string, string> = { requested: "Ask", provisioning: "Provide", booting: "Boot", sending: "Send", installing: "Install", fetching: "Fetch", queued: "Queue", loading: "Load", reading: "Read data", training: "Train", evaluating: "Evaluate", saving: "Save" };
 const DEVICES: Record<string, string> = { cpu: "this machine, CPU", cuda: "this machine, GPU", mps: "this machine, GPU" };
 const ENDS: Record<string, [IconName, Hue]> = { completed: ["check", "ok"], stopped: ["stopped", "muted"], failed: ["error", "error"], lost: ["lost", "warn"], queued: ["queued", "muted"] };
 
-export function FactsLine({ facts, heardFor }: { facts: Facts; heardFor: number | null }) {
+export function FactsLine({ facts, meter, heardFor }: { facts: Facts; meter: RunMeter | null; heardFor: number | null }) {
   const method = `${format.method(facts.method)}, rank ${facts.rank}${facts.quantization ? `, ${facts.quantization}` : ""}`;
-  const where = facts.device ? (DEVICES[facts.device.split(":")[0] ?? ""] ?? `this machine, ${facts.device}`) : "this machine";
+  const here = facts.device ? (DEVICES[facts.device.split(":")[0] ?? ""] ?? `this machine, ${facts.device}`) : "this machine";
   return (
     <p class="ps-sub">
       <Fact icon="model" text={facts.model} />
       <Fact icon="sliders" text={method} />
       <Fact icon="data" text={`${facts.data}, ${format.count(facts.rows)} rows`} />
-      <Fact icon="laptop" text={where} />
+      <Fact icon="laptop" text={meter ? [meter.provider, meter.gpu].filter(Boolean).join(", ") : here} {...(meter && { title: meter.label })} />
       {facts.loop && (
         <span class="ps-hide-m" title={facts.loop_reason ?? ""}>
           {facts.precision}, {facts.loop} loop
@@ -36,9 +36,9 @@ export function FactsLine({ facts, heardFor }: { facts: Facts; heardFor: number 
   );
 }
 
-function Fact({ icon, text }: { icon: IconName; text: string }) {
+function Fact({ icon, text, title = text }: { icon: IconName; text: string; title?: string }) {
   return (
-    <span title={text}>
+    <span title={title}>
       <Icon name={icon} />
       <bdi class="ps-cut">{text}</bdi>
     </span>
@@ -96,9 +96,18 @@ export function Tiles({ view, smoothed }: { view: RunView; smoothed: number | nu
         <Tile name={numbers.memory_of === "gpu" ? "GPU memory" : "Memory"} value={format.gib(memory)} unit={numbers.memory_total_bytes && head.live ? `of ${format.gib(numbers.memory_total_bytes)} GiB` : "GiB"} note={peak}>
           {numbers.memory_total_bytes !== null && head.live && <Meter value={memory ?? 0} total={numbers.memory_total_bytes} hue={(memory ?? 0) > 0.88 * numbers.memory_total_bytes ? "warn" : "ok"} />}
         </Tile>
-        <Tile name="Cost so far" value="No charge" note="on this machine" />
+        {view.meter ? <CostTile meter={view.meter} /> : <Tile name="Cost so far" value="No charge" note="on this machine" />}
       </dl>
     </div>
+  );
+}
+
+function CostTile({ meter }: { meter: RunMeter }) {
+  const until = meter.until_at === null ? "" : `gone by ${format.clock(meter.until_at)} at the latest`;
+  return (
+    <Tile name={meter.note ? `Cost so far, ${meter.note}` : "Cost so far"} value={meter.spent} {...(meter.cap && { unit: `of ${meter.cap}` })} note={[meter.rate ?? "nothing is billed now", until].filter(Boolean).join(", ")}>
+      {meter.share !== null && <Meter value={meter.share} total={1} hue={meter.share > 0.8 ? "warn" : "ok"} />}
+    </Tile>
   );
 }
 

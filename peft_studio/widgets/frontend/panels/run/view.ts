@@ -1,6 +1,23 @@
 // What the kernel says of a run: the twin of widgets/_view.py. Units are in the names; null is "not known".
 import type { Problem } from "../../bridge/bridge";
 
+/** What a rented run costs, in words; dollars are never counted here. */
+export interface RunMeter {
+  spent: string;
+  /** Billed, or estimated. */
+  note: string;
+  /** null where nothing is billed now. */
+  rate: string | null;
+  cap: string | null;
+  /** Of the cap, 0 to 1. */
+  share: number | null;
+  provider: string;
+  gpu: string;
+  label: string;
+  /** Its machine is gone then at the latest; null once it is. */
+  until_at: number | null;
+}
+
 export interface Head {
   id: string;
   name: string;
@@ -120,6 +137,8 @@ export interface RunView {
   phases: Phase[];
   progress: Progress;
   numbers: Numbers;
+  /** null for a run on this machine. */
+  meter: RunMeter | null;
   evaluations: [step: number, loss: number | null][];
   warnings: Warning[];
   samples: Sample[];
