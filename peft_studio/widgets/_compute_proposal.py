@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from peft_studio.core.ports.offers import Offer
     from peft_studio.core.services.quotes import OfferQuote
 
+_BILLED = {1: "by the second", 60: "by the started minute", 3600: "by the started hour"}
 _CENT = Decimal("0.01")
 GOES_ON = "Once training has begun, the run goes on without it."
 
@@ -60,13 +61,14 @@ def build_proposal(
     typed_usd = str(suggested or "") if max_usd is None else max_usd
     typed_hours = f"{DAY_HOURS:g}" if max_hours is None else max_hours
     title = title_of(offer.provider, titles)
+    away, never_ends = _away(offer, title)
     return {
         "key": key_of(row),
         "gpu": plain(say_gpu(offer), limit=NAME),
         "provider": title,
         "place": plain(offer.region or "any region", limit=NAME),
         "per_hour": say_rate(offer),
-        "billed": "by the second" if offer.granularity_s == 1 else f"by the started {duration(offer.granularity_s)}",
+        "billed": _BILLED.get(offer.granularity_s) or f"by started {duration(offer.granularity_s)}",
         "includes": plain(offer.includes, limit=WORDS),
         "total": amount(row.cost, usd),
         "time": amount(row.duration, duration),
@@ -74,8 +76,8 @@ def build_proposal(
         "changes": [plain(one, limit=NAME) for one in changes(draft, row.spec)[:6]],
         "leaves": _leaves(row.spec),
         "spot": offer.spot,
-        "away": _away(offer, title),
-        "ends_itself": offer.ends_itself,
+        "away": away,
+        "never_ends": never_ends,
         "max_usd": plain(typed_usd, limit=40),
         "max_hours": plain(typed_hours, limit=40),
         **_read(offer, typed_usd, typed_hours),
@@ -96,16 +98,17 @@ def _read(offer: Offer, max_usd: str, max_hours: str) -> dict[str, Any]:
     return {"at_most": f"${caps.budget_usd:,.2f}", "latest": duration(caps.latest_s(offer)), "problem": None}
 
 
-def _away(offer: Offer, title: str) -> str:
-    if offer.ends_itself:
-        return (
-            f"{GOES_ON} When it has ended, its machine waits {duration(KEEP_S)} for this computer to fetch the results and then ends itself: what was "
-            f"not fetched by then is lost. It ends itself, too, after {duration(LEASE_S)} with neither this computer nor progress, and at the end of its life."
+def _away(offer: Offer, title: str) -> tuple[str, str]:
+    """What happens while this computer is away; and, where its machine cannot end itself, what that means."""
+    if not offer.ends_itself:
+        return GOES_ON, (
+            f"{title} gives it no key for that. While this computer is away the work there can stop, but nothing ends the machine, whatever the cap: "
+            "the bill goes on until you end it, here or at the provider."
         )
     return (
-        f"{GOES_ON} But this machine cannot end itself: {title} gives it no key for that. While this computer is away the work there can stop, but "
-        "nothing ends the machine, whatever the cap, and the bill goes on until you end it, here or at the provider."
-    )
+        f"{GOES_ON} When it has ended, its machine waits {duration(KEEP_S)} for this computer to fetch the results and then ends itself: what was "
+        f"not fetched by then is lost. It ends itself, too, after {duration(LEASE_S)} with neither this computer nor progress, and at the end of its life."
+    ), ""
 
 
 def _leaves(spec: ExplainedSpec) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from peft_studio.core.estimators.estimate import Number
 from peft_studio.core.markup import block, escape, table
-from peft_studio.core.services.offers import STOCKS, say_gpu, say_memory, say_more, say_place
+from peft_studio.core.services.offers import STOCKS, say_gpu, say_memory, say_more
 from peft_studio.core.services.quote_view import UNKNOWN
 from peft_studio.core.words import duration, usd
 from peft_studio.widgets._text import plain
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from peft_studio.core.services.quotes import OfferQuote
 
 NAME, WORDS, MOST_NOTES = 120, 600, 8
+_ELSEWHERE = ("studio.connect(", " is sold out. Nearest:")
 _MOVES = {"seen_at", "stock", "reliability"}  # of an offer, without its terms being others
 
 Section = dict[str, Any]
@@ -57,7 +58,7 @@ def _view_local(row: OfferQuote) -> Section:
     device = row.quote.device if row.quote else ""
     return {
         "local": True, "provider": "This machine", "gpu": plain(device, limit=NAME), "detail": "", "per_hour": "$0", "includes": "",
-        "starts": "at once", "starts_basis": "", "spot": False, "stock": UNKNOWN, "to_be_had": True, "seen_at": None, "in_place": [],
+        "starts": "at once", "starts_basis": "", "starts_by": "", "spot": False, "stock": UNKNOWN, "to_be_had": True, "seen_at": None, "in_place": [],
     }  # fmt: skip
 
 
@@ -68,7 +69,10 @@ def _view_offer(row: OfferQuote, titles: Titles, keys: Mapping[tuple[str, str], 
     in_place = [
         {
             "key": keys[one.offer.provider, one.offer.id],
-            "words": plain(say_place(one.offer), limit=NAME),
+            "words": plain(
+                f"{say_gpu(one.offer)} at {title_of(one.offer.provider, titles)}, {one.offer.region or 'any region'}",
+                limit=NAME,
+            ),
             "more": say_more(row.more_usd[one.offer.provider, one.offer.id]),
         }
         for one in row.alternatives
@@ -79,6 +83,7 @@ def _view_offer(row: OfferQuote, titles: Titles, keys: Mapping[tuple[str, str], 
         "detail": plain(", ".join(filter(None, [say_memory(offer), offer.region or "any region", host])), limit=NAME * 2),
         "per_hour": say_rate(offer), "includes": plain(offer.includes, limit=WORDS),
         "starts": duration(row.start.value) if row.start else UNKNOWN, "starts_basis": plain(row.start.basis, limit=NAME) if row.start else "",
+        "starts_by": plain(row.start.basis.partition(",")[0].partition(" of ")[0], limit=NAME) if row.start else "",
         "spot": offer.spot, "stock": plain(STOCKS.get(offer.stock, offer.stock.value), limit=NAME), "to_be_had": row.is_to_be_had,
         "seen_at": offer.seen_at.timestamp(), "in_place": in_place,
     }  # fmt: skip
@@ -94,9 +99,9 @@ def view_notices(quotes: QuoteList, titles: Titles) -> list[Section]:
 
 
 def view_notes(quotes: QuoteList) -> list[str]:
-    """What else the quotes have to say: that a provider did not answer, or that none is connected, stands elsewhere."""
+    """What else the quotes have to say: who did not answer, that nobody is connected and what to take instead stand elsewhere."""
     said = {f"{name}: {why}" for name, why in {**quotes.missing, **quotes.old}.items()}
-    notes = [note for note in quotes.notes if note not in said and "studio.connect(" not in note]
+    notes = [note for note in quotes.notes if note not in said and not any(word in note for word in _ELSEWHERE)]
     return [plain(note, limit=WORDS) for note in notes[:MOST_NOTES]]
 
 

@@ -89,7 +89,9 @@ class ComputeWork:
         there = self._studio.offers(provider=shown.provider)
         title = title_of(shown.provider, self.titles)
         if why := {**there.missing, **there.old}.get(shown.provider):
-            raise StudioError(f"{title} does not say what it costs now. {NOTHING_RENTED}", hint=why)
+            raise StudioError(
+                f"{title} does not say what it costs now. {NOTHING_RENTED}", hint=why.partition("because: ")[2] or why
+            )
         found = next((one for one in there if one.id == shown.id), None)
         if found is not None and terms_of(found) == terms_of(shown) and found.stock != "none":
             return found

@@ -61,7 +61,8 @@ class ComputeContent(Content):
             missing = [name for name in ("model", "data") if not getattr(now, name)]
             return {
                 "missing": missing if draft is None and missing else [] if draft else ["train"],
-                "draft": _say_draft(draft) if draft else "",
+                "draft": plain(draft.name or draft.model, limit=NAME) if draft else "",
+                "recipe": [draft.method, draft.rank] if draft else ["", 0],
                 "state": "busy" if busy else "ready" if market else "failed" if self._work.asking.problem else "none",
                 "current": market is not None and market.spec == draft,
                 "problem_found": None if market else self._work.asking.problem,

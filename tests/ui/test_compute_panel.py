@@ -68,15 +68,17 @@ def test_from_the_table_to_a_machine_that_trains(notebook: Notebook, cloud: Clou
     expect(panel.get_by_text("No provider of machines is connected")).to_be_visible()
     expect(panel.get_by_role("row", name="This machine")).to_contain_text("$0")
     notebook.run(1)
-    row = panel.get_by_role("row", name="NVIDIA L4")
+    row = panel.get_by_role("row", name="NVIDIA L4 RunPod")
     expect(row).to_contain_text("$0.39")
-    expect(panel.get_by_role("row", name="NVIDIA A40")).to_contain_text("Nearest:")
+    expect(panel.get_by_role("row", name="Nearest:")).to_contain_text(
+        "NVIDIA L4 at RunPod, secure cloud (about the same)"
+    )
     for width in WIDTHS:
         notebook.resize(panel, width=width, font="16px" if width == 320 else "13px")
         assert notebook.sticking_out(panel) == [], width
     found |= scan_themes(notebook, "the table")
 
-    panel.get_by_role("button", name="Choose NVIDIA L4 at RunPod").focus()
+    panel.get_by_role("button", name="Choose NVIDIA L4 at RunPod", exact=True).focus()
     keys.press("Enter")
     dialog = panel.get_by_role("dialog", name="Rent NVIDIA L4 at RunPod?")
     expect(dialog.get_by_role("button", name="Cancel")).to_be_focused()
@@ -93,7 +95,7 @@ def test_from_the_table_to_a_machine_that_trains(notebook: Notebook, cloud: Clou
     expect(dialog).to_have_count(0)
     assert cloud.pods == {}
 
-    panel.get_by_role("button", name="Choose NVIDIA L4 at RunPod").click()
+    panel.get_by_role("button", name="Choose NVIDIA L4 at RunPod", exact=True).click()
     cap.fill("0.75")
     cloud.instead["GET /v2/catalog/gpus"] = [Reply(500)] * 20
     dialog.get_by_role("button", name="Rent for at most $0.75").click()
@@ -101,11 +103,10 @@ def test_from_the_table_to_a_machine_that_trains(notebook: Notebook, cloud: Clou
     assert cloud.pods == {}
     cloud.instead.clear()
 
-    panel.get_by_role("button", name="Look again").click()
-    panel.get_by_role("button", name="Choose NVIDIA L4 at RunPod").click()
+    panel.get_by_role("button", name="Choose NVIDIA L4 at RunPod", exact=True).click()
     cap.fill("0.75")
     dialog.get_by_role("button", name="Rent for at most $0.75").click()
-    expect(panel.locator(".ps-foot")).to_contain_text("Started r-")
+    expect(panel.locator(".ps-foot, [role=alert]").first).to_contain_text("Started r-", timeout=20_000)
     wait_for(lambda: any(pod.machine for pod in cloud.pods.values()), "a machine that boots", timeout_s=60)
     assert len(cloud.pods) == 1
     notebook.run(2)

@@ -233,8 +233,10 @@ def test_a_machine_that_cannot_end_itself_is_said_to_be_one(studio: Studio, page
     row = next(row for row in studio.quotes(draft, measure=False) if row.offer)  # type: ignore[arg-type]
     stuck = replace(row, offer=row.offer.model_copy(update={"ends_itself": False}))  # type: ignore[union-attr]
     made = build_proposal(stuck, draft, {"runpod": "RunPod"})  # type: ignore[arg-type]
-    assert "cannot end itself" in made["away"]
-    assert "the bill goes on until you end it" in made["away"]
+    assert "the bill goes on until you end it" in made["never_ends"]
+    assert "ends itself" not in made["away"]
+    able = build_proposal(row, draft, {"runpod": "RunPod"})  # type: ignore[arg-type]
+    assert able["never_ends"] == ""
 
 
 def test_what_was_confirmed_is_what_is_launched(

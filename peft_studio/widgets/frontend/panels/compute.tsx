@@ -6,7 +6,7 @@ import { useBridge, useCommands, useNow, useUnique } from "../bridge/hooks";
 import { definePanel } from "../bridge/panel";
 import { Button, IconButton } from "../ui/button";
 import { Empty } from "../ui/empty";
-import { count, duration } from "../ui/format";
+import { count, duration, method } from "../ui/format";
 import { PanelHead } from "../ui/head";
 import { Notice } from "../ui/notice";
 import { Skeleton } from "../ui/skeleton";
@@ -63,7 +63,7 @@ function ComputePanel() {
   const found = market === null ? view.problem_found : null;
   return (
     <section class="ps ps-compute" aria-labelledby={titleId}>
-      <PanelHead icon="rack" title="Compute" titleId={titleId} code={view.code} context={<bdi>for {view.draft}</bdi>}>
+      <PanelHead icon="rack" title="Compute" titleId={titleId} code={view.code} context={<bdi>for {view.draft}, {method(view.recipe[0])} r{view.recipe[1]}</bdi>}>
         {market?.seen_at != null && <span class="ps-s ps-muted ps-hide-s">prices from {duration(Math.max(0, now / 1000 - market.seen_at))} ago</span>}
         <IconButton icon="retry" label="Look again" reason={view.offline ? `Offline: ${view.offline}` : view.state === "busy" ? "The providers are being asked" : undefined} onPress={() => void commands.run("look_again")} />
       </PanelHead>
@@ -131,21 +131,22 @@ function Notices({ view, market, run }: { view: ComputeView; market: Market; run
       Try again
     </Button>
   );
-  if (!market.notices.length && market.connected.length && !view.offline) return null;
+  const notices = market.notices.filter((one) => !(view.offline && one.old)); // the network's absence is said once
+  if (!notices.length && market.connected.length && !view.offline) return null;
   return (
     <div class="ps-sec ps-notices">
-      {view.offline && <Notice hue="warn" icon="offline" fact={`Offline: ${view.offline}`}><p class="ps-s">What was seen last is shown with its age. Renting waits for the network.</p></Notice>}
+      {view.offline && <Notice hue="warn" icon="offline" fact={`Offline: ${view.offline}`}><p class="ps-s">What was seen last is shown. Renting waits for the network.</p></Notice>}
       {market.connected.length === 0 && (
         <Notice hue="info" fact="No provider of machines is connected" actions={<Button small onPress={() => run("go", { panel: "connect" })}>Connect one</Button>}>
           <p class="ps-s">This machine is all there is to choose from.</p>
         </Notice>
       )}
-      {market.notices.map((one) => (
+      {notices.map((one) => (
         <Notice key={one.title} hue="warn" polite fact={`${one.title} did not answer`} actions={again}>
           <p class="ps-s" dir="auto">
-            {one.why}
+            {one.old ? `Its machines are shown from before, ${one.why}` : one.why}
           </p>
-          <p class="ps-s">{one.old ? "Its machines are those seen before. The others are not affected." : "None of its machines are listed. The others are not affected."}</p>
+          <p class="ps-s">{one.old ? "" : "None of its machines are listed. "}The others are not affected.</p>
         </Notice>
       ))}
     </div>

@@ -4,6 +4,7 @@ import { useRef, useState } from "preact/hooks";
 import { Code } from "../../ui/code";
 import { Dialog } from "../../ui/dialog";
 import { Input } from "../../ui/field";
+import { Notice } from "../../ui/notice";
 import type { Amount, Proposal, Run } from "./view";
 
 interface ConfirmProps {
@@ -45,7 +46,7 @@ export function Confirm({ first, run, onRent, onClose }: ConfirmProps) {
         <span class="ps-s ps-muted">{proposal.latest && `with that cap ${proposal.latest} at the latest`}</span>
       </span>,
     ],
-    ["If this computer is away", proposal.ends_itself ? proposal.away : <b>{proposal.away}</b>],
+    ["If this computer is away", proposal.away],
     ...(proposal.spot ? ([["Spot", "It may be taken away at any moment. What was saved and fetched before stays."]] as [string, string][]) : []),
     ...(proposal.tight ? ([["Memory", "Tight: it may run out of memory there."]] as [string, string][]) : []),
     ...(proposal.changes.length ? ([["On this card", proposal.changes.join("; ")]] as [string, string][]) : []),
@@ -65,6 +66,15 @@ export function Confirm({ first, run, onRent, onClose }: ConfirmProps) {
         <p class="ps-cap-wrong" role="alert" dir="auto">
           {wrong.message}
         </p>
+      )}
+      {proposal.never_ends && (
+        <div class="ps-sec ps-never-ends">
+          <Notice hue="warn" fact="This machine cannot end itself">
+            <p class="ps-s" dir="auto">
+              {proposal.never_ends}
+            </p>
+          </Notice>
+        </div>
       )}
       <details class="ps-details ps-dialog-more">
         <summary>The same in Python</summary>

@@ -50,9 +50,7 @@ export function Machines(props: MachinesProps) {
         </tr>
       </thead>
       <tbody>
-        {rows.map((row) => (
-          <Row key={row.key} row={row} {...props} />
-        ))}
+        {rows.map((row) => [<Row key={row.key} row={row} {...props} />, !row.to_be_had && <InPlace key={`${row.key}-in-place`} row={row} {...props} />])}
       </tbody>
     </table>
   );
@@ -62,7 +60,7 @@ function Row({ row, now, offline, busy, run, onChoose }: MachinesProps & { row: 
   const old = row.seen_at !== null && now / 1000 - row.seen_at > OLD_S ? `price seen ${duration(now / 1000 - row.seen_at)} ago` : "";
   const brief = [row.local ? "" : `${row.per_hour}/h`, row.local ? "" : row.spot ? "spot" : "on demand"];
   const name = row.local ? "this machine" : `${row.gpu} at ${row.provider}`;
-  const why = busy ?? (row.fit === "wont-fit" ? "It would not fit there" : offline ? `Renting needs the network: ${offline}` : undefined);
+  const why = row.fit === "wont-fit" ? "It would not fit there" : obstacle({ busy, offline });
   return (
     <tr class={row.to_be_had ? "" : "ps-sold"} data-local={row.local ? "" : undefined}>
       <th scope="row">
@@ -75,18 +73,6 @@ function Row({ row, now, offline, busy, run, onChoose }: MachinesProps & { row: 
           {{ ok: "OK", tight: "Tight", "wont-fit": "Won't fit", unknown: "Fit not known" }[row.fit]}, {row.time.value}
         </span>
         {!row.local && <span class="ps-below ps-back-3">{brief.join(", ")}</span>}
-        {!row.to_be_had && (
-          <span class="ps-below">
-            {row.in_place.length ? "Nearest: " : "Nothing in its place is to be had."}
-            {row.in_place.map((one) => (
-              <Button key={one.key} small kind="quiet" reason={busy ?? (offline ? `Renting needs the network: ${offline}` : undefined)} label={`Choose ${one.words} in its place, ${one.more}`} onPress={() => onChoose(one.key)}>
-                <bdi>
-                  {one.words} ({one.more})
-                </bdi>
-              </Button>
-            ))}
-          </span>
-        )}
       </th>
       <td class="ps-p1">
         <span data-tip={row.needs} tabIndex={0} role="note" aria-label={`Fit: ${row.needs}`}>
@@ -101,14 +87,14 @@ function Row({ row, now, offline, busy, run, onChoose }: MachinesProps & { row: 
       </td>
       <td class="ps-num ps-p3">
         {row.per_hour}
-        <span class="ps-below ps-cut" data-tip={row.includes}>
-          <bdi>{row.includes}</bdi>
+        <span class="ps-below ps-cut" dir="auto" data-tip={row.includes}>
+          {row.includes}
         </span>
       </td>
       <td class="ps-num ps-p3">
         {row.starts}
-        <span class="ps-below ps-cut" data-tip={row.starts_basis}>
-          <bdi>{row.starts_basis}</bdi>
+        <span class="ps-below" data-tip={row.starts_basis}>
+          {row.starts_by}
         </span>
       </td>
       <td class="ps-p2">
@@ -125,6 +111,28 @@ function Row({ row, now, offline, busy, run, onChoose }: MachinesProps & { row: 
             {row.to_be_had ? "Choose…" : "Sold out"}
           </Button>
         )}
+      </td>
+    </tr>
+  );
+}
+
+function obstacle({ busy, offline }: Pick<MachinesProps, "busy" | "offline">): string | undefined {
+  return busy ?? (offline ? `Renting needs the network: ${offline}` : undefined);
+}
+
+/** Below what is sold out: what to take, and what that costs more or less for this run. */
+function InPlace({ row, busy, offline, onChoose }: MachinesProps & { row: Machine }) {
+  return (
+    <tr class="ps-in-place">
+      <td colSpan={8}>
+        {row.in_place.length ? "Nearest: " : "Nothing in its place is to be had now."}
+        {row.in_place.map((one) => (
+          <Button key={one.key} small kind="quiet" reason={obstacle({ busy, offline })} label={`Take ${one.words} in its place, ${one.more}`} onPress={() => onChoose(one.key)}>
+            <bdi>
+              {one.words} ({one.more})
+            </bdi>
+          </Button>
+        ))}
       </td>
     </tr>
   );

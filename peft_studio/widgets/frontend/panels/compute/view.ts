@@ -23,6 +23,7 @@ export interface Machine {
   includes: string;
   starts: string;
   starts_basis: string;
+  starts_by: string;
   spot: boolean;
   stock: string;
   to_be_had: boolean;
@@ -54,6 +55,7 @@ export interface Asked {
 export interface ComputeView {
   missing: string[];
   draft: string;
+  recipe: [method: string, rank: number];
   state: "busy" | "ready" | "failed" | "none";
   current: boolean;
   problem_found: Problem | null;
@@ -79,7 +81,8 @@ export interface Proposal {
   leaves: string;
   spot: boolean;
   away: string;
-  ends_itself: boolean;
+  /** Why its machine cannot end itself and what that means; empty where it can. */
+  never_ends: string;
   max_usd: string;
   max_hours: string;
   at_most: string;
