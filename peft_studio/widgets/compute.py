@@ -44,7 +44,7 @@ class ComputeContent(Content):
         self._work = ComputeWork(studio)
         self._choice = ComputeChoice()
         self._lock = threading.RLock()
-        self._renting = ""  # what is being rented now
+        self._renting, self._started = "", ""  # where a machine is being rented now, the run that was started last
 
     def __repr__(self) -> str:
         draft = self._draft()
@@ -70,6 +70,7 @@ class ComputeContent(Content):
                 "asked": {**self._choice.filter.__dict__, "by": self._choice.by, "descending": self._choice.descending},
                 "offline": plain(offline) if isinstance(offline, str) else "set by hand" if offline else "",
                 "renting": self._renting,
+                "started": self._started,
                 "code": self._code(f"studio.quotes(spec{self._choice.filter.arguments})"),
             }
 
@@ -142,6 +143,7 @@ class ComputeContent(Content):
             row, _ = self._find(key)
             assert row.offer is not None
             caps = read_typed(row.offer, max_usd, max_hours)
+            self._started = ""
             self._renting = title_of(row.offer.provider, self._work.titles)
         try:
             offer = self._work.prove(row)
@@ -150,6 +152,7 @@ class ComputeContent(Content):
             )
         finally:
             self._renting = ""
+        self._started = run.id
         self._studio.session.choose(panel="run", run_id=run.id)
         self.picture_due = True
         return {"run_id": run.id}

@@ -21,6 +21,7 @@ MOST_BYTES = {
     "connect": 20_000,
     "models": 20_000,
     "publish": 20_000,
+    "compute": 20_000,
 }  # gzipped; the module travels with every instance of the panel
 
 pytestmark = pytest.mark.slow

@@ -253,6 +253,7 @@ def test_what_was_confirmed_is_what_is_launched(
     assert (one["compute"].gpu, one["compute"].usd_per_hour) == ("NVIDIA L4", Decimal("0.39"))
     assert (one["max_usd"], one["max_hours"]) == (Decimal("0.80"), 2.0)
     assert one["spec"].name == "orders"
+    page.wait(lambda: page.sections["started"] == "r-20261126-101112-00000b")
     assert studio.session.now.panel == "run"
     assert studio.session.now.run_id == "r-20261126-101112-00000b"
 

@@ -30,7 +30,6 @@ function ComputePanel() {
   const commands = useCommands();
   const titleId = useUnique();
   const [asking, setAsking] = useState<Proposal | null>(null);
-  const [started, setStarted] = useState("");
   const now = useNow(bridge.watched);
   const view = bridge.sections as unknown as ComputeView;
   const problem = commands.problem ?? (bridge.sections["problem"] as Problem | null | undefined);
@@ -50,15 +49,9 @@ function ComputePanel() {
         )}
       </section>
     );
-  const { market } = view;
-  const choose = async (key: string): Promise<void> => {
-    setStarted("");
-    setAsking((await commands.run("propose", { key })) as Proposal | null);
-  };
-  const rent = async ({ key, max_usd, max_hours }: Proposal): Promise<void> => {
-    const run = (await commands.run("rent", { key, max_usd, max_hours })) as { run_id: string } | null;
-    setStarted(run?.run_id ?? "");
-  };
+  const { market, started } = view;
+  const choose = async (key: string): Promise<void> => setAsking((await commands.run("propose", { key })) as Proposal | null);
+  const rent = ({ key, max_usd, max_hours }: Proposal): Promise<unknown> => commands.run("rent", { key, max_usd, max_hours });
   const busy = renting ? `A machine is being rented at ${renting}` : view.current ? undefined : "The totals are of what the run was before";
   const found = market === null ? view.problem_found : null;
   return (

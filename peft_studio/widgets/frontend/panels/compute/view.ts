@@ -63,6 +63,8 @@ export interface ComputeView {
   asked: Asked;
   offline: string;
   renting: string;
+  /** The run that was started last. */
+  started: string;
   code: string;
 }
 
