@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -13,11 +14,14 @@ if TYPE_CHECKING:
     from peft_studio.core.defaults import ExplainedSpec
     from peft_studio.core.offline.connectivity import Connectivity
     from peft_studio.core.ports.catalog import Catalog
+    from peft_studio.core.ports.offers import Offer
     from peft_studio.core.services.check import Check
     from peft_studio.core.services.connection_list import ConnectionList
     from peft_studio.core.services.connections import Connections
     from peft_studio.core.services.kept import Kept
+    from peft_studio.core.services.offers import OfferList
     from peft_studio.core.services.quote import Quote
+    from peft_studio.core.services.quote_list import QuoteList
     from peft_studio.core.services.rentals import RentalList
     from peft_studio.core.services.run import Run
     from peft_studio.core.services.runs import RunList
@@ -48,7 +52,12 @@ class Host(Protocol):
 
     def quote(self, spec: ExplainedSpec, compute: str = "local", *, measure: bool = True) -> Quote: ...
 
-    def launch(self, spec: ExplainedSpec, *, compute: str = "local", **changes: Any) -> Run: ...
+    def offers(self, *, provider: str | Sequence[str] | None = None) -> OfferList: ...
+
+    def quotes(self, spec: ExplainedSpec, *, measure: bool = True) -> QuoteList: ...
+
+    def launch(self, spec: ExplainedSpec, *, compute: str | Offer | Sequence[Offer] = "local",
+               max_usd: Decimal | float | str | None = None, max_hours: float | None = None, **changes: Any) -> Run: ...  # fmt: skip
 
     def sweep(self, spec: Any, *, max_steps: int | None = None) -> Sweep: ...
 

@@ -58,6 +58,7 @@ register(Step("connect", "Connect", "peft_studio.widgets.connect:ConnectContent"
 register(Step("models", "Models", "peft_studio.widgets.models:ModelsContent"))
 register(Step("data", "Data", "peft_studio.widgets.data:DataContent"))
 register(Step("train", "Train", "peft_studio.widgets.train:TrainContent"))
+register(Step("compute", "Compute", "peft_studio.widgets.compute:ComputeContent"))
 register(Step("runs", "Runs", "peft_studio.widgets.runs:RunsContent"))
 register(Step("run", "Run", "peft_studio.widgets.run:ChosenRunContent"))
 register(Step("chat", "Chat", "peft_studio.widgets.chat:ChatContent"))

@@ -14,8 +14,10 @@ from peft_studio.widgets._text import plain
 _LIMIT = 100_000  # characters; rows left out are listed one by one
 
 
-def train_code(home: Path, draft: ExplainedSpec | None, model: str | None, data: Dataset | None) -> str:
-    """What the Train panel stands for. Names only the fields that a person has set."""
+def train_code(
+    home: Path, draft: ExplainedSpec | None, model: str | None, data: Dataset | None, *, then: str = "studio.launch(spec)"
+) -> str:  # fmt: skip
+    """What the Train panel stands for, or another that goes on with its spec. Names only the fields that a person has set."""
     start = data_opening(home, data)
     rows = open_call(data) + leave_out_call(data.ref) if data else ""
     if draft is None or data is None:
@@ -26,7 +28,7 @@ def train_code(home: Path, draft: ExplainedSpec | None, model: str | None, data:
     given = [name for name in RunSpec.model_fields if name in draft.chosen]
     fields = "".join(f"    {name}={_literal(getattr(draft, name))},\n" for name in given)
     spec = f"spec = studio.spec(\n    model={draft.model!r},\n    data={rows},\n{fields})\n"
-    return plain(f"{start}{spec}studio.launch(spec)", limit=_LIMIT)
+    return plain(f"{start}{spec}{then}", limit=_LIMIT)
 
 
 def _literal(value: Any) -> str:

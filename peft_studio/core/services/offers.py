@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from peft_studio.core.compute.ranking import Alternative, find_alternatives, is_called, is_to_be_had
@@ -122,7 +123,9 @@ def say_seen(offer: Offer) -> str:
 
 
 def say_more(amount: Any) -> str:
-    """A difference in dollars: ``+$0.30``, ``−$1.10``, ``the same``."""
+    """A difference in dollars: ``+$0.30``, ``−$1.10``, ``the same``, ``about the same`` within a cent."""
+    if amount and abs(amount) < Decimal("0.01"):
+        return "about the same"
     return "the same" if not amount else f"{'+' if amount > 0 else '−'}{usd(abs(amount))}"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from peft_studio.core.compute.ranking import Alternative
@@ -27,13 +28,15 @@ COLUMNS = ("provider", "gpu", "gpu_count", "region", "fit", "usd", "usd_low", "u
 
 
 class QuoteList(Table[OfferQuote]):
-    """One row a machine. ``missing``: providers that gave nothing, with the reason."""
+    """One row a machine. ``missing``: providers that gave nothing, with the reason; ``old``: those whose offers are of before, with age and reason."""
 
     HEADS = ("where", "gpu", "fit", "total", "time in all", "starts in", "$/h", "region", "spot", "stock")
     nothing = "Nothing is on sale at a connected provider."
 
-    def __init__(self, rows: Sequence[OfferQuote], *, missing: Mapping[str, str], notes: Sequence[str] = ()) -> None:
-        self.missing = dict(missing)
+    def __init__(
+        self, rows: Sequence[OfferQuote], *, missing: Mapping[str, str], old: Mapping[str, str] = MappingProxyType({}), notes: Sequence[str] = ()
+    ) -> None:  # fmt: skip
+        self.missing, self.old = dict(missing), dict(old)
         super().__init__(sorted(rows, key=_order), notes=notes)
 
     @property
@@ -109,7 +112,7 @@ def build_quote_list(
     notes += _say_origin(made, made_on)
     if (best := made.cheapest) and best.offer and (differs := changes(spec, best.spec)):
         notes.append(f"On {say_place(best.offer)}: {'; '.join(differs)}.")
-    return QuoteList(rows, missing=offers.missing, notes=notes)
+    return QuoteList(rows, missing=offers.missing, old=offers.old, notes=notes)
 
 
 def _order(row: OfferQuote) -> tuple[int, Any, Any]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import ROUND_CEILING, Decimal, InvalidOperation
 
 from peft_studio.core.errors import SpecError
+from peft_studio.core.estimators import Estimate
 from peft_studio.core.ports.offers import Offer
 
 DAY_HOURS = 24.0
@@ -20,6 +21,24 @@ class Caps:
 
     lifetime_s: float
     budget_usd: Decimal | None
+
+    def latest_s(self, offer: Offer) -> float:
+        """How long a machine of this offer lives at most: no longer than its budget pays for."""
+        if self.budget_usd is None or not offer.usd_per_hour:
+            return self.lifetime_s
+        return min(self.lifetime_s, float(self.budget_usd / offer.usd_per_hour * 3600))
+
+
+def suggest_usd(offer: Offer, cost: Estimate | None) -> Decimal | None:
+    """A cap that a run should not meet: the high end of what it may cost and the least that a machine is rented for, rounded up.
+
+    None where the cost is not known: who confirms names it.
+    """
+    if cost is None:
+        return None
+    amount = Decimal(cost.high) + offer.usd_per_hour * Decimal(str(SHORTEST_HOURS))
+    step = Decimal("0.1") if amount < 10 else Decimal(1) if amount < 100 else Decimal(10)
+    return ((amount / step).to_integral_value(ROUND_CEILING) * step).quantize(Decimal("0.01"))
 
 
 def read_caps(offers: Sequence[Offer], *, max_usd: Decimal | float | str | None, max_hours: float | None) -> Caps:

@@ -18,6 +18,7 @@ from peft_studio.core.services.rent.record import Intent
 from peft_studio.core.system import write_private
 
 PORT = 8443
+LEASE_S = 600  # a machine ends itself after so long with neither its owner nor progress
 KEEP_S = 900  # a run that has ended waits so long for its files to be fetched
 SECRETS_FILE = "/home/ubuntu/.peft-studio/secrets"  # where connectors.base.ssh puts them
 
@@ -61,7 +62,7 @@ class Passes:
 
 
 def build_rent(
-    intent: Intent, given: Credentials, way: Way, *, lease_s: int = 600, public_key: str | None = None, host_key: Secret | None = None
+    intent: Intent, given: Credentials, way: Way, *, lease_s: int = LEASE_S, public_key: str | None = None, host_key: Secret | None = None
 ) -> Rent:  # fmt: skip
     """What to buy. The machine's own brakes have the intent's lifetime; one that only SSH leads to gets its secrets by that way, later."""
     assert intent.offer is not None

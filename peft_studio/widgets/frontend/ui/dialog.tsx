@@ -10,11 +10,15 @@ interface DialogProps {
   facts: [name: string, what: ComponentChildren][];
   verb: string;
   danger?: boolean;
+  /** Why it cannot be confirmed as it stands. */
+  reason?: string | undefined;
+  /** Below the facts. */
+  children?: ComponentChildren;
   onConfirm: () => void;
   onClose: () => void;
 }
 
-export function Dialog({ title, facts, verb, danger, onConfirm, onClose }: DialogProps) {
+export function Dialog({ title, facts, verb, danger, reason, children, onConfirm, onClose }: DialogProps) {
   const box = useRef<HTMLDialogElement>(null);
   const id = useUnique();
   useEffect(() => {
@@ -42,9 +46,10 @@ export function Dialog({ title, facts, verb, danger, onConfirm, onClose }: Dialo
           </div>
         ))}
       </dl>
+      {children}
       <footer>
         <Button onPress={onClose}>Cancel</Button>
-        <Button kind={danger ? "danger" : "primary"} onPress={confirm}>
+        <Button kind={danger ? "danger" : "primary"} reason={reason} onPress={confirm}>
           {verb}
         </Button>
       </footer>

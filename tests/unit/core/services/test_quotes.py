@@ -134,7 +134,10 @@ def test_sold_out_shows_what_is_nearest_and_what_it_costs_more_for_this_run(quot
     assert other.cost is not None
     assert gone.cost is not None
     assert gone.more_usd["p", "NVIDIA L4 0.39"] == Decimal(other.cost.value) - Decimal(gone.cost.value)
-    assert any("is sold out. Nearest: NVIDIA L4 at p (+" in note and "for this run" in note for note in found.notes)
+    assert any(
+        "is sold out. Nearest: NVIDIA L4 at p (about the same" in note and "for this run" in note
+        for note in found.notes
+    )
 
 
 def test_what_nobody_chose_is_derived_for_the_card(spec: Any) -> None:

@@ -1,0 +1,95 @@
+// The one question before money is spent. It names all of it; what the button says is what is rented for, at most.
+import type { ComponentChildren } from "preact";
+import { useRef, useState } from "preact/hooks";
+import { Code } from "../../ui/code";
+import { Dialog } from "../../ui/dialog";
+import { Input } from "../../ui/field";
+import { Notice } from "../../ui/notice";
+import type { Amount, Proposal, Run } from "./view";
+
+interface ConfirmProps {
+  first: Proposal;
+  run: Run;
+  onRent: (proposal: Proposal) => unknown;
+  onClose: () => void;
+}
+
+export function Confirm({ first, run, onRent, onClose }: ConfirmProps) {
+  const [proposal, setProposal] = useState(first);
+  const [typed, setTyped] = useState({ max_usd: first.max_usd, max_hours: first.max_hours });
+  const newest = useRef(typed);
+  const type = async (change: Partial<typeof typed>): Promise<void> => {
+    const caps = { ...newest.current, ...change };
+    newest.current = caps;
+    setTyped(caps);
+    const next = (await run("propose", { key: first.key, ...caps })) as Proposal | null;
+    if (next && newest.current === caps) setProposal(next);
+  };
+  const read = proposal.max_usd === typed.max_usd && proposal.max_hours === typed.max_hours;
+  const wrong = proposal.problem;
+  const { gpu, provider, place } = proposal;
+  const facts: [string, ComponentChildren][] = [
+    ["Machine", `${gpu} at ${provider}, ${place}`],
+    ["Price", `${proposal.per_hour} an hour, billed ${proposal.billed}${proposal.includes ? `. ${proposal.includes}` : ""}`],
+    ["This run", <About total={proposal.total} time={proposal.time} />],
+    [
+      "Never more than",
+      <span class="ps-cap">
+        <Input live kind="number" unit="dollars" label="Never more than, in dollars" value={typed.max_usd} invalid={wrong?.field === "max_usd"} onChange={(max_usd) => type({ max_usd })} />
+        <span class="ps-s ps-muted">then it saves and ends the machine</span>
+      </span>,
+    ],
+    [
+      "Longest life",
+      <span class="ps-cap">
+        <Input live kind="number" unit="hours" label="Longest life, in hours" value={typed.max_hours} invalid={wrong?.field === "max_hours"} onChange={(max_hours) => type({ max_hours })} />
+        <span class="ps-s ps-muted">{proposal.latest && `with that cap ${proposal.latest} at the latest`}</span>
+      </span>,
+    ],
+    ["If this computer is away", proposal.away],
+    ...(proposal.spot ? ([["Spot", "It may be taken away at any moment. What was saved and fetched before stays."]] as [string, string][]) : []),
+    ...(proposal.tight ? ([["Memory", "Tight: it may run out of memory there."]] as [string, string][]) : []),
+    ...(proposal.changes.length ? ([["On this card", proposal.changes.join("; ")]] as [string, string][]) : []),
+    ["Leaves this machine", proposal.leaves],
+    ["Comes back", "the adapter, metrics, logs, checkpoints"],
+  ];
+  return (
+    <Dialog
+      title={`Rent ${gpu} at ${provider}?`}
+      facts={facts}
+      verb={proposal.at_most && read ? `Rent for at most ${proposal.at_most}` : "Rent"}
+      reason={!read ? "The cap is being read" : wrong ? wrong.message : undefined}
+      onConfirm={() => onRent(proposal)}
+      onClose={onClose}
+    >
+      {wrong && read && (
+        <p class="ps-cap-wrong" role="alert" dir="auto">
+          {wrong.message}
+        </p>
+      )}
+      {proposal.never_ends && (
+        <div class="ps-sec ps-never-ends">
+          <Notice hue="warn" fact="This machine cannot end itself">
+            <p class="ps-s" dir="auto">
+              {proposal.never_ends}
+            </p>
+          </Notice>
+        </div>
+      )}
+      <details class="ps-details ps-dialog-more">
+        <summary>The same in Python</summary>
+        <Code text={proposal.code} label="The same in Python" />
+      </details>
+    </Dialog>
+  );
+}
+
+function About({ total, time }: { total: Amount; time: Amount }) {
+  const known = total.value !== "—";
+  return (
+    <>
+      <b>{known ? `about ${total.value}` : "cost not known"}</b> {total.range && <span>({total.range})</span>}
+      {time.value !== "—" && `, ${time.value} in all`} {time.range && <span class="ps-muted">({time.range})</span>}
+    </>
+  );
+}

@@ -1,0 +1,116 @@
+"""The Compute panel in JupyterLab, used through a real browser: from the table through the question to a machine that really boots and trains.
+
+The provider is emulated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+from peft_studio.core.services.rent.limits import LAG_VARIABLE
+from tests.conftest import end_processes_of, wait_for
+from tests.emulators.loopback import Reply
+from tests.emulators.machine import Machines
+from tests.emulators.runpod import Cloud, make_gpu, serve_runpod
+from tests.speed import write_speed
+from tests.ui.axe import scan_themes, words
+from tests.ui.lab import Lab, Notebook
+
+pytestmark = pytest.mark.slow
+
+KEY = "rpa_" + "A" * 40
+WIDTHS = (280, 320, 480, 640, 800, 1400)
+SHOW = """
+import os
+os.environ.update({environment!r})
+from peft_studio import Studio
+studio = Studio(home={home!r})
+studio.spec(model={model!r}, data=studio.data({rows!r}), name="orders <img src=x onerror='window.stolen=1'>", method="lora", rank=4,
+            max_steps=400, save_steps=200, batch_size=4, max_length=128, precision="fp32")
+studio.show("compute")
+"""
+CONNECT = f"studio.connect('runpod', key={KEY!r}, keep=False)"
+STOP = "run = studio.run(studio.session.now.run_id)\nrun.stop()"
+
+
+@pytest.fixture
+def cloud(tmp_path: Path) -> Iterator[Cloud]:
+    """RunPod with one card on sale and one sold out; its machines are processes, ended after the test."""
+    gpus = [make_gpu("NVIDIA L4", 24, secure=0.39), make_gpu("NVIDIA A40", 48, secure=0.4, free="NONE")]
+    with Machines(tmp_path / "pods") as machines:
+        yield Cloud(machines=machines, gpus=gpus, keys={KEY: "all"})
+
+
+@pytest.fixture
+def notebook(lab: Lab, cloud: Cloud, tmp_path: Path, tiny_model: Path, tiny_rows: Path) -> Iterator[Notebook]:
+    """A notebook with the panel of a draft, before anybody is connected."""
+    home = write_speed(tmp_path / "home")
+    with serve_runpod(cloud) as (address, proxy):
+        environment = {"RUNPOD_URL": address, "RUNPOD_PROXY_URL": proxy, LAG_VARIABLE: "1"}
+        show = SHOW.format(environment=environment, home=str(home), model=str(tiny_model), rows=str(tiny_rows))
+        opened = lab.open([show, CONNECT, STOP], name="compute.ipynb", viewport={"width": 1700, "height": 1400})
+        opened.run(0)
+        yield opened
+        errors = opened.errors
+        opened.close()
+        end_processes_of(home)
+    assert errors == []
+
+
+def test_from_the_table_to_a_machine_that_trains(notebook: Notebook, cloud: Cloud) -> None:
+    """Nothing is bought before the button that names the money; then that machine is, once, and the studio says which run."""
+    panel, keys = notebook.panel(), notebook.page.keyboard
+    found: dict[str, str] = {}
+    expect(panel.get_by_text("No provider of machines is connected")).to_be_visible()
+    expect(panel.get_by_role("row", name="This machine")).to_contain_text("$0")
+    notebook.run(1)
+    row = panel.get_by_role("row", name="NVIDIA L4 RunPod")
+    expect(row).to_contain_text("$0.39")
+    expect(panel.get_by_role("row", name="Nearest:")).to_contain_text(
+        "NVIDIA L4 at RunPod, secure cloud (about the same)"
+    )
+    for width in WIDTHS:
+        notebook.resize(panel, width=width, font="16px" if width == 320 else "13px")
+        assert notebook.sticking_out(panel) == [], width
+    found |= scan_themes(notebook, "the table")
+
+    panel.get_by_role("button", name="Choose NVIDIA L4 at RunPod", exact=True).focus()
+    keys.press("Enter")
+    dialog = panel.get_by_role("dialog", name="Rent NVIDIA L4 at RunPod?")
+    expect(dialog.get_by_role("button", name="Cancel")).to_be_focused()
+    for said in ("$0.39 an hour", "about $", "If this computer is away", "ends itself", "Leaves this machine"):
+        expect(dialog).to_contain_text(said)
+    cap = dialog.get_by_label("Never more than, in dollars")
+    cap.fill("a lot")
+    expect(dialog.get_by_role("alert")).to_contain_text("no amount of dollars")
+    expect(dialog.get_by_role("button", name="Rent", exact=True)).to_have_attribute("aria-disabled", "true")
+    cap.fill("0.75")
+    expect(dialog.get_by_role("button", name="Rent for at most $0.75")).to_be_visible()
+    found |= scan_themes(notebook, "the question")
+    keys.press("Escape")
+    expect(dialog).to_have_count(0)
+    assert cloud.pods == {}
+
+    panel.get_by_role("button", name="Choose NVIDIA L4 at RunPod", exact=True).click()
+    cap.fill("0.75")
+    cloud.instead["GET /v2/catalog/gpus"] = [Reply(500)] * 20
+    dialog.get_by_role("button", name="Rent for at most $0.75").click()
+    expect(panel.get_by_role("alert")).to_contain_text("Nothing was rented")
+    assert cloud.pods == {}
+    cloud.instead.clear()
+
+    panel.get_by_role("button", name="Choose NVIDIA L4 at RunPod", exact=True).click()
+    cap.fill("0.75")
+    dialog.get_by_role("button", name="Rent for at most $0.75").click()
+    expect(panel.locator(".ps-foot")).to_contain_text("Started r-", timeout=20_000)
+    wait_for(lambda: any(pod.machine for pod in cloud.pods.values()), "a machine that boots", timeout_s=60)
+    assert len(cloud.pods) == 1
+    notebook.run(2)
+    wait_for(lambda: not cloud.pods, "the end of the machine", timeout_s=60)
+    assert len(cloud.gone) == 1
+    assert not found, words(found)
+    assert notebook.page.evaluate("() => window.stolen") is None
