@@ -19,8 +19,8 @@ QUICK = (
     ("types", [str(BIN / "mypy"), "--no-error-summary"]),
     ("import contracts", [str(BIN / "lint-imports"), "--no-cache"]),
 )
-# Most tests wait for processes or a browser of their own. tests/conftest.py says which share a worker.
-TWO_AT_ONCE = ["-n", "2", "--dist", "loadscope", "--no-loadscope-reorder", "--max-worker-restart", "0"]
+# Most tests wait for processes or a browser of their own, so three go on at once on two cores. tests/conftest.py says which share a worker.
+THREE_AT_ONCE = ["-n", "3", "--dist", "loadscope", "--no-loadscope-reorder", "--max-worker-restart", "0"]
 TESTS = {
     "check": ["-m", "not slow"],
     "all": ["-m", "not stress"],
@@ -37,7 +37,7 @@ def main(what: str) -> int:
             print(done.stdout, done.stderr, sep="\n")
             return done.returncode
     print("— tests", flush=True)
-    return subprocess.run([sys.executable, "-m", "pytest", *TWO_AT_ONCE, *TESTS[what]], cwd=ROOT).returncode
+    return subprocess.run([sys.executable, "-m", "pytest", *THREE_AT_ONCE, *TESTS[what]], cwd=ROOT).returncode
 
 
 if __name__ == "__main__":
