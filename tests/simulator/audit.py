@@ -161,9 +161,14 @@ class Audit:
         if 3 not in failed:
             record = self.world.store.find(machine.label)
             since.append(self.ended_at.get(machine.label, FOR_EVER_S))
-            if machine.extra or (record is not None and record.done.instance_id not in {"", machine.id}):
+            if self._is_spare(machine) or (record is not None and record.done.instance_id not in {"", machine.id}):
                 since.append(machine.created_s)
         return max(min(since), machine.created_s)
+
+    def _is_spare(self, machine: Machine) -> bool:
+        """A second one of its name. Where the first was taken away before any list had it, the second is the one that is kept."""
+        record = self.world.store.find(machine.label)
+        return machine.extra and (record is None or record.done.instance_id != machine.id)
 
     def _check_unowned(self, machine: Machine) -> None:
         scenario, now_s = self.world.scenario, self.world.clock.true_s
@@ -171,7 +176,7 @@ class Audit:
         unowned_s = max(0.0, end_s - self.unowned_since(machine))
         self.leaked_s += unowned_s
         failed = self.failed_brakes(machine)
-        if machine.extra and not failed and not scenario.ignored and unowned_s > SECOND_S:
+        if self._is_spare(machine) and not failed and not scenario.ignored and unowned_s > SECOND_S:
             self.blame("a second of the same name goes at once", f"{machine.id} for {unowned_s:.0f} s")
         stubborn_s = scenario.ignored * LIMITS.longest_s if scenario.ignored > 3 else 0.0
         if failed >= {1, 2, 3}:
