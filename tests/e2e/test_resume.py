@@ -183,7 +183,7 @@ def test_a_damaged_checkpoint_is_passed_over(
     assert (weights_of(run), numbers_of(run)) == (weights_of(alone), numbers_of(alone))
 
 
-@pytest.mark.parametrize("slots", [1, 2])
+@pytest.mark.parametrize("slots", [1, pytest.param(2, marks=pytest.mark.stress)])
 def test_resumed_while_the_old_trainer_still_runs(
     studio: Studio,
     make_spec: MakeSpec,

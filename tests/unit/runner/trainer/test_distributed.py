@@ -49,7 +49,7 @@ def test_two_processes_train_one_adapter(studio: Studio, spec: Any) -> None:
     assert losses[-1] < losses[0]
 
 
-@pytest.mark.parametrize("victim", ["agent", "rank", "all"])
+@pytest.mark.parametrize("victim", ["agent", *(pytest.param(who, marks=pytest.mark.stress) for who in ("rank", "all"))])
 def test_killed_and_resumed(studio: Studio, spec: Any, victim: str) -> None:
     """Whatever dies, no process stays behind, and the resumed run ends with the same bytes."""
     alone = studio.launch(spec).wait(300)

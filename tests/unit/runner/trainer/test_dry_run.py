@@ -149,7 +149,9 @@ DEEP: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("way", DEEP, ids=str)
+@pytest.mark.parametrize(
+    "way", [*DEEP[:3], *(pytest.param(way, marks=pytest.mark.stress) for way in DEEP[3:])], ids=str
+)
 def test_few_layers_tell_what_many_take(way: dict[str, Any], make_spec: Callable[..., Any], tmp_path: Path) -> None:
     """Counted with three and four layers, a model of twelve is as if all had been counted, in total, by part and by place."""
     if way.get("quantization"):

@@ -31,11 +31,14 @@ CASES = {
     "rslora": {"method": "rslora"},
     "pissa": {"method": "pissa"},
 }
+VARIANTS = {"lora on attention", "qlora int4", "dora nf4"}  # with `make stress`
 LAUNCHED = {"lora fast", "qlora nf4", "dora"}
 TOLERANCE = {"fp32": 1e-4, "bf16": 5e-2}
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(
+    "case", [pytest.param(name, marks=pytest.mark.stress) if name in VARIANTS else name for name in CASES]
+)
 def test_a_method_learns_and_its_adapter_is_plain_peft(
     studio: Studio, make_spec: Callable[..., Any], tiny_model: Path, case: str
 ) -> None:

@@ -96,7 +96,7 @@ def test_adapters_differ(tiny: Path, folders: dict[str, Path]) -> None:
     assert all(not torch.equal(one, other) for n, one in enumerate(every) for other in every[:n])
 
 
-@pytest.mark.parametrize("quantization", ["nf4", "int8"])
+@pytest.mark.parametrize("quantization", ["nf4", pytest.param("int8", marks=pytest.mark.stress)])
 def test_quantised_base(tiny: Path, folders: dict[str, Path], attach: Callable[..., None], quantization: str) -> None:
     """On a quantised base a switch gives what peft's load_adapter gives there."""
     from peft import PeftModel
