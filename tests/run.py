@@ -6,6 +6,7 @@ pytest runs last and prints the closing line.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -19,11 +20,19 @@ QUICK = (
     ("types", [str(BIN / "mypy"), "--no-error-summary"]),
     ("import contracts", [str(BIN / "lint-imports"), "--no-cache"]),
 )
-# Most tests wait for processes or a browser of their own, so three go on at once on two cores. tests/conftest.py says which share a worker.
-THREE_AT_ONCE = ["-n", "3", "--dist", "loadscope", "--no-loadscope-reorder", "--max-worker-restart", "0"]
+# Most tests wait for processes or a browser of their own, so more go on at once than there are cores. tests/conftest.py says which share a worker.
+AT_ONCE = [
+    "-n",
+    str(min(6, max(3, os.cpu_count() or 1))),
+    "--dist",
+    "loadscope",
+    "--no-loadscope-reorder",
+    "--max-worker-restart",
+    "0",
+]
 TESTS = {
-    "check": ["-m", "not slow"],
-    "all": ["-m", "not stress"],
+    "check": ["-m", "not slow and not stress"],
+    "all": ["-m", "not stress", "--durations=30"],
     "stress": ["-m", "stress"],
 }
 
@@ -37,7 +46,7 @@ def main(what: str) -> int:
             print(done.stdout, done.stderr, sep="\n")
             return done.returncode
     print("— tests", flush=True)
-    return subprocess.run([sys.executable, "-m", "pytest", *THREE_AT_ONCE, *TESTS[what]], cwd=ROOT).returncode
+    return subprocess.run([sys.executable, "-m", "pytest", *AT_ONCE, *TESTS[what]], cwd=ROOT).returncode
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ NAMES = [
     "04-chat-and-hot-swap",
     "05-studio-in-one-cell",
 ]
+LONG = {"02-methods-compared", "03-resume-after-a-crash", "04-chat-and-hot-swap"}  # minutes each: with `make stress`
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +37,11 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "notebook",
+    [pytest.param(path, marks=pytest.mark.stress) if path.stem in LONG else path for path in NOTEBOOKS],
+    ids=lambda path: path.stem,
+)
 def test_notebook_says_what_it_said(notebook: Path, models: Path, tmp_path: Path) -> None:
     """nbval, strict: every cell's output is as saved, but for those marked as different each time."""
     home, folder = tmp_path / "my home", tmp_path / "my notebooks"
