@@ -128,7 +128,7 @@ def small_studio(tmp_path: Path) -> Iterator[Studio]:
     subprocess.run(["umount", "-l", str(home)], check=True)
 
 
-@pytest.mark.parametrize("at", ["checkpoint", "metrics"])
+@pytest.mark.parametrize("at", ["checkpoint", pytest.param("metrics", marks=pytest.mark.stress)])
 def test_a_full_disk(small_studio: Studio, make_spec: MakeSpec, at: str) -> None:
     """Room runs out while a checkpoint or a row of numbers is written: said so, the last whole checkpoint kept, resumed once there is room."""
     fields = {"keep_checkpoints": 50} if at == "checkpoint" else {"save_steps": 400}

@@ -74,7 +74,7 @@ def badge(panel: Locator) -> Locator:
 def wait_for_row(panel: Locator, number: int) -> Locator:
     """The region of a row, once it is shown."""
     region = panel.get_by_role("region", name=f"Row {number} as trained")
-    expect(region).to_be_visible()
+    expect(region).to_be_visible(timeout=30_000)  # one of a megabyte takes its time
     return region
 
 

@@ -101,7 +101,7 @@ def ways_of(family: str) -> list[tuple[str, str | None]]:
     return [(method, None if method == "pissa" else kinds[(turn + at) % 4]) for at, method in enumerate(METHODS)]
 
 
-ALWAYS = {"llama", "gemma3_text", "mixtral", "qwen2_moe"}  # the others are of their kinds, and come with `make stress`
+ALWAYS = {"llama", "gemma3_text", "mixtral"}  # the others are of their kinds, and come with `make stress`
 
 
 @pytest.mark.parametrize(
