@@ -10,6 +10,7 @@ from pathlib import Path
 from peft_studio.core.errors import ConnectorError, RunStateError
 from peft_studio.core.ports.compute import RunMeter
 from peft_studio.core.ports.node import Node
+from peft_studio.core.runs.checkpoints import discard_after
 from peft_studio.core.runs.events import Event
 from peft_studio.core.runs.folder import RunFolder
 from peft_studio.core.runs.log import EventLogReader
@@ -37,9 +38,15 @@ class RentedCompute:
         self._store, self._rent, self._reach = store, rent, reach
 
     def submit_job(self, folder: RunFolder, *, from_step: int = 0) -> None:
-        """Rent a machine for the run, which goes on from its newest checkpoint here. One that has a machine is left alone."""
+        """Rent a machine for the run, which goes on from ``from_step``. One that has a machine is left alone.
+
+        Whoever follows it sends the newest checkpoint that is here, so later ones go, as they do where a run resumes at home.
+        """
         if not any(record.open for record in self._store.list_run(folder.id)):
-            self._rent(folder)
+            self._rent(
+                folder
+            )  # it may refuse, and then nothing is deleted; a machine asks for checkpoints once it has booted
+            discard_after(folder.checkpoints, from_step)
 
     def stream_logs(self, folder: RunFolder, *, after: int = 0) -> Iterator[Event]:
         """Events as they come home."""

@@ -1,0 +1,44 @@
+"""A run on a rented machine is asked for like one at home."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from peft_studio.core.errors import OverBudget
+from peft_studio.core.runs.checkpoints import checkpoint_path, list_steps
+from peft_studio.core.runs.folder import RunFolder
+from peft_studio.core.services.rent.compute import RentedCompute
+from peft_studio.core.services.rent.sqlite_store import SqliteStore
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> RunFolder:
+    """A run with three checkpoints."""
+    made = RunFolder(tmp_path / "runs" / "r-20261126-101112-00000a")
+    for step in (2, 4, 6):
+        checkpoint_path(made.checkpoints, step).mkdir(parents=True)
+    return made
+
+
+def test_a_resume_goes_on_from_the_step_that_was_named(tmp_path: Path, folder: RunFolder) -> None:
+    """What is sent is the newest checkpoint, so later ones are gone by then."""
+    rented: list[str] = []
+    compute = RentedCompute(
+        "runpod", SqliteStore(tmp_path / "rent"), rent=lambda run: rented.append(run.id), reach=lambda record: None
+    )
+    compute.submit_job(folder, from_step=4)
+    assert (rented, list_steps(folder.checkpoints)) == ([folder.id], [2, 4])
+
+
+def test_what_is_not_rented_loses_nothing(tmp_path: Path, folder: RunFolder) -> None:
+    """A cap that leaves nothing refuses the machine before any checkpoint is deleted."""
+
+    def refuse(run: RunFolder) -> None:
+        raise OverBudget("too dear")
+
+    compute = RentedCompute("runpod", SqliteStore(tmp_path / "rent"), rent=refuse, reach=lambda record: None)
+    with pytest.raises(OverBudget):
+        compute.submit_job(folder, from_step=0)
+    assert list_steps(folder.checkpoints) == [2, 4, 6]
