@@ -21,7 +21,7 @@ class DiskStore:
     def __init__(self, folder: Path, tag: str, cross: Callable[[str], None]) -> None:
         self._store, self._cross = SqliteStore(folder), cross
         self.full: Callable[[], bool] = lambda: False
-        with self._store._writing() as db:
+        with self._store.file.writing() as db:
             db.execute("UPDATE home SET tag = ?", (tag,))
 
     def __getattr__(self, name: str) -> Any:

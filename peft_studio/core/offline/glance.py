@@ -10,11 +10,6 @@ def has_waiting(folder: Path) -> bool:
     path = folder / "outbox.sqlite"
     if not path.exists():
         return False
-    import contextlib
-    import sqlite3
+    from peft_studio.core.sqlite_file import holds
 
-    try:
-        with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=0.1)) as db:
-            return bool(db.execute("SELECT EXISTS (SELECT 1 FROM entries WHERE state = 'waiting')").fetchone()[0])
-    except sqlite3.Error:  # held by another process, or left in the middle of a write by one that died
-        return True
+    return holds(path, "entries WHERE state = 'waiting'")

@@ -23,12 +23,6 @@ def has_lost(folder: Path) -> bool:
 
 
 def _exists(folder: Path, what: str) -> bool:
-    import contextlib
-    import sqlite3
+    from peft_studio.core.sqlite_file import holds
 
-    path = folder / "rentals.sqlite"
-    try:
-        with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=0.1)) as db:
-            return bool(db.execute(f"SELECT EXISTS (SELECT 1 FROM {what})").fetchone()[0])  # noqa: S608  words of ours
-    except sqlite3.Error:  # held by another process, or left in the middle of a write by one that died
-        return True
+    return holds(folder / "rentals.sqlite", what)

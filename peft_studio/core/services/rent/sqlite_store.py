@@ -6,10 +6,8 @@ What it writes when it wakes up is refused by its token and by the edition it ha
 
 from __future__ import annotations
 
-import contextlib
 import sqlite3
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -17,8 +15,8 @@ from pathlib import Path
 from peft_studio.core.errors import RentError
 from peft_studio.core.services.rent.moment import Moment
 from peft_studio.core.services.rent.record import Done, Intent, Record, Why, Wish, open_again
+from peft_studio.core.services.rent.rentals_file import rentals_file
 from peft_studio.core.services.rent.rows import DONE, INTENT, MOMENT, WISH, read_moment, read_record
-from peft_studio.core.services.rent.sqlite_file import connect
 from peft_studio.core.services.rent.store import Bill, Reading, StaleWorker, Stray
 
 
@@ -26,47 +24,45 @@ class SqliteStore:
     """A file in ``folder``, made on first use. Threads of a process share one; a forked child makes its own."""
 
     def __init__(self, folder: Path) -> None:
-        self.path = folder.absolute() / "rentals.sqlite"
-        self._lock = threading.RLock()
-        self._db: sqlite3.Connection | None = None
+        self.file = rentals_file(folder)
+        self.path = self.file.path
 
     def close(self) -> None:
-        """Let go of the file."""
-        with self._lock:
-            if self._db is not None:
-                self._db.close()
-            self._db = None
+        """Let go of the file; the next use opens it again."""
+        self.file.close()
 
     def home_tag(self) -> str:
-        return str(self._read("SELECT tag FROM home")[0]["tag"])
+        return str(self.file.read("SELECT tag FROM home")[0]["tag"])
 
     def month_cap(self) -> Decimal | None:
-        text = self._read("SELECT month_cap FROM home")[0]["month_cap"]
+        text = self.file.read("SELECT month_cap FROM home")[0]["month_cap"]
         return None if text is None else Decimal(text)
 
     def set_month_cap(self, usd: Decimal | None) -> None:
-        with self._writing() as db:
+        with self.file.writing() as db:
             db.execute("UPDATE home SET month_cap = ?", (None if usd is None else str(usd),))
 
     def put(self, intent: Intent) -> Record:
-        with self._writing() as db:
+        with self.file.writing() as db:
             _insert(db, intent)
         return Record(intent)
 
     def find(self, label: str) -> Record | None:
-        rows = self._read("SELECT * FROM records WHERE label = ?", label)
+        rows = self.file.read("SELECT * FROM records WHERE label = ?", (label,))
         return read_record(rows[0]) if rows else None
 
     def list_open(self) -> list[Record]:
-        return [read_record(row) for row in self._read("SELECT * FROM records WHERE is_open ORDER BY seq")]
+        return [read_record(row) for row in self.file.read("SELECT * FROM records WHERE is_open ORDER BY seq")]
 
     def list_run(self, run_id: str | None = None) -> list[Record]:
         if run_id is None:
-            return [read_record(row) for row in self._read("SELECT * FROM records ORDER BY seq")]
-        return [read_record(row) for row in self._read("SELECT * FROM records WHERE run_id = ? ORDER BY seq", run_id)]
+            return [read_record(row) for row in self.file.read("SELECT * FROM records ORDER BY seq")]
+        return [
+            read_record(row) for row in self.file.read("SELECT * FROM records WHERE run_id = ? ORDER BY seq", (run_id,))
+        ]
 
     def claim(self, label: str, token: str, now: Moment, *, hold_s: float) -> Record | None:
-        with self._writing() as db:
+        with self.file.writing() as db:
             row = _row(db, label)
             if row["token"] not in {"", token} and _is_held(read_moment(row["held_until"]), now, hold_s):
                 return None
@@ -75,7 +71,7 @@ class SqliteStore:
             return read_record(row)
 
     def write(self, record: Record, token: str, done: Done, *, following: Intent | None = None) -> Record:
-        with self._writing() as db:
+        with self.file.writing() as db:
             changed = db.execute(
                 "UPDATE records SET done = ?, is_open = ?, edition = edition + 1 WHERE label = ? AND token = ? AND edition = ?",
                 (DONE.dump_json(done).decode(), done.closed_at is None, record.label, token, record.edition),
@@ -87,7 +83,7 @@ class SqliteStore:
             return replace(record, done=done, edition=record.edition + 1)
 
     def release(self, label: str, token: str) -> None:
-        with self._writing() as db:
+        with self.file.writing() as db:
             db.execute("UPDATE records SET token = '', held_until = NULL WHERE label = ? AND token = ?", (label, token))
 
     def wish_end(self, label: str, why: Why) -> None:
@@ -100,7 +96,7 @@ class SqliteStore:
         self._wish(label, lambda wish: replace(wish, moved_at=at, ready=ready or wish.ready))
 
     def reopen(self, label: str, why: Why, at: Moment) -> None:
-        with self._writing() as db:
+        with self.file.writing() as db:
             record = read_record(_row(db, label))
             if not record.open:
                 db.execute(
@@ -114,23 +110,23 @@ class SqliteStore:
         )
         return [
             Reading(row["label"], row["instance_id"], row["at_s"], row["billed"], Decimal(row["usd_per_hour"]))
-            for row in self._read(question, run_id, run_id)
+            for row in self.file.read(question, (run_id, run_id))
         ]
 
     def add_readings(self, readings: Sequence[Reading]) -> None:
         values = [(one.label, one.instance_id, one.at_s, one.billed, str(one.usd_per_hour)) for one in readings]
-        with self._writing() as db:
+        with self.file.writing() as db:
             db.executemany(
                 "INSERT INTO meter (label, instance_id, at_s, billed, usd_per_hour) VALUES (?, ?, ?, ?, ?)", values
             )
 
     def read_bills(self) -> list[Bill]:
-        rows = self._read("SELECT * FROM bills ORDER BY instance_id, begin_s")
+        rows = self.file.read("SELECT * FROM bills ORDER BY instance_id, begin_s")
         return [Bill(row["instance_id"], row["begin_s"], row["end_s"], Decimal(row["usd"])) for row in rows]
 
     def add_bills(self, bills: Sequence[Bill]) -> None:
         values = [(one.instance_id, one.begin_s, one.end_s, str(one.usd)) for one in bills]
-        with self._writing() as db:
+        with self.file.writing() as db:
             db.executemany("INSERT OR REPLACE INTO bills VALUES (?, ?, ?, ?)", values)
 
     def set_strays(self, provider: str, strays: Sequence[Stray]) -> None:
@@ -140,7 +136,7 @@ class SqliteStore:
             (provider, one.instance_id, one.label, None if one.usd_per_hour is None else str(one.usd_per_hour), one.ours, one.ends_at_s)
             for one in strays
         ]  # fmt: skip
-        with self._writing() as db:
+        with self.file.writing() as db:
             db.execute("DELETE FROM strays WHERE provider = ?", (provider,))
             db.executemany("INSERT INTO strays VALUES (?, ?, ?, ?, ?, ?)", values)
 
@@ -150,50 +146,13 @@ class SqliteStore:
                 row["provider"], row["instance_id"], row["label"],
                 None if row["usd_per_hour"] is None else Decimal(row["usd_per_hour"]), bool(row["ours"]), row["ends_at_s"],
             )
-            for row in self._read("SELECT * FROM strays ORDER BY rowid")
+            for row in self.file.read("SELECT * FROM strays ORDER BY rowid")
         ]  # fmt: skip
 
     def _wish(self, label: str, change: Callable[[Wish], Wish]) -> None:
-        with self._writing() as db:
+        with self.file.writing() as db:
             wish = change(read_record(_row(db, label)).wish)
             db.execute("UPDATE records SET wish = ? WHERE label = ?", (WISH.dump_json(wish).decode(), label))
-
-    def _read(self, question: str, *values: object) -> list[sqlite3.Row]:
-        with self._lock, self._in_words():
-            return self._open().execute(question, values).fetchall()
-
-    @contextlib.contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        """A transaction: all of it is on disk when the block ends, or none of it."""
-        with self._lock, self._in_words():
-            db = self._open()
-            if db.in_transaction:  # Ctrl-C came between the end of a block and its undoing
-                db.execute("ROLLBACK")
-            try:
-                db.execute("BEGIN IMMEDIATE")
-                yield db
-                db.execute("COMMIT")
-            finally:
-                if db.in_transaction:
-                    db.execute("ROLLBACK")
-
-    def _open(self) -> sqlite3.Connection:
-        if self._db is None:
-            self._db = connect(self.path)
-        return self._db
-
-    @contextlib.contextmanager
-    def _in_words(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.IntegrityError:
-            raise
-        except (sqlite3.Error, OSError) as exc:
-            raise RentError(
-                f"The records of rented machines at {self.path} could not be read or written: {exc}.",
-                hint="Make room on the disk, or end what holds the file. If it is damaged, end the machines on the provider's own page:"
-                " those of PEFT Studio have names that begin with ps-.",
-            ) from exc
 
 
 def _row(db: sqlite3.Connection, label: str) -> sqlite3.Row:

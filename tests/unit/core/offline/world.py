@@ -13,8 +13,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from peft_studio.core import sqlite_file
 from peft_studio.core.errors import OutboxError
-from peft_studio.core.offline import outbox_file, repair
+from peft_studio.core.offline import repair
 from peft_studio.core.offline.delivery import deliver_line
 from peft_studio.core.offline.entry import Entry, Operation
 from peft_studio.core.offline.outbox import Outbox
@@ -310,11 +311,11 @@ def play(seed: int, folder: Path) -> World:
     def connect(path: Path, **options: Any) -> sqlite3.Connection:
         return real(path, factory=kind, **options)
 
-    outbox_file.sqlite3.connect = connect  # type: ignore[attr-defined]
+    sqlite_file.sqlite3.connect = connect  # type: ignore[attr-defined]
     try:
         world.play()
     finally:
-        outbox_file.sqlite3.connect = real  # type: ignore[attr-defined]
+        sqlite_file.sqlite3.connect = real  # type: ignore[attr-defined]
         for worker in world.workers:
             if worker:
                 worker.outbox.file._db = None
