@@ -85,12 +85,12 @@ def why_leave(
         return "expired" if now.past(intent.at) >= intent.launch_by_s else None
     if len(done.absent) == 2:
         return "vanished" if done.made == "made" else "never-made"
-    if now.past(done.asked_at) >= intent.lifetime_s:
+    if _past(done.asked_at, now, watching) >= intent.lifetime_s:
         return "lifetime"
     kept = next((one for one in mine if one.id == done.instance_id), None)
     if kept is not None and kept.state in _LOST:
         return _LOST[kept.state]
-    if done.asking_at is not None and too_dear(record) and now.past(done.asking_at) >= limits.ask_s:
+    if done.asking_at is not None and too_dear(record) and _past(done.asking_at, now, watching) >= limits.ask_s:
         return "price"
     if done.made == "made" and not wish.ready and _stalled_s(record, now, watching) >= intent.patience_s:
         return "no-progress"
@@ -118,7 +118,13 @@ def rate_of(record: Record) -> Decimal:
 
 def _stalled_s(record: Record, now: Moment, watching: Moment | None) -> float:
     moments = (record.done.moved_at, record.wish.moved_at, record.done.asked_at, watching)
-    return min(now.past(at) for at in moments if at is not None)
+    return min(_past(at, now, watching) for at in moments if at is not None)
+
+
+def _past(at: Moment, now: Moment, watching: Moment | None) -> float:
+    """Seconds since then: of another boot, whose clock may have been set back, at least as many as somebody has been watching in this one."""
+    watched_s = 0.0 if watching is None or at.boot == now.boot else now.surely_past(watching)
+    return max(now.past(at), watched_s)
 
 
 def _begin(record: Record, seen: Seen | None, now: Moment, limits: Limits) -> Step:

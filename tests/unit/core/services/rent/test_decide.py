@@ -11,6 +11,8 @@ import pytest
 from peft_studio.core.errors import BadConnector, Forbidden, Offline, RateLimited, SoldOut, Unavailable
 from peft_studio.core.services.rent.decide import decide
 from peft_studio.core.services.rent.limits import end_wait_s
+from peft_studio.core.services.rent.moment import Moment
+from peft_studio.core.services.rent.notice import Seen
 from peft_studio.core.services.rent.record import Done, EndAsked, Wish
 from peft_studio.core.services.rent.replies import after_create, follow_up
 from tests.unit.core.services.rent.world import HOME, at, machine, made, record, seen
@@ -134,6 +136,30 @@ def test_what_happened_while_nobody_looked_is_no_lack_of_progress() -> None:
 
     assert decide(one, seen(5000, machine()), at(5000), watching=at(4990)).done.leaving is None
     assert decide(one, seen(5090, machine()), at(5090), watching=at(4990)).done.leaving == "no-progress"
+
+
+@pytest.mark.parametrize(
+    ("why", "done", "fields", "ready"),
+    [
+        ("no-progress", made(rank=3), {}, False),
+        ("lifetime", made(), {"lifetime_s": 600.0}, True),
+        ("price", made(asking_at=at(10), usd_per_hour=Decimal(9)), {}, True),
+    ],
+)
+def test_a_clock_that_is_set_back_while_the_computer_starts_anew_holds_up_no_end(
+    why: str, done: Done, fields: dict[str, Any], ready: bool
+) -> None:
+    """What came before this boot is at least as long ago as somebody has been watching in it."""
+
+    def later(second: float) -> Moment:
+        return Moment(at(second).wall_s - 86_400, second, "another")
+
+    one = record(done, Wish(ready=ready), **fields)
+    dear = machine(price="9" if why == "price" else "2")
+
+    assert decide(one, seen(50), later(50), watching=later(10)).done.leaving is None
+    step = decide(one, Seen((dear,), later(700)), later(700), watching=later(10))
+    assert step.done.leaving == why
 
 
 def test_a_second_machine_of_the_name_goes_and_the_first_stays() -> None:
