@@ -35,6 +35,7 @@ class Audit:
         self.ended_at: dict[str, float] = {}
         self.leaked_s = self.without_brakes_s = 0.0
         self.unowned: list[tuple[Machine, float]] = []
+        self.measured: list[tuple[str, float, float]] = []  # what was bounded, how long it was, how long it may be
 
     def find(self, instance_id: str) -> Machine | None:
         """A machine by its id."""
@@ -181,17 +182,21 @@ class Audit:
         stubborn_s = scenario.ignored * LIMITS.longest_s if scenario.ignored > 3 else 0.0
         if failed >= {1, 2, 3}:
             self.without_brakes_s += unowned_s  # nothing can end it but a home that comes back: counted, and shown
-        elif failed >= {1, 3}:
-            paid_s = end_s - min(machine.running_s, end_s)
-            if paid_s > machine.lifetime_s + SLACK_S + stubborn_s:
-                self.blame(
-                    "paid no longer than its life", f"{machine.id} for {paid_s:.0f} s, brakes {sorted(failed)} off"
-                )
-        elif unowned_s > LEASE_S + SLACK_S + stubborn_s:
-            self.blame(
-                "unowned no longer than a lease", f"{machine.id} for {unowned_s:.0f} s, brakes {sorted(failed)} off"
-            )
+        else:
+            measured, seconds, bound_s = self._measure(machine, failed, unowned_s)
+            self.measured.append((measured, seconds, bound_s))
+            if seconds > bound_s + stubborn_s:
+                promise = "paid no longer than its life" if failed >= {1, 3} else "unowned no longer than a lease"
+                self.blame(promise, f"{machine.id} for {seconds:.0f} s, brakes {sorted(failed)} off")
         self.unowned.append((machine, unowned_s))
+
+    def _measure(self, machine: Machine, failed: set[int], unowned_s: float) -> tuple[str, float, float]:
+        """What a promise bounds of this machine: a name for its like, the seconds, and how many they may be."""
+        if failed >= {1, 3}:
+            end_s = min(machine.ended_s, self.world.clock.true_s, machine.stopped_s)
+            return "brake 2 alone, paid", max(0.0, end_s - machine.running_s), machine.lifetime_s + SLACK_S
+        left = {1: "one brake failed", 2: "two brakes failed, a lease is left"}
+        return left.get(len(failed), "no brake failed"), unowned_s, LEASE_S + SLACK_S
 
     def _check_strangers(self) -> None:
         touched = [name for cloud in self.world.clouds.values() for name in cloud.touched]
