@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from peft_studio.core.compute.ledger import cost
 from peft_studio.core.services.rent.limits import LIMITS
 from peft_studio.core.services.rent.meter import EVER_S, build_lives
-from tests.simulator.machine import FOR_EVER_S, Machine
+from tests.simulator.machine import FOR_EVER_S, NODE_AGAIN_S, Machine
 from tests.simulator.scenario import LEASE_S, NO_OWN_KEY
 
 if TYPE_CHECKING:
@@ -179,7 +179,7 @@ class Audit:
         failed = self.failed_brakes(machine)
         if self._is_spare(machine) and not failed and not scenario.ignored and unowned_s > SECOND_S:
             self.blame("a second of the same name goes at once", f"{machine.id} for {unowned_s:.0f} s")
-        stubborn_s = scenario.ignored * LIMITS.longest_s if scenario.ignored > 3 else 0.0
+        stubborn_s = scenario.ignored * NODE_AGAIN_S if scenario.ignored > 3 else 0.0  # home asks more often than that
         if failed >= {1, 2, 3}:
             self.without_brakes_s += unowned_s  # nothing can end it but a home that comes back: counted, and shown
         else:

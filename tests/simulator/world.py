@@ -28,6 +28,7 @@ HOME, OTHER_HOME = "aaaaaa", "bbbbbb"
 HORIZON_S = 3 * 86_400.0
 DRIVER_S = 15.0
 STALL_S = 600.0
+WAKE_S = 2.0  # what is said to the store is seen so soon by whoever watches (``reconciler.LOOK_S``)
 
 
 class Crash(BaseException):
@@ -125,6 +126,13 @@ class World:
             self._interrupt()
             if process in self.processes and process.due.get(name, FOR_EVER_S) <= self.clock.true_s:
                 self._run(process, name)
+
+    def wake(self, provider: str) -> None:
+        """Something was said of a machine there: whoever watches and lives looks soon."""
+        soon_s = self.clock.true_s + WAKE_S
+        for process in self.processes:
+            if process.due.get(provider, soon_s) > soon_s:
+                process.due[provider] = soon_s
 
     def _interrupt(self) -> None:
         """What the laptop's owner does to it."""
@@ -251,6 +259,8 @@ class Process:
             if record.open:
                 self._obey(record)
                 self._look_at_node(record)
+                if world.store.find(record.label).wish is not record.wish:
+                    world.wake(record.intent.provider)
         except keepers.RentError:
             return DRIVER_S
         stop_in_s = FOR_EVER_S if scenario.stop_at_s is None else scenario.stop_at_s - world.clock.true_s
@@ -286,6 +296,7 @@ class Process:
             world.audit.trained = True
             world.audit.end_wanted(record.label)
             world.store.wish_end(record.label, "completed")
+            machine.let_go_s = world.clock.true_s
         elif stalled and now_s >= machine.trained_s + STALL_S:
             world.audit.end_wanted(record.label)
             world.store.wish_end(record.label, "idle")

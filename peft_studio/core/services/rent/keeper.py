@@ -13,7 +13,7 @@ from peft_studio.core.errors import RateLimited, RentError, StudioError
 from peft_studio.core.ports.rental import Instance, Instances, Rent, Rental
 from peft_studio.core.services.rent.calls import Rentals, attempt
 from peft_studio.core.services.rent.decide import Step, decide, leave
-from peft_studio.core.services.rent.limits import LIMITS, Limits, end_wait_s
+from peft_studio.core.services.rent.limits import LIMITS, Limits, look_wait_s
 from peft_studio.core.services.rent.meter import build_readings, end_reading, left_usd, newest, read_machine
 from peft_studio.core.services.rent.moment import Moment, Now
 from peft_studio.core.services.rent.notice import Seen
@@ -91,7 +91,7 @@ class Keeper:
             return Seen(answer.instances, asked_at)
         self.why_blind, self._failed = str(answer), self._failed + 1
         told_s = min((answer.retry_after_s or 0.0) if isinstance(answer, RateLimited) else 0.0, self._limits.longest_s)
-        self._look_at = self._now().later(max(end_wait_s(self._failed, self._limits), told_s))
+        self._look_at = self._now().later(max(look_wait_s(self._failed, self._limits), told_s))
         return None
 
     def _look_in_s(self, now: Moment) -> float:

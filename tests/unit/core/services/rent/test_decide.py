@@ -76,8 +76,8 @@ def test_gone_needs_its_end_asked_for_and_two_lists_after_that() -> None:
 
 
 def test_its_end_is_asked_for_for_ever_at_most_five_minutes_apart() -> None:
-    """The thousandth time as the tenth."""
-    assert [end_wait_s(times) for times in (1, 2, 3, 8, 1000)] == [5, 10, 20, 300, 300]
+    """Often for eight minutes, then ever less; the thousandth time as the fortieth."""
+    assert [end_wait_s(times) for times in (1, 2, 3, 32, 33, 40, 1000)] == [5, 10, 15, 15, 30, 300, 300]
     done = made(leaving="stopped", leaving_at=at(0), ends=(EndAsked("i1", 999, at(1e6)),))
     assert decide(record(done), seen(1e6 + 299, machine()), at(1e6 + 299)).act == "wait"
     assert decide(record(done), seen(1e6 + 300, machine()), at(1e6 + 300)).act == "end"
