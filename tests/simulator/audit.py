@@ -93,18 +93,16 @@ class Audit:
     def look(self) -> None:
         """Every machine that lives has an open record, whatever was killed when."""
         now_s, world = self.world.clock.true_s, self.world
-        for machine in self.machines():
-            if (
-                machine.label in self.late
-                or machine.whose != "ours"
-                or machine.created_s > now_s
-                or machine.ended_s != FOR_EVER_S
-            ):
-                continue
-            machine.settle(now_s)
-            record = world.store.find(machine.label)
-            if machine.ended_s == FOR_EVER_S and (record is None or not record.open):
-                self.blame("nothing is forgotten", f"{machine.id} lives and has no open record")
+        for cloud in world.clouds.values():
+            for machine in cloud.machines:
+                if machine.ended_s != FOR_EVER_S or machine.whose != "ours" or machine.created_s > now_s:
+                    continue
+                if machine.label in self.late:
+                    continue
+                machine.settle(now_s)
+                record = world.store.find(machine.label)
+                if machine.ended_s == FOR_EVER_S and (record is None or not record.open):
+                    self.blame("nothing is forgotten", f"{machine.id} lives and has no open record")
 
     def run_is_over(self) -> bool:
         """Whether the run-level has nothing more to do."""

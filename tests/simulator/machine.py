@@ -44,7 +44,9 @@ class Machine:
     def settle(self, now_s: float) -> None:
         """Let everything that the node and the provider do by themselves happen, up to now."""
         while self.ended_s == FOR_EVER_S:
-            at_s = min(self._node_s(now_s), self.taken_s)
+            at_s = self.taken_s
+            if self.brakes and now_s >= self.running_s:
+                at_s = min(at_s, self._node_s(now_s))
             if at_s > now_s:
                 return
             if at_s == self.taken_s:
@@ -57,9 +59,7 @@ class Machine:
                 self.ended_s, self.ended_by = at_s, "node"
 
     def _node_s(self, now_s: float) -> float:
-        """When its node next asks for its own end, if that is before now."""
-        if self.running_s > now_s:
-            return FOR_EVER_S
+        """When its node, which runs, next asks for its own end, if that is before now."""
         at_s = FOR_EVER_S
         if 1 in self.brakes:
             heard_s = max(self.running_s, self.renewed_s, min(now_s, self.trained_s))
@@ -70,6 +70,8 @@ class Machine:
 
     def price_at(self, at_s: float) -> Decimal:
         """Dollars an hour."""
+        if len(self.prices) == 1:
+            return self.prices[0][1]
         return [usd for since, usd in self.prices if since <= at_s][-1]
 
     def invoice_usd(self, until_s: float) -> Decimal:

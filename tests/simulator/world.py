@@ -54,6 +54,7 @@ class World:
         self.over = self.gone = False
         self.outages: list[tuple[float, float]] = []  # when nobody of the home was there
         self.stepped = self.froze_in_send = False
+        self.may_interrupt = scenario.clock_step_s or scenario.off_at_s is not None or scenario.gone_at_s is not None
         self.store.set_month_cap(scenario.month_cap_usd)
         self.store.full = self.in_window("disk-full")
         for cloud in self.clouds.values():
@@ -69,7 +70,8 @@ class World:
             return
         number = self.crossed
         self.crossed += 1
-        self.say(f"{number:4} {process.token} {what}")
+        if self.trace is not None:
+            self.say(f"{number:4} {process.token} {what}")
         if number in self.scenario.crashes:
             raise Crash(what)
         if number == self.scenario.freeze_at:
@@ -114,12 +116,13 @@ class World:
     def run_until(self, end_s: float) -> None:
         """Let every process that is not frozen do what is due."""
         while not self.over and self.clock.true_s < end_s:
-            awake = [process for process in self.processes if not process.frozen]
-            at_s, process, name = min(
-                ((due, process, name) for process in awake for name, due in process.due.items()),
-                key=lambda event: event[0], default=(FOR_EVER_S, None, ""),
-            )  # fmt: skip
-            if process is None or at_s >= end_s or at_s == FOR_EVER_S:
+            at_s, process, name = FOR_EVER_S, None, ""
+            for one in self.processes:
+                if not one.frozen:
+                    for what, due in one.due.items():
+                        if due < at_s:
+                            at_s, process, name = due, one, what
+            if process is None or at_s >= end_s:
                 self.clock.true_s = max(self.clock.true_s, end_s)
                 return
             self.clock.true_s = max(self.clock.true_s, at_s)
@@ -137,6 +140,8 @@ class World:
     def _interrupt(self) -> None:
         """What the laptop's owner does to it."""
         scenario, now_s = self.scenario, self.clock.true_s
+        if not self.may_interrupt:
+            return
         if scenario.clock_step_s and not self.stepped and now_s >= scenario.clock_step_at_s:
             self.stepped, self.clock.step_s = True, scenario.clock_step_s
         if scenario.off_at_s is not None and now_s >= scenario.off_at_s and not self.gone:

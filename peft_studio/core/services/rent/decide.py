@@ -51,9 +51,9 @@ def decide(
     """
     if not record.open:  # a worker that was frozen may come with one that another has closed
         return Step("wait", record.done, limits.calm_s)
-    record = replace(record, done=rebase(record.done, now))
+    record = _with(record, rebase(record.done, now))
     if seen is not None:
-        record = replace(record, done=notice(record, seen, limits))
+        record = _with(record, notice(record, seen, limits))
     mine = seen.find(record) if seen is not None else []
     if record.done.leaving is None and (
         why := why_leave(record, mine, now, left_usd=left_usd, watching=watching, limits=limits)
@@ -64,6 +64,10 @@ def decide(
     if record.done.asked_at is None:
         return _begin(record, seen, now, limits)
     return _keep(record, mine, now, limits)
+
+
+def _with(record: Record, done: Done) -> Record:
+    return record if done is record.done else replace(record, done=done)
 
 
 def why_leave(

@@ -137,7 +137,8 @@ class Keeper:
             left = left_usd(self.store, record, now)
             step = decide(record, seen, now, left_usd=left, watching=self._watching, limits=self._limits)
             if self.why_blind or step.done.leaving is None:
-                step = replace(step, done=say_trouble(step.done, self.why_blind, now))
+                said = say_trouble(step.done, self.why_blind, now)
+                step = step if said is step.done else replace(step, done=said)
             if step.act == "wait" and step.done == record.done:
                 return step.wait_s
             claimed = self._claim(record, now)
