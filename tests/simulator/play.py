@@ -119,9 +119,12 @@ def play_all(scenarios: Iterable[tuple[Scenario, bool, bool]], *, store: Store |
     gc.freeze()  # what was imported is no garbage, and need not be looked through every time
     try:
         for scenario, calm, crashes in scenarios:
-            world = World(scenario, store=store)
-            world.play()
-            report.add(world, replay_command(scenario, calm=calm, crashes=crashes))
+            world, replay = World(scenario, store=store), replay_command(scenario, calm=calm, crashes=crashes)
+            try:
+                world.play()
+            except Exception as exc:  # noqa: BLE001  # whatever a process falls over is found, and ends no other launch
+                report.broken.append((replay, f"the process goes on ({type(exc).__name__})", str(exc)[:200]))
+            report.add(world, replay)
             if report.launches % COLLECT_EVERY == 0:
                 gc.collect()
     finally:

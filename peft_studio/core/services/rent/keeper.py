@@ -112,7 +112,8 @@ class Keeper:
         strays = find_strays(self.provider, unknown, home=self.store.home_tag())
         for stray in strays:
             if is_overdue(stray, self._now()) and self.store.find(stray.label) is None:
-                self.store.put(adopt(stray, self._now()))
+                with contextlib.suppress(ValueError):  # another process was quicker
+                    self.store.put(adopt(stray, self._now()))
         self.store.set_strays(self.provider, strays)
 
     def _care(self, record: Record, rental: Rental | None, seen: Seen | None) -> float:
