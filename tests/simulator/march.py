@@ -42,6 +42,8 @@ def march(seeds: range, *, workers: int, anew: bool = False, out: TextIO = sys.s
         tell_broken(total, out)
     progress = Progress(total.launches, len(seeds), out)
     with file.open("a", encoding="utf-8") as line:
+        if line.tell() and not file.read_bytes().endswith(b"\n"):
+            line.write("\n")  # a kill cut the last one short
         for part, report in play(left, workers):
             line.write(json.dumps({"part": name_of(part), "report": plain(report)}) + "\n")
             line.flush()
