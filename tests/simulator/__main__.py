@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import multiprocessing
 import os
 import sys
 import time
 from dataclasses import replace
 
-from tests.simulator.play import Report, play_seeds
+from tests.simulator.march import march
+from tests.simulator.play import Report
 from tests.simulator.scenario import draw
 from tests.simulator.world import World
-
-PART = 500
 
 
 def main() -> int:
@@ -22,6 +20,7 @@ def main() -> int:
     parser.add_argument("--launches", type=int, default=20_000)
     parser.add_argument("--from-seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--anew", action="store_true", help="play again what was played before with this code")
     parser.add_argument("--seed", type=int, help="play this one, and tell what happens")
     parser.add_argument("--calm", action="store_true", help="without its faults")
     parser.add_argument("--faults", help="with these in their place: lost-reply,crash")
@@ -30,12 +29,12 @@ def main() -> int:
     given = parser.parse_args()
     if given.seed is not None:
         return replay(given)
-    seeds = range(given.from_seed, given.from_seed + given.launches)
-    parts = [seeds[at : at + PART] for at in range(0, len(seeds), PART)]
-    began, total = time.monotonic(), Report()
-    with multiprocessing.Pool(given.workers) as pool:
-        for report in pool.imap_unordered(play_seeds, parts):
-            total.merge(report)
+    seeds, began = range(given.from_seed, given.from_seed + given.launches), time.monotonic()
+    try:
+        total = march(seeds, workers=given.workers, anew=given.anew)
+    except KeyboardInterrupt:
+        print("What was played is kept; the same call goes on from there.", file=sys.stderr)
+        return 130
     say(total, seeds, took_s=time.monotonic() - began)
     return 1 if total.broken else 0
 
@@ -57,8 +56,16 @@ def say(total: Report, seeds: range, *, took_s: float) -> None:
         f" {total.longest_unowned_s / 60:.1f} min\nof machines without any brake left: {total.without_brakes_s / 60 / total.launches * 1000:,.0f} min per 1,000,"
         " counted for three days"
     )
+    for name, bound in sorted(total.bounds.items()):
+        print(
+            f"{name}: {bound.machines:,} machines, the longest {bound.longest_s / 60:.1f} min, at least {bound.margin_s:.0f} s within what is promised"
+            if not bound.over
+            else f"{name}: {bound.machines:,} machines, the longest {bound.longest_s / 60:.1f} min; {bound.over:,} longer than is promised, whose provider"
+            " answered 8 to 30 requests to end them and did nothing"
+        )
     for replay_line, promise, seen in total.broken[:20]:
         print(f"  {promise}: {seen}\n    {replay_line}")
+    print(f"{'BROKEN' if total.broken else 'every promise was kept'}: {total.launches:,} launches")
 
 
 def replay(given: argparse.Namespace) -> int:

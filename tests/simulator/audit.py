@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from peft_studio.core.compute.ledger import cost
 from peft_studio.core.services.rent.limits import LIMITS
 from peft_studio.core.services.rent.meter import EVER_S, build_lives
-from tests.simulator.machine import FOR_EVER_S, Machine
+from tests.simulator.machine import FOR_EVER_S, NODE_AGAIN_S, Machine
 from tests.simulator.scenario import LEASE_S, NO_OWN_KEY
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ class Audit:
         self.ended_at: dict[str, float] = {}
         self.leaked_s = self.without_brakes_s = 0.0
         self.unowned: list[tuple[Machine, float]] = []
+        self.measured: list[tuple[str, float, float]] = []  # what was bounded, how long it was, how long it may be
 
     def find(self, instance_id: str) -> Machine | None:
         """A machine by its id."""
@@ -92,18 +93,16 @@ class Audit:
     def look(self) -> None:
         """Every machine that lives has an open record, whatever was killed when."""
         now_s, world = self.world.clock.true_s, self.world
-        for machine in self.machines():
-            if (
-                machine.label in self.late
-                or machine.whose != "ours"
-                or machine.created_s > now_s
-                or machine.ended_s != FOR_EVER_S
-            ):
-                continue
-            machine.settle(now_s)
-            record = world.store.find(machine.label)
-            if machine.ended_s == FOR_EVER_S and (record is None or not record.open):
-                self.blame("nothing is forgotten", f"{machine.id} lives and has no open record")
+        for cloud in world.clouds.values():
+            for machine in cloud.machines:
+                if machine.ended_s != FOR_EVER_S or machine.whose != "ours" or machine.created_s > now_s:
+                    continue
+                if machine.label in self.late:
+                    continue
+                machine.settle(now_s)
+                record = world.store.find(machine.label)
+                if machine.ended_s == FOR_EVER_S and (record is None or not record.open):
+                    self.blame("nothing is forgotten", f"{machine.id} lives and has no open record")
 
     def run_is_over(self) -> bool:
         """Whether the run-level has nothing more to do."""
@@ -178,20 +177,24 @@ class Audit:
         failed = self.failed_brakes(machine)
         if self._is_spare(machine) and not failed and not scenario.ignored and unowned_s > SECOND_S:
             self.blame("a second of the same name goes at once", f"{machine.id} for {unowned_s:.0f} s")
-        stubborn_s = scenario.ignored * LIMITS.longest_s if scenario.ignored > 3 else 0.0
+        stubborn_s = scenario.ignored * NODE_AGAIN_S if scenario.ignored > 3 else 0.0  # home asks more often than that
         if failed >= {1, 2, 3}:
             self.without_brakes_s += unowned_s  # nothing can end it but a home that comes back: counted, and shown
-        elif failed >= {1, 3}:
-            paid_s = end_s - min(machine.running_s, end_s)
-            if paid_s > machine.lifetime_s + SLACK_S + stubborn_s:
-                self.blame(
-                    "paid no longer than its life", f"{machine.id} for {paid_s:.0f} s, brakes {sorted(failed)} off"
-                )
-        elif unowned_s > LEASE_S + SLACK_S + stubborn_s:
-            self.blame(
-                "unowned no longer than a lease", f"{machine.id} for {unowned_s:.0f} s, brakes {sorted(failed)} off"
-            )
+        else:
+            measured, seconds, bound_s = self._measure(machine, failed, unowned_s)
+            self.measured.append((measured, seconds, bound_s))
+            if seconds > bound_s + stubborn_s:
+                promise = "paid no longer than its life" if failed >= {1, 3} else "unowned no longer than a lease"
+                self.blame(promise, f"{machine.id} for {seconds:.0f} s, brakes {sorted(failed)} off")
         self.unowned.append((machine, unowned_s))
+
+    def _measure(self, machine: Machine, failed: set[int], unowned_s: float) -> tuple[str, float, float]:
+        """What a promise bounds of this machine: a name for its like, the seconds, and how many they may be."""
+        if failed >= {1, 3}:
+            end_s = min(machine.ended_s, self.world.clock.true_s, machine.stopped_s)
+            return "brake 2 alone, paid", max(0.0, end_s - machine.running_s), machine.lifetime_s + SLACK_S
+        left = {1: "one brake failed", 2: "two brakes failed, a lease is left"}
+        return left.get(len(failed), "no brake failed"), unowned_s, LEASE_S + SLACK_S
 
     def _check_strangers(self) -> None:
         touched = [name for cloud in self.world.clouds.values() for name in cloud.touched]

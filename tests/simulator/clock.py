@@ -16,10 +16,16 @@ class Clock:
         self.true_s = 0.0
         self.step_s = 0.0
         self.boots = 0
+        self._last: Moment | None = None  # many ask within one instant
+        self._last_of = (0.0, 0.0, -1)
 
     def now(self) -> Moment:
         """What a process of the home sees."""
-        return Moment(BEGIN_S + self.true_s + self.step_s, self.true_s, f"boot-{self.boots}")
+        of = (self.true_s, self.step_s, self.boots)
+        if self._last is None or of != self._last_of:
+            self._last_of = of
+            self._last = Moment(BEGIN_S + self.true_s + self.step_s, self.true_s, f"boot-{self.boots}")
+        return self._last
 
     def advance(self, seconds: float) -> None:
         """Let time pass."""

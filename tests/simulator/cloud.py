@@ -38,6 +38,8 @@ class Cloud:
         self.node_brakes: frozenset[int] | None = None  # of a policy whose nodes have others than ours
         self.used: set[str] = set()  # faults that happen once
         self.roll = random.Random(f"{scenario.dice}-{name}")
+        self._list_before, self._list_after = f"{name}.list before", f"{name}.list after"
+        self._strangers: dict[str, Instance] = {}
         self.on_create: Callable[[str], None] = lambda label: None
 
     # -- the port
@@ -49,18 +51,18 @@ class Cloud:
         raise AssertionError("nobody looks for offers here")
 
     def list_instances(self) -> Instances:
-        self.cross(f"{self.name}.list before")
+        self.cross(self._list_before)
         asked_s = self.clock.true_s
         self._take_time(0.1, 2.0)
         self._refuse_in_window("list-fails", "list-429")
         omit = self.scenario.has("list-omits") and self.roll.random() < 0.05
         found = [
-            self._show(machine)
+            self._show(machine) if machine.whose == "ours" else self._show_stranger(machine)
             for machine in self.machines
             if self._is_listed(machine, asked_s) and not (omit and machine.whose == "ours")
         ]
         self.listed = True
-        self.cross(f"{self.name}.list after")
+        self.cross(self._list_after)
         return _whole(tuple(found))
 
     def submit_job(self, rent: Rent) -> Instance:
@@ -180,12 +182,20 @@ class Cloud:
             state = InstanceState.BOOTING
         return _instance(machine.id, machine.label, state, billed, machine.price_at(max(at_s, machine.created_s)))
 
+    def _show_stranger(self, machine: Machine) -> Instance:
+        """One that was there before and stays as it is until its end is asked for."""
+        if machine.ended_s < FOR_EVER_S:
+            return self._show(machine)
+        if machine.id not in self._strangers:
+            self._strangers[machine.id] = self._show(machine)
+        return self._strangers[machine.id]
+
     def _is_listed(self, machine: Machine, asked_s: float) -> bool:
         lag_s = self.scenario.lag_s
+        if machine.ended_s + lag_s <= asked_s or machine.created_s + lag_s > asked_s:
+            return False
         machine.settle(asked_s)
-        return machine.created_s + lag_s <= asked_s and (
-            machine.ended_s == FOR_EVER_S or asked_s < machine.ended_s + lag_s
-        )
+        return asked_s < machine.ended_s + lag_s
 
     def _happens(self, fault: str) -> bool:
         if not self.scenario.has(fault) or fault in self.used:

@@ -8,7 +8,7 @@ from decimal import Decimal
 from tests.simulator.scenario import LEASE_S
 
 FOR_EVER_S = float("inf")
-NODE_RETRY_S = 20.0
+NODE_AGAIN_S = 30.0  # a node's requests to end itself come ever later, up to that
 
 
 @dataclass
@@ -38,35 +38,40 @@ class Machine:
     asked_to_end: int = 0
     wanted_until_s: float = FOR_EVER_S
     node_asks_s: float = field(default=-FOR_EVER_S)
+    node_asked: int = 0
+    let_go_s: float = FOR_EVER_S  # when its owner told its node that it has everything
 
     def settle(self, now_s: float) -> None:
         """Let everything that the node and the provider do by themselves happen, up to now."""
         while self.ended_s == FOR_EVER_S:
-            at_s = min(self._node_s(now_s), self.taken_s)
+            at_s = self.taken_s
+            if self.brakes and now_s >= self.running_s:
+                at_s = min(at_s, self._node_s(now_s))
             if at_s > now_s:
                 return
             if at_s == self.taken_s:
                 self.ended_s, self.ended_by = at_s, "provider"
             elif self.ignored > 0:
                 self.ignored -= 1
-                self.node_asks_s = at_s + NODE_RETRY_S
+                self.node_asked += 1
+                self.node_asks_s = at_s + min(NODE_AGAIN_S, 0.5 * 2.0**self.node_asked)
             else:
                 self.ended_s, self.ended_by = at_s, "node"
 
     def _node_s(self, now_s: float) -> float:
-        """When its node next asks for its own end, if that is before now."""
-        if self.running_s > now_s:
-            return FOR_EVER_S
+        """When its node, which runs, next asks for its own end, if that is before now."""
         at_s = FOR_EVER_S
         if 1 in self.brakes:
             heard_s = max(self.running_s, self.renewed_s, min(now_s, self.trained_s))
-            at_s = heard_s + LEASE_S
+            at_s = min(heard_s + LEASE_S, self.let_go_s)
         if 2 in self.brakes:
             at_s = min(at_s, self.running_s + self.lifetime_s)
         return max(at_s, self.node_asks_s)
 
     def price_at(self, at_s: float) -> Decimal:
         """Dollars an hour."""
+        if len(self.prices) == 1:
+            return self.prices[0][1]
         return [usd for since, usd in self.prices if since <= at_s][-1]
 
     def invoice_usd(self, until_s: float) -> Decimal:

@@ -210,6 +210,10 @@ def life_by_the_wall_clock() -> Any:
     return _in(Moment, past=lambda self, then: max(0.0, self.wall_s - then.wall_s))
 
 
+def a_clock_that_was_set_back_is_believed() -> Any:
+    return _in(deciding, _past=lambda at, now, watching: now.past(at))
+
+
 def no_progress_is_fine() -> Any:
     return _why(lambda record, now, why: None if why == "no-progress" else why)
 
@@ -393,10 +397,11 @@ MUTANTS: dict[str, Plant] = {
 NEEDS: dict[str, tuple[str, ...]] = {
     "bought_the_morning_after": ("vault-locked",), "one_absence_is_enough": ("list-omits", "end-ignored-long"), "nothing_begins_anew_after_a_reboot": ("reboot",),
     "no_end_to_life": (), "what_was_not_seen_is_no_progress": ("crash",), "waits_for_an_answer_for_ever": ("dearer",), "any_price_is_fine": ("dearer",),
-    "the_second_is_kept": ("twins",), "the_next_is_written_apart": ("preempted", "crash"), "a_stale_worker_writes": ("frozen-worker",),
+    "the_second_is_kept": ("twins",), "the_next_is_written_apart": ("phantom", "two-crashes"), "a_stale_worker_writes": ("frozen-worker",),
     "a_frozen_worker_still_buys": ("frozen-worker",), "closed_records_are_closed_again": ("frozen-worker", "preempted"),
     "a_429_on_create_leaves_it_open": ("create-429",), "a_connectors_bug_ends_the_process": ("connector-bug",), "bought_although_stopped": ("sold-out",),
-    "life_by_the_wall_clock": ("clock-step",),
+    "life_by_the_wall_clock": ("clock-step",), "given_up_after_15_minutes": ("end-fails",),
+    "a_clock_that_was_set_back_is_believed": ("clock-step", "reboot", "never-boots"),
 }  # fmt: skip
 
 
@@ -404,10 +409,7 @@ def hunt(name: str, *, most: int = MOST) -> tuple[int, str, str]:
     """Play launches with a planted bug until a promise is broken: after how many, which, and how it is replayed. ("", "") when never."""
     with MUTANTS[name]():
         for begin in range(0, most, PART):
-            try:
-                report = play_seeds(range(begin, begin + PART), faults=NEEDS.get(name))
-            except Exception as exc:  # noqa: BLE001  # a process that falls over is found, too
-                return begin + PART, f"the process goes on ({type(exc).__name__})", str(exc)[:100]
+            report = play_seeds(range(begin, begin + PART), faults=NEEDS.get(name))
             if report.broken:
                 replay, promise, _ = report.broken[0]
                 return int(replay.split()[4]) + 1, promise, replay

@@ -19,6 +19,25 @@ Store = Callable[[Callable[[str], None]], Any]
 
 
 @dataclass
+class Bound:
+    """Machines for which one bound holds. ``margin_s``: the least that was left of it; ``over``: how many were longer, their provider having ignored requests."""
+
+    machines: int = 0
+    longest_s: float = 0.0
+    margin_s: float = float("inf")
+    over: int = 0
+
+    def add(self, seconds: float, bound_s: float) -> None:
+        """Count one."""
+        self.merge(Bound(1, seconds, bound_s - seconds, int(seconds > bound_s)))
+
+    def merge(self, other: Bound) -> None:
+        """Add another's counts."""
+        self.machines, self.over = self.machines + other.machines, self.over + other.over
+        self.longest_s, self.margin_s = max(self.longest_s, other.longest_s), min(self.margin_s, other.margin_s)
+
+
+@dataclass
 class Report:
     """``late``: creates that a frozen process sent after its record was closed. ``broken``: how to replay each failure, the promise, what was seen. ``unowned_s``: minutes nobody wanted, of machines with a brake left."""
 
@@ -33,6 +52,7 @@ class Report:
     longest_unowned_s: float = 0.0
     faults: Counter[str] = field(default_factory=Counter)
     broken: list[tuple[str, str, str]] = field(default_factory=list)
+    bounds: dict[str, Bound] = field(default_factory=dict)
 
     def add(self, world: World, replay: str) -> None:
         """Count one that was played."""
@@ -49,6 +69,8 @@ class Report:
         for machine, unowned_s in audit.unowned:
             if not audit.failed_brakes(machine) >= {1, 2, 3}:
                 self.longest_unowned_s = max(self.longest_unowned_s, unowned_s)
+        for name, seconds, bound_s in audit.measured:
+            self.bounds.setdefault(name, Bound()).add(seconds, bound_s)
         self.broken += [(replay, promise, seen) for promise, seen in audit.broken.items()]
 
     def merge(self, other: Report) -> None:
@@ -66,6 +88,8 @@ class Report:
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.longest_unowned_s = max(self.longest_unowned_s, other.longest_unowned_s)
         self.faults.update(other.faults)
+        for name, bound in other.bounds.items():
+            self.bounds.setdefault(name, Bound()).merge(bound)
         self.broken += other.broken
 
     def promises(self) -> Counter[str]:
@@ -92,14 +116,19 @@ def play_all(scenarios: Iterable[tuple[Scenario, bool, bool]], *, store: Store |
     """Scenarios, each with whether it was drawn calm and whether its crashes were set by hand."""
     report, was_on = Report(), gc.isenabled()
     gc.disable()
+    gc.freeze()  # what was imported is no garbage, and need not be looked through every time
     try:
         for scenario, calm, crashes in scenarios:
-            world = World(scenario, store=store)
-            world.play()
-            report.add(world, replay_command(scenario, calm=calm, crashes=crashes))
+            world, replay = World(scenario, store=store), replay_command(scenario, calm=calm, crashes=crashes)
+            try:
+                world.play()
+            except Exception as exc:  # noqa: BLE001  # whatever a process falls over is found, and ends no other launch
+                report.broken.append((replay, f"the process goes on ({type(exc).__name__})", str(exc)[:200]))
+            report.add(world, replay)
             if report.launches % COLLECT_EVERY == 0:
                 gc.collect()
     finally:
+        gc.unfreeze()
         if was_on:
             gc.enable()
     return report

@@ -96,6 +96,6 @@ def test_a_seed_tells_the_same_again() -> None:
 def test_a_failure_says_how_it_is_replayed() -> None:
     """The line of a failure is a command that plays it."""
     with MUTANTS["given_up_after_15_minutes"]():
-        report = play_seeds(range(40))
+        report = play_seeds(range(40), faults=("end-fails",))
 
     assert report.broken[0][0].startswith("python -m tests.simulator --seed ")

@@ -28,6 +28,7 @@ HOME, OTHER_HOME = "aaaaaa", "bbbbbb"
 HORIZON_S = 3 * 86_400.0
 DRIVER_S = 15.0
 STALL_S = 600.0
+WAKE_S = 2.0  # what is said to the store is seen so soon by whoever watches (``reconciler.LOOK_S``)
 
 
 class Crash(BaseException):
@@ -53,6 +54,7 @@ class World:
         self.over = self.gone = False
         self.outages: list[tuple[float, float]] = []  # when nobody of the home was there
         self.stepped = self.froze_in_send = False
+        self.may_interrupt = scenario.clock_step_s or scenario.off_at_s is not None or scenario.gone_at_s is not None
         self.store.set_month_cap(scenario.month_cap_usd)
         self.store.full = self.in_window("disk-full")
         for cloud in self.clouds.values():
@@ -68,7 +70,8 @@ class World:
             return
         number = self.crossed
         self.crossed += 1
-        self.say(f"{number:4} {process.token} {what}")
+        if self.trace is not None:
+            self.say(f"{number:4} {process.token} {what}")
         if number in self.scenario.crashes:
             raise Crash(what)
         if number == self.scenario.freeze_at:
@@ -113,12 +116,13 @@ class World:
     def run_until(self, end_s: float) -> None:
         """Let every process that is not frozen do what is due."""
         while not self.over and self.clock.true_s < end_s:
-            awake = [process for process in self.processes if not process.frozen]
-            at_s, process, name = min(
-                ((due, process, name) for process in awake for name, due in process.due.items()),
-                key=lambda event: event[0], default=(FOR_EVER_S, None, ""),
-            )  # fmt: skip
-            if process is None or at_s >= end_s or at_s == FOR_EVER_S:
+            at_s, process, name = FOR_EVER_S, None, ""
+            for one in self.processes:
+                if not one.frozen:
+                    for what, due in one.due.items():
+                        if due < at_s:
+                            at_s, process, name = due, one, what
+            if process is None or at_s >= end_s:
                 self.clock.true_s = max(self.clock.true_s, end_s)
                 return
             self.clock.true_s = max(self.clock.true_s, at_s)
@@ -126,9 +130,18 @@ class World:
             if process in self.processes and process.due.get(name, FOR_EVER_S) <= self.clock.true_s:
                 self._run(process, name)
 
+    def wake(self, provider: str) -> None:
+        """Something was said of a machine there: whoever watches and lives looks soon."""
+        soon_s = self.clock.true_s + WAKE_S
+        for process in self.processes:
+            if process.due.get(provider, soon_s) > soon_s:
+                process.due[provider] = soon_s
+
     def _interrupt(self) -> None:
         """What the laptop's owner does to it."""
         scenario, now_s = self.scenario, self.clock.true_s
+        if not self.may_interrupt:
+            return
         if scenario.clock_step_s and not self.stepped and now_s >= scenario.clock_step_at_s:
             self.stepped, self.clock.step_s = True, scenario.clock_step_s
         if scenario.off_at_s is not None and now_s >= scenario.off_at_s and not self.gone:
@@ -251,6 +264,8 @@ class Process:
             if record.open:
                 self._obey(record)
                 self._look_at_node(record)
+                if world.store.find(record.label).wish is not record.wish:
+                    world.wake(record.intent.provider)
         except keepers.RentError:
             return DRIVER_S
         stop_in_s = FOR_EVER_S if scenario.stop_at_s is None else scenario.stop_at_s - world.clock.true_s
@@ -286,6 +301,7 @@ class Process:
             world.audit.trained = True
             world.audit.end_wanted(record.label)
             world.store.wish_end(record.label, "completed")
+            machine.let_go_s = world.clock.true_s
         elif stalled and now_s >= machine.trained_s + STALL_S:
             world.audit.end_wanted(record.label)
             world.store.wish_end(record.label, "idle")

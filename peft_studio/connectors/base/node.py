@@ -76,6 +76,10 @@ class NodeClient:
         """Say that its owner is there."""
         self._door.request("POST", "/lease", repeatable=True)
 
+    def let_go(self) -> None:
+        """Say that its owner has everything: it ends itself at once where it can. Said once: it may be gone before it answers."""
+        self._door.request("POST", "/over")
+
     def give_secret(self, name: str, secret: Secret) -> None:
         """Give the trainer a secret, ``HF_TOKEN``. The machine keeps it in memory: one whose door died has to be given it again."""
         self._door.request("POST", "/secrets", json={name: secret.reveal()}, repeatable=True)

@@ -74,6 +74,10 @@ class Node(Protocol):
         """Say that its owner is there."""
         ...
 
+    def let_go(self) -> None:
+        """Say that its owner has everything: it ends itself at once where it can."""
+        ...
+
     def upload(self, path: Path, name: str) -> None:
         """Bring a file into the run's folder, going on from what an earlier try left.
 

@@ -9,6 +9,7 @@ PUT  /upload/<name>?offset=n  the next bytes, at most 8 MiB; 409 with the size w
 POST /upload/<name>?sha256=h  the file is whole: it stands under its name in the run's folder, or 422 and it is thrown away
 POST /start?from_step=n       start the run's agent, as soon as everything is there; again is nothing
 POST /lease                   somebody is there
+POST /over                    the owner has everything: this machine ends itself, where it can
 POST /secrets                 {"HF_TOKEN": …} for the trainer; kept in this process's memory alone
 GET  /files/<name>?until=n    a file of the run, up to there, by Range; /files/ lists them
 GET  /digest/<name>           its size and SHA-256
@@ -153,6 +154,9 @@ class Door:
             desk.want(int(request.query.get("from_step", "0")))
             return 202, {}
         if route == "POST lease":
+            return 200, {}
+        if route == "POST over":
+            (desk.base / "over").touch()
             return 200, {}
         if route == "POST secrets":
             given = json.loads(body)

@@ -1,5 +1,7 @@
 """Brake 1 of a rented machine: when neither its owner nor its training gives a sign for long, the run is saved and the machine ends.
 
+An owner who has everything says so (the door touches PS_DIR/over), and a machine that can end itself does, at once.
+
 Signs are the owner's calls that change something (the door touches PS_DIR/lease), a new row of metrics, and a new event that is no
 log line. A heartbeat is none: a frozen trainer has one, too. Time is counted by a clock that nobody can set. Standard library only,
 Python 3.10 on. Needs neither the door nor the other brake; the boot script starts it again when it dies.
@@ -40,6 +42,10 @@ class Signs:
         found = _stat(self._base / "lease")
         return found.st_mtime_ns if found else 0
 
+    def of_goodbye(self) -> bool:
+        """Whether the owner has everything, and this machine can end itself. It cannot be unsaid."""
+        return bool(os.environ.get("PS_ENDS_ITSELF")) and (self._base / "over").exists()
+
     def of_training(self) -> tuple[int, int]:
         """Differs after each step and each event."""
         with contextlib.suppress(OSError), (self._run / "events.jsonl").open("rb") as file:
@@ -70,6 +76,8 @@ def watch(signs: Signs) -> str:
         if now != seen:
             seen, at = now, now_s()
         silent_s, limit_s = now_s() - at, keep_s if signs.has_ended else lease_s
+        if signs.of_goodbye():
+            return "its owner has everything"
         if silent_s >= limit_s:
             return f"neither owner nor training gave a sign for {silent_s:.0f} s"
         if not signs.has_ended and used_s() >= last_s:
@@ -143,12 +151,15 @@ def main() -> None:
     while True:
         say(f"{watch(signs)}. The run is stopped and saved, then this machine ends itself.")
         owner, again = signs.of_owner(), 0
-        stop_and_save(run, signs)
-        while signs.of_owner() == owner:
+        if not signs.of_goodbye():
+            stop_and_save(run, signs)
+        while signs.of_owner() == owner or signs.of_goodbye():
             end(key, again)
             again += 1
             began = now_s()
-            while signs.of_owner() == owner and now_s() - began < min(END_AGAIN_S, 0.5 * 2**again):
+            while (signs.of_owner() == owner or signs.of_goodbye()) and now_s() - began < min(
+                END_AGAIN_S, 0.5 * 2**again
+            ):
                 time.sleep(POLL_S)
         say("its owner is back.")
 

@@ -51,9 +51,9 @@ def decide(
     """
     if not record.open:  # a worker that was frozen may come with one that another has closed
         return Step("wait", record.done, limits.calm_s)
-    record = replace(record, done=rebase(record.done, now))
+    record = _with(record, rebase(record.done, now))
     if seen is not None:
-        record = replace(record, done=notice(record, seen, limits))
+        record = _with(record, notice(record, seen, limits))
     mine = seen.find(record) if seen is not None else []
     if record.done.leaving is None and (
         why := why_leave(record, mine, now, left_usd=left_usd, watching=watching, limits=limits)
@@ -64,6 +64,10 @@ def decide(
     if record.done.asked_at is None:
         return _begin(record, seen, now, limits)
     return _keep(record, mine, now, limits)
+
+
+def _with(record: Record, done: Done) -> Record:
+    return record if done is record.done else replace(record, done=done)
 
 
 def why_leave(
@@ -85,12 +89,12 @@ def why_leave(
         return "expired" if now.past(intent.at) >= intent.launch_by_s else None
     if len(done.absent) == 2:
         return "vanished" if done.made == "made" else "never-made"
-    if now.past(done.asked_at) >= intent.lifetime_s:
+    if _past(done.asked_at, now, watching) >= intent.lifetime_s:
         return "lifetime"
     kept = next((one for one in mine if one.id == done.instance_id), None)
     if kept is not None and kept.state in _LOST:
         return _LOST[kept.state]
-    if done.asking_at is not None and too_dear(record) and now.past(done.asking_at) >= limits.ask_s:
+    if done.asking_at is not None and too_dear(record) and _past(done.asking_at, now, watching) >= limits.ask_s:
         return "price"
     if done.made == "made" and not wish.ready and _stalled_s(record, now, watching) >= intent.patience_s:
         return "no-progress"
@@ -118,7 +122,13 @@ def rate_of(record: Record) -> Decimal:
 
 def _stalled_s(record: Record, now: Moment, watching: Moment | None) -> float:
     moments = (record.done.moved_at, record.wish.moved_at, record.done.asked_at, watching)
-    return min(now.past(at) for at in moments if at is not None)
+    return min(_past(at, now, watching) for at in moments if at is not None)
+
+
+def _past(at: Moment, now: Moment, watching: Moment | None) -> float:
+    """Seconds since then: of another boot, whose clock may have been set back, at least as many as somebody has been watching in this one."""
+    watched_s = 0.0 if watching is None or at.boot == now.boot else now.surely_past(watching)
+    return max(now.past(at), watched_s)
 
 
 def _begin(record: Record, seen: Seen | None, now: Moment, limits: Limits) -> Step:

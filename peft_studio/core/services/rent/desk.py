@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from decimal import Decimal
 
@@ -93,7 +94,8 @@ class Desk:
     def end_stray(self, stray: Stray) -> None:
         """Have a machine gone that no record here stands for, because a person said so."""
         if self.store.find(stray.label) is None:
-            self.store.put(adopt(stray, self.now()))
+            with contextlib.suppress(ValueError):  # another process was quicker
+                self.store.put(adopt(stray, self.now()))
 
     def lives(self) -> list[Life]:
         """Every machine that was ever rented from this home, with how it was billed."""

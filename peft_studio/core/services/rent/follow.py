@@ -112,6 +112,10 @@ class Follower:
             return False
         self._bring.home(node, self._finished)
         self._store.wish_end(self._label, "completed" if self._finished.state == "completed" else "stopped")
+        with contextlib.suppress(
+            ConnectorError
+        ):  # the sooner way where it is open; whoever watches ends it in any case
+            node.let_go()
         return True
 
     def _furnish(self, node: Node) -> None:

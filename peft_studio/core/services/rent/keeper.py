@@ -13,7 +13,7 @@ from peft_studio.core.errors import RateLimited, RentError, StudioError
 from peft_studio.core.ports.rental import Instance, Instances, Rent, Rental
 from peft_studio.core.services.rent.calls import Rentals, attempt
 from peft_studio.core.services.rent.decide import Step, decide, leave
-from peft_studio.core.services.rent.limits import LIMITS, Limits, end_wait_s
+from peft_studio.core.services.rent.limits import LIMITS, Limits, look_wait_s
 from peft_studio.core.services.rent.meter import build_readings, end_reading, left_usd, newest, read_machine
 from peft_studio.core.services.rent.moment import Moment, Now
 from peft_studio.core.services.rent.notice import Seen
@@ -91,7 +91,7 @@ class Keeper:
             return Seen(answer.instances, asked_at)
         self.why_blind, self._failed = str(answer), self._failed + 1
         told_s = min((answer.retry_after_s or 0.0) if isinstance(answer, RateLimited) else 0.0, self._limits.longest_s)
-        self._look_at = self._now().later(max(end_wait_s(self._failed, self._limits), told_s))
+        self._look_at = self._now().later(max(look_wait_s(self._failed, self._limits), told_s))
         return None
 
     def _look_in_s(self, now: Moment) -> float:
@@ -112,7 +112,8 @@ class Keeper:
         strays = find_strays(self.provider, unknown, home=self.store.home_tag())
         for stray in strays:
             if is_overdue(stray, self._now()) and self.store.find(stray.label) is None:
-                self.store.put(adopt(stray, self._now()))
+                with contextlib.suppress(ValueError):  # another process was quicker
+                    self.store.put(adopt(stray, self._now()))
         self.store.set_strays(self.provider, strays)
 
     def _care(self, record: Record, rental: Rental | None, seen: Seen | None) -> float:
@@ -137,7 +138,8 @@ class Keeper:
             left = left_usd(self.store, record, now)
             step = decide(record, seen, now, left_usd=left, watching=self._watching, limits=self._limits)
             if self.why_blind or step.done.leaving is None:
-                step = replace(step, done=say_trouble(step.done, self.why_blind, now))
+                said = say_trouble(step.done, self.why_blind, now)
+                step = step if said is step.done else replace(step, done=said)
             if step.act == "wait" and step.done == record.done:
                 return step.wait_s
             claimed = self._claim(record, now)

@@ -16,7 +16,7 @@ class Limits:
         ask_s: A machine that is dearer than agreed waits so long for an answer, and costs money meanwhile; then it is ended.
         busy_s: Between two looks while something is on its way.
         calm_s: Between two looks while a machine just works.
-        longest_s: Between two requests to end the same machine, at most.
+        longest_s: Between two requests to end the same machine, or two lists that fail, at most.
         fresh_s: A list that is older says nothing about whether there is something already.
         send_s: A create is not sent later than this after it was written down: who was frozen in between has lost its turn.
         hold_s: A worker's turn at a record, renewed with every write; longer than any one call to a provider.
@@ -49,9 +49,19 @@ def read_limits() -> Limits:
     return replace(LIMITS, settle_s=float(lag), lag_s=float(lag), busy_s=min(LIMITS.busy_s, float(lag)))
 
 
-FIRST_END_WAIT_S = 5.0
+FIRST_WAIT_S = 5.0
+OFTEN_S, OFTEN = (
+    15.0,
+    32,
+)  # a lost request is made good while the machine has cost little; four a minute is a fraction of any provider's limit
 
 
 def end_wait_s(times: int, limits: Limits = LIMITS) -> float:
-    """How long after the ``times``-th request to end a machine the next is sent: doubling from 5 s to 5 minutes, for ever."""
-    return min(limits.longest_s, FIRST_END_WAIT_S * 2.0 ** min(times - 1, 10))
+    """How long after the ``times``-th request to end a machine the next is sent: 15 s for the first eight minutes, then up to 5 minutes, for ever."""
+    often_s = min(OFTEN_S, look_wait_s(times, limits))
+    return min(limits.longest_s, often_s * 2.0 ** min(max(0, times - OFTEN), 10))
+
+
+def look_wait_s(times: int, limits: Limits = LIMITS) -> float:
+    """How long after the ``times``-th list in a row that failed the next is asked for: doubling from 5 s to 5 minutes, for ever."""
+    return min(limits.longest_s, FIRST_WAIT_S * 2.0 ** min(times - 1, 10))

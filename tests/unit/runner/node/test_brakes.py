@@ -156,6 +156,18 @@ def test_an_owner_who_comes_back_is_heard(rent_stand_in: RentStandIn) -> None:
     assert rented.provider.asked[0] - gone > 3
 
 
+def test_a_machine_whose_owner_has_everything_ends_at_once(rent_stand_in: RentStandIn) -> None:
+    """Long before its lease is over, and asking again where the provider says yes and does nothing; he cannot call it back by looking."""
+    rented = rent_stand_in({"steps": 3}, lease_s=300, keep_s=300, save_s=2)
+    wait_for(lambda: fold(read_events(rented.there.events)).state == "completed", "the run's end", timeout_s=30)
+    rented.provider.deaf = True
+    rented.client.let_go()
+    rented.client.renew_lease()
+    wait_for(lambda: len(rented.provider.asked) >= 2, "a second try", timeout_s=20)
+    rented.provider.deaf = False
+    wait_for_end(rented, timeout_s=20)
+
+
 @pytest.mark.stress  # 23 s
 def test_a_deaf_provider_is_asked_again_and_nothing_computes_meanwhile(rent_stand_in: RentStandIn) -> None:
     """It says yes and does nothing, then refuses: the machine never stops asking, and ends the work at the third refusal."""

@@ -47,7 +47,7 @@ def test_every_route_wants_the_token(open_door: Open) -> None:
     (door.run / "metrics").write_bytes(b"secret numbers")
     routes = [
         "GET /status", "GET /files/", "GET /files/metrics", "GET /digest/metrics", "GET /upload/spec.json", "PUT /upload/spec.json?offset=0",
-        "POST /upload/spec.json?sha256=0", "POST /start", "POST /lease", "POST /secrets", "GET /agent/stream", "GET /nothing",
+        "POST /upload/spec.json?sha256=0", "POST /start", "POST /lease", "POST /over", "POST /secrets", "GET /agent/stream", "GET /nothing",
     ]  # fmt: skip
     for route in routes:
         for given in (
@@ -62,6 +62,7 @@ def test_every_route_wants_the_token(open_door: Open) -> None:
             assert body == b"{}"
     assert not (door.base / "lease").exists()
     assert not (door.base / "start").exists()
+    assert not (door.base / "over").exists()
     with pytest.raises(NotAuthorised):
         door.client("x" * 43).status()
 

@@ -11,6 +11,8 @@ import pytest
 from peft_studio.core.errors import BadConnector, Forbidden, Offline, RateLimited, SoldOut, Unavailable
 from peft_studio.core.services.rent.decide import decide
 from peft_studio.core.services.rent.limits import end_wait_s
+from peft_studio.core.services.rent.moment import Moment
+from peft_studio.core.services.rent.notice import Seen
 from peft_studio.core.services.rent.record import Done, EndAsked, Wish
 from peft_studio.core.services.rent.replies import after_create, follow_up
 from tests.unit.core.services.rent.world import HOME, at, machine, made, record, seen
@@ -74,8 +76,8 @@ def test_gone_needs_its_end_asked_for_and_two_lists_after_that() -> None:
 
 
 def test_its_end_is_asked_for_for_ever_at_most_five_minutes_apart() -> None:
-    """The thousandth time as the tenth."""
-    assert [end_wait_s(times) for times in (1, 2, 3, 8, 1000)] == [5, 10, 20, 300, 300]
+    """Often for eight minutes, then ever less; the thousandth time as the fortieth."""
+    assert [end_wait_s(times) for times in (1, 2, 3, 32, 33, 40, 1000)] == [5, 10, 15, 15, 30, 300, 300]
     done = made(leaving="stopped", leaving_at=at(0), ends=(EndAsked("i1", 999, at(1e6)),))
     assert decide(record(done), seen(1e6 + 299, machine()), at(1e6 + 299)).act == "wait"
     assert decide(record(done), seen(1e6 + 300, machine()), at(1e6 + 300)).act == "end"
@@ -134,6 +136,30 @@ def test_what_happened_while_nobody_looked_is_no_lack_of_progress() -> None:
 
     assert decide(one, seen(5000, machine()), at(5000), watching=at(4990)).done.leaving is None
     assert decide(one, seen(5090, machine()), at(5090), watching=at(4990)).done.leaving == "no-progress"
+
+
+@pytest.mark.parametrize(
+    ("why", "done", "fields", "ready"),
+    [
+        ("no-progress", made(rank=3), {}, False),
+        ("lifetime", made(), {"lifetime_s": 600.0}, True),
+        ("price", made(asking_at=at(10), usd_per_hour=Decimal(9)), {}, True),
+    ],
+)
+def test_a_clock_that_is_set_back_while_the_computer_starts_anew_holds_up_no_end(
+    why: str, done: Done, fields: dict[str, Any], ready: bool
+) -> None:
+    """What came before this boot is at least as long ago as somebody has been watching in it."""
+
+    def later(second: float) -> Moment:
+        return Moment(at(second).wall_s - 86_400, second, "another")
+
+    one = record(done, Wish(ready=ready), **fields)
+    dear = machine(price="9" if why == "price" else "2")
+
+    assert decide(one, seen(50), later(50), watching=later(10)).done.leaving is None
+    step = decide(one, Seen((dear,), later(700)), later(700), watching=later(10))
+    assert step.done.leaving == why
 
 
 def test_a_second_machine_of_the_name_goes_and_the_first_stays() -> None:

@@ -10,8 +10,10 @@ import pytest
 from peft_studio.core.errors import Forbidden, RentError, VaultLocked
 from peft_studio.core.ports.rental import Ended, Instances, Rent
 from peft_studio.core.services.rent.keeper import Keeper
+from peft_studio.core.services.rent.label import build_label
 from peft_studio.core.services.rent.moment import Moment
 from peft_studio.core.services.rent.record import Intent
+from peft_studio.core.services.rent.sweep import adopt, find_strays
 from tests.simulator.memory_store import MemoryStore
 from tests.unit.core.services.rent.world import HOME, LABEL, at, intent, machine
 
@@ -106,6 +108,26 @@ def test_keys_that_are_gone_are_said_and_nothing_is_forgotten(bench: Bench) -> N
     for second in range(4400, 4700, 30):
         bench.turn(second)
     assert not bench.store.records[LABEL].open
+
+
+def test_two_processes_that_take_on_the_same_stray_do_not_fall_over_each_other(bench: Bench) -> None:
+    """The other one writes its record between this one's look and its own: seed 10080517."""
+    label = build_label("bbbbbb", "r-20260921-120000-abcdef", 2, ends_at_s=1.7e9)
+    bench.account.machines.append(machine("i9", label))
+    stray = find_strays("alpha", bench.account.machines, home=HOME)[0]
+    real_find, looks = bench.store.find, list[str]()
+
+    def find(wanted: str) -> Any:
+        found = real_find(wanted)
+        looks.append(wanted)
+        if looks.count(label) == 2 and found is None:
+            bench.store.put(adopt(stray, at(1)))
+        return found
+
+    bench.store.find = find  # type: ignore[method-assign]
+    bench.turn(1)
+    bench.turn(20)
+    assert "end i9" in bench.account.asked
 
 
 def test_a_locked_vault_buys_nothing_and_is_asked_again(bench: Bench) -> None:
