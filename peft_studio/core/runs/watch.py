@@ -6,12 +6,16 @@ from peft_studio.core.runs.folder import RunFolder
 from peft_studio.core.runs.state import RunState, Standing, standing
 from peft_studio.core.system import is_locked
 
+WATCHERS = (
+    "rent/watch.lock",
+    "rent/relief.lock",
+)  # of whoever looks after rented machines, and of whoever is about to take over
 STARTUP_S = 15.0  # an interpreter on a busy machine may take this long from launch to holding the lock
 
 
 def current_standing(folder: RunFolder, state: RunState, *, now: float) -> Standing:
     """How the run stands: its folded state, or ``lost`` when nothing is there to carry it on."""
-    alive = is_locked(folder.agent_lock)
+    alive = is_locked(folder.agent_lock) or (state.machine is not None and _is_looked_after(folder))
     if (
         not alive and state.last_seq <= 1
     ):  # created; an agent that opens its lock file does not hold it in the same instant
@@ -21,3 +25,8 @@ def current_standing(folder: RunFolder, state: RunState, *, now: float) -> Stand
     except FileNotFoundError:
         heard_at = None
     return standing(state, agent_alive=alive, heard_at=heard_at, now=now)
+
+
+def _is_looked_after(folder: RunFolder) -> bool:
+    """Whether the process lives that sees to it that rented runs are followed: from one to the next, a run is followed by nobody for a moment."""
+    return any(is_locked(folder.home / name) for name in WATCHERS)
