@@ -79,7 +79,7 @@ class Reconciler:
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         while not self._stop.is_set():
             with lock_path(self.folder).open("a+b") as lock:
-                if not self._take(lock) and not (take_over and self._relieve(lock)):
+                if not try_lock(lock) and not (take_over and self._relieve(lock)):
                     return False
                 self._watch()
             if self._is_relieved():
@@ -98,10 +98,6 @@ class Reconciler:
         return [
             f"{keeper.provider} did not list its machines: {keeper.why_blind}" for keeper in keepers if keeper.why_blind
         ]
-
-    def _take(self, lock: BinaryIO) -> bool:
-        """Take the lock that lets one process watch. Who only looks whether it is taken holds it for an instant, too."""
-        return any(try_lock(lock) or self._stop.wait(0.05) for _ in range(4)) and not self._stop.is_set()
 
     def _relieve(self, lock: BinaryIO) -> bool:
         """Wait until whoever watches has let go, which it does as long as this waits. One after the other where several come."""
