@@ -69,6 +69,9 @@ class Home:
     def _begin(self) -> None:
         """What is to be done in the background, now that the home is open."""
 
+    def _connected(self, platform: str) -> None:
+        """Told of each platform that was connected."""
+
     def _require_network(self, what: str) -> None:
         """Let pass what needs the network, or raise Offline. What knows more of the network says it in its place."""
         if os.environ.get(OFFLINE_SWITCH, "") not in {"", "0"}:

@@ -51,7 +51,9 @@ class Platforms(Home, ABC):
         info = self._catalog.get_info(platform)
         if not given:
             given = {field.name: key for field in info.keys if field.secret and (key := ask_for(info, field))}
-        return self._connections.connect(platform, given, keep=keep)
+        connection = self._connections.connect(platform, given, keep=keep)
+        self._connected(platform)
+        return connection
 
     def connections(self, *, check: bool = False) -> ConnectionList:
         """How each platform stands; with ``check`` those that are connected are asked again."""

@@ -8,6 +8,7 @@ from abc import ABC
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from peft_studio._studio.home import tell
 from peft_studio._studio.launching import Launching
 from peft_studio._studio.offline import BEGIN_S
 from peft_studio.core.errors import StudioError
@@ -123,6 +124,17 @@ class Spending(Launching, ABC):
         if not self._watches and is_unwatched(self._rent_folder):
             self._machines.ensure_watched()
 
+    def _connected(self, platform: str) -> None:
+        """Whoever watches machines of this provider may have begun without its keys: now he gets them."""
+        super()._connected(platform)
+        if not self._has_rented:
+            return
+        try:
+            if any(record.intent.provider == platform for record in self._machines.desk.store.list_open()):
+                self._machines.ensure_watched()
+        except (StudioError, OSError) as exc:
+            tell(f"{UNWATCHED}: {exc} `peft-studio watch-rentals` watches them.")
+
     def _watch_rentals(self, keys: Mapping[str, Keys]) -> bool:
         """Watch in this process until no machine is left; False where another one does."""
         self._watches = True
@@ -145,7 +157,6 @@ class Spending(Launching, ABC):
         threading.Thread(target=self._begin_watching, name="peft-studio rentals", daemon=True).start()
 
     def _begin_watching(self) -> None:
-        from peft_studio._studio.home import tell
         from peft_studio.core.services.rentals import say_alarm
 
         time.sleep(BEGIN_S)  # a command that is over by then begins nothing; a watcher just started has its lock

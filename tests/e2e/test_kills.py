@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +16,7 @@ import pytest
 from peft_studio import Studio
 from peft_studio.core.services.run import Run
 from tests.conftest import wait_for
+from tests.e2e.client import Client
 from tests.e2e.evidence import Witness, jobs_of, last_step, numbers_of, processes, rows_of, weights_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.stress]
@@ -64,33 +63,6 @@ class Kernel:
         )
         self._client.stop_channels()
         self._manager.cleanup_resources()
-
-
-class Client:
-    """A script in a process group of its own, with the interface of :class:`Kernel`."""
-
-    def __init__(self) -> None:
-        loop = "import sys\nfor line in sys.stdin:\n    exec(eval(line)); print('<done>', flush=True)"
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", loop],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-
-    def execute(self, cell: str) -> str:
-        assert self._process.stdin
-        assert self._process.stdout
-        self._process.stdin.write(repr(cell) + "\n")
-        self._process.stdin.flush()
-        printed = list(iter(self._process.stdout.readline, "<done>\n"))
-        assert self._process.poll() is None
-        return "".join(printed)
-
-    def kill(self) -> None:
-        os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.communicate()
 
 
 OPEN = "from peft_studio import Studio; studio = Studio(home={home!r})"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,41 +16,11 @@ from peft_studio.core.runs.metrics import read_metrics
 from peft_studio.core.services.rent.limits import LAG_VARIABLE
 from peft_studio.core.services.run import Run
 from tests.conftest import wait_for
-from tests.emulators import lambdalabs, runpod, vastai
+from tests.emulators import lambdalabs
+from tests.emulators.clouds import KEYS, serve
 from tests.emulators.machine import Machines
 
 pytestmark = pytest.mark.slow
-
-KEYS = {
-    "runpod": "rpa_" + "A" * 40,
-    "lambdalabs": "secret_tests_" + "0123456789abcdef" * 2 + "." + "A1" * 16,
-    "vastai": "ab" * 32,
-}
-
-
-@contextlib.contextmanager
-def serve(provider: str, machines: Machines, patch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """One of them, with a machine on sale, at the address where its connector looks."""
-    key = KEYS[provider]
-    if provider == "runpod":
-        cloud = runpod.Cloud(machines=machines, gpus=[runpod.make_gpu("NVIDIA L4", 24, secure=0.39)], keys={key: "all"})
-        with runpod.serve_runpod(cloud) as (address, proxy):
-            patch.setenv("RUNPOD_URL", address)
-            patch.setenv("RUNPOD_PROXY_URL", proxy)
-            yield cloud
-    elif provider == "vastai":
-        users = {key: {"id": 42, "email": "ann@example.org", "credit": 12.5}}
-        market = vastai.Market(keys=users, asks=[vastai.Ask(1000 + n) for n in range(3)], machines=machines)
-        with vastai.serve_vast(market) as address:
-            patch.setenv("VAST_URL", address)
-            yield market
-    else:
-        kinds = [lambdalabs.Kind("gpu_1x_h100", stock={"us-east-1": 5})]
-        rented = lambdalabs.Cloud(keys=(key,), kinds=kinds, machines=machines)
-        with lambdalabs.serve_lambda(rented) as address:
-            patch.setenv("LAMBDA_URL", address)
-            patch.setenv("PATH", str(machines.root / "network"), prepend=os.pathsep)
-            yield rented
 
 
 @pytest.fixture

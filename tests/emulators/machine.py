@@ -11,9 +11,11 @@ was asked for stands on a free one. Knows no provider.
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import itertools
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -31,6 +33,7 @@ import psutil
 
 MARK = "EMULATED_MACHINE"  # in the environment of every process of a machine, also of those that left its group
 LONGEST_END_S = 10.0
+BOOT = "PEFT_STUDIO_BOOT"  # where RunPod's boot script travels
 _ours = itertools.count()
 
 
@@ -130,16 +133,28 @@ class Machine:
 
 
 class Machines:
-    """Those of one emulator, in folders under one root. Leaving the block ends all of them."""
+    """Those of one emulator, in folders under one root. Leaving the block ends all of them.
+
+    Attributes:
+        prepare: Told of each machine's folder before it starts there.
+        environment: What every machine finds in its environment besides.
+        settings: Of RunPod's boot script, such as ``PS_LEASE_S``: to be these on every machine that is still to start.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.made: dict[str, Machine] = {}
+        self.prepare: Callable[[Path], Any] | None = None
+        self.environment: dict[str, str] = {}
+        self.settings: dict[str, str] = {}
 
     def start(self, name: str, command: Sequence[str], **given: Any) -> Machine:
         """A machine in ``root/name``; see :class:`Machine`. One of that name that was ended starts anew in the same folder."""
         self.end(name)
-        self.made[name] = Machine(self.root / name, command, **given)
+        env = resettle({**(given.pop("env", None) or {}), **self.environment}, self.settings)
+        if self.prepare:
+            self.prepare(self.root / name)
+        self.made[name] = Machine(self.root / name, command, env=env, **given)
         return self.made[name]
 
     def end(self, name: str) -> None:
@@ -156,6 +171,17 @@ class Machines:
     def __exit__(self, *exc: object) -> None:
         for name in list(self.made):
             self.end(name)
+
+
+def resettle(env: dict[str, str], settings: Mapping[str, str]) -> dict[str, str]:
+    """An environment whose boot script has other settings; each must be one that it has."""
+    if not settings or BOOT not in env:
+        return env
+    script = base64.b64decode(env[BOOT]).decode()
+    for name, value in settings.items():
+        script, found = re.subn(rf"^{name}=.*$", f"{name}={value}", script, count=1, flags=re.MULTILINE)
+        assert found, f"the boot script has no {name}"
+    return {**env, BOOT: base64.b64encode(script.encode()).decode()}
 
 
 def free_port() -> int:

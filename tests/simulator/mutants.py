@@ -330,7 +330,7 @@ def closed_records_are_closed_again() -> Any:
 
 
 def everything_with_our_prefix_is_ended() -> Any:
-    return _in(keeping, is_overdue=lambda stray, now: True)
+    return _in(keeping, is_overdue=lambda stray, now, began: True)
 
 
 def everything_unknown_is_ended() -> Any:

@@ -41,7 +41,10 @@ class Paid:
 
 @dataclass(frozen=True, slots=True)
 class Life:
-    """One machine from its first billed moment to its last; ``stretches`` in order, the last one "nothing" once it is gone."""
+    """One machine from its first billed moment to its last; ``stretches`` in order, the last one "nothing" once it is gone.
+
+    ``ahead_s``: how far the clock here has been set ahead since the first of them, whose times go on without that.
+    """
 
     instance_id: str
     run_id: str
@@ -50,6 +53,7 @@ class Life:
     stretches: tuple[Stretch, ...]
     disk_bytes: float = 0.0
     paid: tuple[Paid, ...] = ()
+    ahead_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +80,7 @@ def cost(life: Life, begin_s: float, end_s: float, *, now_s: float) -> Total:
     billed = sum((paid.usd for paid in life.paid if begin_s <= paid.begin_s < end_s), Decimal(0))
     estimate = Decimal(0)
     for low_s, high_s in _uncovered(life.paid, begin_s, end_s):
-        estimate += _estimate(life, _us(low_s), min(_us(high_s), _FOR_EVER_US), now_us=_us(now_s))
+        estimate += _estimate(life, _us(low_s), min(_us(high_s), _FOR_EVER_US), now_us=_us(now_s - life.ahead_s))
     return Total(billed + estimate, billed)
 
 

@@ -82,7 +82,10 @@ def standing(state: RunState, *, agent_alive: bool, heard_at: float | None, now:
     """What may be shown. A live state without a living agent is ``lost``; a silent agent makes it stale."""
     if state.is_terminal:
         return Standing(state.state, None)
-    heard_s = max(0.0, now - max(heard_at or 0.0, state.last_at))
+    said_at = (
+        state.last_at if state.last_at <= now or heard_at is None else 0.0
+    )  # by a clock elsewhere, which may be ahead of ours
+    heard_s = max(0.0, now - max(heard_at or 0.0, said_at))
     return Standing(state.state if agent_alive else "lost", heard_s)
 
 
@@ -119,6 +122,8 @@ def _(event: ev.PhaseEntered, state: RunState) -> RunState:
 
 @apply.register
 def _(event: ev.MachineRented, state: RunState) -> RunState:
+    if state.is_terminal:  # it was resumed
+        state = replace(state, state="provisioning", failure=None, stop_requested=None)
     return replace(state, machine=event)
 
 

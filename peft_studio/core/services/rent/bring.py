@@ -19,6 +19,9 @@ from peft_studio.core.runs.mirror import Mirror
 AT_RISK_S = 60.0  # so much work may be lost with a machine: a newer checkpoint is fetched at most so often
 ASIDE = ".arriving"
 WEIGHTS = "adapter_model.safetensors"
+FULL = (
+    "That disk was its machine's, and that is ended. What was fetched is kept: run.resume() goes on on another machine."
+)
 
 
 class Bringer:
@@ -72,7 +75,7 @@ class Bringer:
             _replace(self._aside / saved.path, self._folder.path / saved.path)
         if finished.state != "completed" and self._mirror.state.checkpoints:
             self._fetch_checkpoint(node, self._mirror.state.checkpoints[-1].step)
-        self._mirror.say(ev.Finished(state=finished.state, failure=finished.failure))
+        self._mirror.say(ev.Finished(state=finished.state, failure=_as_seen_here(finished.failure)))
         shutil.rmtree(self._aside, ignore_errors=True)
 
     def _fetch_checkpoint(self, node: Node, step: int) -> None:
@@ -95,6 +98,11 @@ class Bringer:
             with path.open("rb") as file:
                 file.seek(here)
                 self._mirror.take_bytes(name, here, file.read())
+
+
+def _as_seen_here(failure: ev.Failure | None) -> ev.Failure | None:
+    """What is to be done about a full disk there is another thing than here: that disk goes with its machine."""
+    return failure.model_copy(update={"hint": FULL}) if failure and failure.code == "disk_full" else failure
 
 
 def _replace(new: Path, place: Path) -> None:

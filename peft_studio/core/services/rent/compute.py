@@ -15,6 +15,7 @@ from peft_studio.core.runs.events import Event
 from peft_studio.core.runs.folder import RunFolder
 from peft_studio.core.runs.log import EventLogReader
 from peft_studio.core.services.rent.meter import build_lives
+from peft_studio.core.services.rent.moment import read_now
 from peft_studio.core.services.rent.record import Record
 from peft_studio.core.services.rent.store import Store
 from peft_studio.core.services.rentals import build_run_meter
@@ -88,8 +89,9 @@ class RentedCompute:
         records = self._store.list_run(folder.id)
         if not records:
             return None
-        lives = build_lives(records, self._store.read_meter(folder.id), self._store.read_bills())
-        return build_run_meter(records, lives, now_s=time.time())
+        now = read_now()
+        lives = build_lives(records, self._store.read_meter(folder.id), self._store.read_bills(), now=now)
+        return build_run_meter(records, lives, now_s=now.wall_s)
 
     def _open_record(self, folder: RunFolder) -> Record:
         records = [record for record in self._store.list_run(folder.id) if record.open]

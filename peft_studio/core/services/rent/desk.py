@@ -99,12 +99,12 @@ class Desk:
 
     def lives(self) -> list[Life]:
         """Every machine that was ever rented from this home, with how it was billed."""
-        return build_lives(self.store.list_run(), self.store.read_meter(), self.store.read_bills())
+        return build_lives(self.store.list_run(), self.store.read_meter(), self.store.read_bills(), now=self.now())
 
     def lives_of(self, record: Record) -> list[Life]:
         """Those of one record: its machine, and a second of its name where there was one."""
         readings = self.store.read_meter(record.intent.run_id)
-        return build_lives([record], readings, self.store.read_bills())
+        return build_lives([record], readings, self.store.read_bills(), now=self.now())
 
     def spend(self, begin_s: float = -EVER_S, end_s: float = EVER_S) -> Total:
         """What was spent in a span, in seconds since 1970."""

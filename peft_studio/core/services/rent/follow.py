@@ -18,8 +18,11 @@ from peft_studio.core.errors import ConnectorError, RentError, StudioError
 from peft_studio.core.ports.node import Chunk, Node
 from peft_studio.core.runs import events as ev
 from peft_studio.core.runs.checkpoints import find_newest
+from peft_studio.core.runs.failures import build_failure
+from peft_studio.core.runs.metrics import read_last
 from peft_studio.core.runs.mirror import Mirror
 from peft_studio.core.services.rent.bring import Bringer
+from peft_studio.core.services.rent.lease import Lease
 from peft_studio.core.services.rent.luggage import build_package, pack, write_spec
 from peft_studio.core.services.rent.moment import Now
 from peft_studio.core.services.rent.record import Record
@@ -29,6 +32,8 @@ LOOK_S = 1.0  # between two looks at a machine that does not answer yet
 TOLD_S = 10.0  # how often the store hears that the run gets on
 MOST_STARTS = 3  # of an agent that dies without a word, on one machine
 FILES = ("metrics", "system")
+NO_ROOM = 507  # the door says so of a full disk
+SMALL_DISK = "A base model that a hub has is not sent: the machine fetches it itself. Otherwise take a smaller one."
 log = logging.getLogger("peft_studio.rent")
 
 NoteStart = Callable[[Record, float, float | None], None]
@@ -76,7 +81,7 @@ class Follower:
         if node is None:
             self._wait_for_machine(record)
             return False
-        with contextlib.closing(node), _Lease(node):
+        with contextlib.closing(node), Lease(node):
             done = self._attend(node)
         self.trouble = ""
         return done
@@ -100,7 +105,13 @@ class Follower:
         status = node.status()
         there = node.list_files()
         if "events.jsonl" not in there:
-            self._furnish(node)
+            try:
+                self._furnish(node)
+            except ConnectorError as exc:
+                if exc.status != NO_ROOM:
+                    raise
+                self._give_up(exc)
+                return True
         elif not (status.agent or status.starting):
             self._catch_up(node)
             if self._finished is None:
@@ -143,6 +154,13 @@ class Follower:
             installed = [phase.seconds for phase in node.status().phases if phase.name == "installing"]
             self._note_start(record, answered_at.past(record.done.asked_at), installed[0] if installed else None)
 
+    def _give_up(self, exc: ConnectorError) -> None:
+        """What it needs does not fit on its machine, and the next one would have the same disk."""
+        message = f"What the run needs does not fit on the disk of its machine. {exc.message}"
+        failure = build_failure("disk_full", message, spec=None, hint=SMALL_DISK)
+        self._mirror.say(ev.Finished(state="failed", failure=failure))
+        self._store.wish_end(self._label, "stopped")
+
     def _until_ready(self, node: Node) -> None:
         """Until what training needs is installed there. As long as it prints or its disk fills, it gets on with it."""
         seen: object = None
@@ -177,7 +195,8 @@ class Follower:
             for message in stream:
                 if isinstance(message, Chunk):
                     self._mirror.take_bytes(FILES[message.file], message.offset, message.data)
-                    self._gets_on(trains=message.file == 0)
+                    if message.file == 0 or self._trains or self._works():
+                        self._gets_on(trains=message.file == 0)
                 elif isinstance(message, ev.Finished):
                     self._finished = message
                     return
@@ -188,6 +207,11 @@ class Follower:
                         self._bring.checkpoint(node, message)
                 if self._over():
                     return
+
+    def _works(self) -> bool:
+        """Whether its trainer did anything between the last two looks: an agent sends figures of one that hangs, too."""
+        rows = read_last(self._folder.system)
+        return bool(rows) and rows[-1].values.get("cpu_percent", 0.0) > 0
 
     def _catch_up(self, node: Node) -> None:
         """What its log has and ours has not: the agent is gone, and its files are all that is left to ask. Its last word is held back."""
@@ -206,27 +230,6 @@ class Follower:
         self._told_at, self._trains = time.monotonic(), self._trains or trains
         with contextlib.suppress(RentError):
             self._store.wish_moved(self._label, self._now(), ready=self._trains)
-
-
-class _Lease:
-    """Tells a machine that its owner is there, while a ``with`` block lasts."""
-
-    def __init__(self, node: Node) -> None:
-        self._node, self._left = node, threading.Event()
-        self._thread = threading.Thread(target=self._renew, name="lease", daemon=True)
-
-    def _renew(self) -> None:
-        while not self._left.is_set():
-            with contextlib.suppress(ConnectorError):
-                self._node.renew_lease()
-            self._left.wait(20.0)  # of a lease that is ten minutes long by default, and never shorter than one
-
-    def __enter__(self) -> _Lease:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self._left.set()
 
 
 def _is_manifest(name: str) -> bool:

@@ -103,14 +103,18 @@ class Followers:
             if not newest.open:
                 self._end(mirror, newest)
                 return
-            if newest.done.leaving is None and not mirror.state.is_terminal:
+            if newest.done.leaving is None and newest.wish.end is None:
                 self._attend(mirror, newest)
             mirror.beat()
             self._stop.wait(LOOK_S)
 
     def _attend(self, mirror: Mirror, record: Record) -> None:
-        offer, known = record.intent.offer, mirror.state.machine
+        offer, known, ended = record.intent.offer, mirror.state.machine, mirror.state.state
         assert offer
+        if ended == "completed" or (mirror.state.is_terminal and known and known.label == record.label):
+            # Whoever wrote that down did not come to say that its machine is to go. One that ended on another machine was resumed.
+            self._store.wish_end(record.label, "completed" if ended == "completed" else "stopped")
+            return
         if known is None or known.label != record.label:
             mirror.say(
                 ev.MachineRented(

@@ -37,6 +37,7 @@ class Keeper:
         self.provider, self.store = provider, store
         self._rentals, self._build_rent, self._token = rentals, build_rent, token
         self._now, self._limits = now, limits
+        self._began = now()
         self._holds = False
         self._failed = 0
         self._look_at: Moment | None = None
@@ -111,7 +112,7 @@ class Keeper:
                 self.store.reopen(one.label, "ghost", self._now())
         strays = find_strays(self.provider, unknown, home=self.store.home_tag())
         for stray in strays:
-            if is_overdue(stray, self._now()) and self.store.find(stray.label) is None:
+            if is_overdue(stray, self._now(), self._began) and self.store.find(stray.label) is None:
                 with contextlib.suppress(ValueError):  # another process was quicker
                     self.store.put(adopt(stray, self._now()))
         self.store.set_strays(self.provider, strays)

@@ -62,8 +62,13 @@ def newest(readings: Iterable[Reading]) -> dict[str, Reading]:
     return {one.instance_id: one for one in readings}
 
 
-def build_lives(records: Sequence[Record], readings: Iterable[Reading], bills: Iterable[Bill] = ()) -> list[Life]:
-    """The machines of these records, each with what was read of it and what was charged for it."""
+def build_lives(
+    records: Sequence[Record], readings: Iterable[Reading], bills: Iterable[Bill] = (), *, now: Moment | None = None
+) -> list[Life]:
+    """The machines of these records, each with what was read of it and what was charged for it.
+
+    ``now``: what is still billed goes on until then in true seconds, wherever the clock has been set to since.
+    """
     by_label = {record.label: record for record in records}
     stretches: dict[tuple[str, str], list[Stretch]] = {}
     for one in readings:
@@ -75,16 +80,18 @@ def build_lives(records: Sequence[Record], readings: Iterable[Reading], bills: I
     for bill in bills:
         paid.setdefault(bill.instance_id, []).append(Paid(bill.begin_s, bill.end_s, bill.usd))
     return [
-        _build_life(by_label[label], instance_id, tuple(ordered), tuple(paid.get(instance_id, ())))
+        _build_life(by_label[label], instance_id, tuple(ordered), tuple(paid.get(instance_id, ())), now)
         for (label, instance_id), ordered in stretches.items()
     ]
 
 
-def _build_life(record: Record, instance_id: str, stretches: tuple[Stretch, ...], paid: tuple[Paid, ...]) -> Life:
+def _build_life(
+    record: Record, instance_id: str, stretches: tuple[Stretch, ...], paid: tuple[Paid, ...], now: Moment | None
+) -> Life:  # fmt: skip
     intent = record.intent
     return Life(
         instance_id, intent.run_id, intent.provider, intent.offer.rules if intent.offer else BillingRules(), stretches,
-        disk_bytes=intent.disk_gib * GB, paid=paid,
+        disk_bytes=intent.disk_gib * GB, paid=paid, ahead_s=now.wall_s - record.billed_at_s(now) if now else 0.0,
     )  # fmt: skip
 
 
@@ -93,17 +100,16 @@ def left_usd(store: Store, record: Record, now: Moment) -> Decimal | None:
     left = []
     if record.intent.budget_usd is not None:
         lives = build_lives(
-            store.list_run(record.intent.run_id), store.read_meter(record.intent.run_id), store.read_bills()
+            store.list_run(record.intent.run_id), store.read_meter(record.intent.run_id), store.read_bills(), now=now
         )
-        left.append(record.intent.budget_usd - sum_usd(lives, record, now))
+        left.append(record.intent.budget_usd - sum_usd(lives, now))
     cap = store.month_cap()
     if cap is not None:
-        lives = build_lives(store.list_run(), store.read_meter(), store.read_bills())
-        left.append(cap - sum_usd(lives, record, now, since_s=month_began_s(now.wall_s)))
+        lives = build_lives(store.list_run(), store.read_meter(), store.read_bills(), now=now)
+        left.append(cap - sum_usd(lives, now, since_s=month_began_s(now.wall_s)))
     return min(left) if left else None
 
 
-def sum_usd(lives: Iterable[Life], record: Record, now: Moment, *, since_s: float = -EVER_S) -> Decimal:
+def sum_usd(lives: Iterable[Life], now: Moment, *, since_s: float = -EVER_S) -> Decimal:
     """What machines cost until now, charged or estimated."""
-    now_s = max(now.wall_s, record.billed_at_s(now))
-    return sum((cost(life, since_s, EVER_S, now_s=now_s).usd for life in lives), Decimal(0))
+    return sum((cost(life, since_s, EVER_S, now_s=now.wall_s).usd for life in lives), Decimal(0))

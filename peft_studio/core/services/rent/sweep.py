@@ -28,9 +28,13 @@ def find_strays(provider: str, instances: Iterable[Instance], *, home: str) -> l
     return strays
 
 
-def is_overdue(stray: Stray, now: Moment) -> bool:
-    """Whether its own label says that it should long be gone. One whose label cannot be read is never ended by itself."""
-    return stray.ends_at_s is not None and now.wall_s >= stray.ends_at_s + OVERDUE_S
+def is_overdue(stray: Stray, now: Moment, began: Moment) -> bool:
+    """Whether its own label says that it should long be gone. One whose label cannot be read is never ended by itself.
+
+    ``began``: since when this process looks. A clock that was set since then ends nobody's machine: it was wrong before, or is now.
+    """
+    set_by_s = abs((now.wall_s - began.wall_s) - (now.steady_s - began.steady_s))
+    return stray.ends_at_s is not None and set_by_s < OVERDUE_S / 2 and now.wall_s >= stray.ends_at_s + OVERDUE_S
 
 
 def adopt(stray: Stray, now: Moment) -> Intent:

@@ -133,3 +133,22 @@ def test_every_state_is_live_terminal_or_lost() -> None:
     assert set(STATES) == LIVE | TERMINAL | {"lost"}
     assert not LIVE & TERMINAL
     assert set(ev.PHASES.values()) <= LIVE
+
+
+def test_a_clock_elsewhere_that_is_ahead_hides_no_silence() -> None:
+    """Its events are of tomorrow; what counts is when it was last heard here."""
+    state = RunState(state="training", last_at=86_400.0)
+    assert standing(state, agent_alive=True, heard_at=100.0, now=100.0 + 2 * STALE_S).stale
+
+
+def test_a_machine_for_a_run_that_had_ended_means_that_it_goes_on() -> None:
+    """It is live again before that machine says its first word."""
+    failure = ev.Failure(code="disk_full", message="full")
+    events = numbered(ev.Created(), ev.JobStarted(pid=1), ev.Finished(state="failed", failure=failure), machine())
+    state = fold(events)
+    assert (state.state, state.failure) == ("provisioning", None)
+    assert fold(numbered(ev.Created(), machine())).state == "queued"
+
+
+def machine() -> ev.Event:
+    return ev.MachineRented(provider="alpha", label="ps-1", gpu="L4", usd_per_hour="0.39")

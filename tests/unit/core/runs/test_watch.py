@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,13 +13,16 @@ import pytest
 from peft_studio.core.runs import events as ev
 from peft_studio.core.runs.folder import RunFolder
 from peft_studio.core.runs.log import EventLogWriter, read_events
-from peft_studio.core.runs.state import fold
+from peft_studio.core.runs.state import RunState, fold
 from peft_studio.core.runs.watch import STARTUP_S, current_standing
+from peft_studio.core.system import try_lock
+from tests.rent_home import RentHome
 
 HOLDER = """
 import sys
 from pathlib import Path
 from peft_studio.core.system import try_lock
+from tests.rent_home import RentHome
 file = Path(sys.argv[1]).open("a+b")
 assert try_lock(file)
 print("held", flush=True)
@@ -71,7 +75,17 @@ def test_asking_does_not_take_the_lock(make_run: Callable[..., RunFolder]) -> No
     EventLogWriter(folder.events).append(ev.JobStarted(pid=1))
     folder.agent_lock.touch()
     with folder.agent_lock.open("r+b") as file:
-        from peft_studio.core.system import try_lock
-
         assert try_lock(file, shared=True)
         assert state_of(folder, later_s=0.0) == "lost"
+
+
+def test_a_rented_run_is_not_lost_while_its_machine_stands_on_record(make_run: Callable[..., RunFolder]) -> None:
+    """From one watcher to the next it is followed by nobody for a moment. A run of this machine has nothing to do with that."""
+    folder = make_run()
+    rented = RunState(state="training", last_seq=9, machine=ev.MachineRented(provider="a", label="l", gpu="g", usd_per_hour="1"))  # fmt: skip
+    assert current_standing(folder, rented, now=0.0).state == "lost"
+    RentHome(folder.home).rent("r-20261126-101112-00000b")
+    assert current_standing(folder, rented, now=0.0).state == "lost"
+    RentHome(folder.home).rent(folder.id)
+    assert current_standing(folder, rented, now=0.0).state == "training"
+    assert current_standing(folder, replace(rented, machine=None), now=0.0).state == "lost"

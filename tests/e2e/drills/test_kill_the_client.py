@@ -1,0 +1,60 @@
+"""Drill: the user's process, and the one that watches for him, are killed at chosen moments. One machine, all of it home, and it is gone."""
+
+from __future__ import annotations
+
+import pytest
+
+from peft_studio.core.services.run import Run
+from tests.e2e.drills.drill import Drill, phases, steps, wait_for
+
+pytestmark = [pytest.mark.slow, pytest.mark.stress]
+MOMENTS = ("create", "boot", "training", "fetching")
+LAUNCH = "POST /v2/pods"
+
+
+def launch_until(drill: Drill, moment: str) -> Run:
+    """Launch, and come back in the middle of it; the user's process is killed by then."""
+    if moment == "create":
+        drill.cloud.held = LAUNCH
+    if moment == "fetching":
+        drill.relay.stop_at = b"/digest/adapter/"
+    client = drill.client()
+    run = drill.launch(client, max_steps=24, save_steps=8)
+    if moment == "create":
+        assert drill.cloud.reached.wait(60)
+    elif moment == "boot":
+        wait_for(lambda: "sending" in phases(run), "the machine's door", timeout_s=60)
+    elif moment == "training":
+        wait_for(lambda: len(steps(run.folder)) >= 3, "three steps", timeout_s=120)
+    else:
+        assert drill.relay.reached.wait(120)
+    client.kill()
+    return run
+
+
+def let_go(drill: Drill) -> None:
+    """What was held goes on, its reply lost."""
+    drill.cloud.held = ""
+    drill.cloud.release.set()
+    drill.relay.mend(forget=True)
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_the_process_that_watches_goes_on_alone(drill: Drill, moment: str) -> None:
+    """The notebook is killed and nobody ever comes back: the run is completed and the machine gone all the same."""
+    run = launch_until(drill, moment)
+    let_go(drill)
+    run.wait(timeout=240)
+    drill.check_all_is_well(run)
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_new_process_takes_the_machine_over(drill: Drill, moment: str) -> None:
+    """Notebook and watcher are killed together; whoever opens the home next and connects goes on where they stood."""
+    run = launch_until(drill, moment)
+    drill.kill_watchers()
+    let_go(drill)
+    drill.client()
+    wait_for(drill.watchers, "a watcher", timeout_s=30)
+    run.wait(timeout=240)
+    drill.check_all_is_well(run)

@@ -1,0 +1,90 @@
+"""A network between two ends on loopback that can be gone for a while, as networks are: no byte passes, and nobody is told."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+
+PIECE_BYTES = 65536
+
+
+class Relay:
+    """Whoever connects to ``port`` gets to ``target``. Use it in a ``with`` block.
+
+    Attributes:
+        stop_at: Bytes on their way to the target at which their connection, and that one alone, waits; sets ``reached``.
+        met: How many connections were asked for.
+    """
+
+    def __init__(self, target: int) -> None:
+        self._target = target
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = int(self._listener.getsockname()[1])
+        self._flows, self._mended = threading.Event(), threading.Event()
+        self._flows.set()
+        self.stop_at = b""
+        self.reached = threading.Event()
+        self.met = 0
+        self._open: list[socket.socket] = []
+
+    def cut(self) -> None:
+        """From now on nothing passes, in either direction; new connections are taken by nobody."""
+        self._flows.clear()
+
+    def mend(self, *, forget: bool = False) -> None:
+        """All passes again, also what waited. ``forget``: a router in between has forgotten the old connections, and says so."""
+        if forget:
+            for end in self._open:
+                with contextlib.suppress(OSError):
+                    end.shutdown(socket.SHUT_RDWR)
+        self.stop_at = b""
+        self._mended.set()
+        self._flows.set()
+
+    def __enter__(self) -> Relay:
+        threading.Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self.mend(forget=True)
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                near, _ = self._listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._carry, args=(near,), daemon=True).start()
+
+    def _carry(self, near: socket.socket) -> None:
+        self._flows.wait()
+        self.met += 1
+        try:
+            far = socket.create_connection(("127.0.0.1", self._target), timeout=5)
+        except OSError:
+            near.close()
+            return
+        far.settimeout(None)
+        self._open += [near, far]
+        back = threading.Thread(target=self._pump, args=(far, near), daemon=True)
+        back.start()
+        self._pump(near, far, counts=True)
+        back.join()
+        near.close()
+        far.close()
+
+    def _pump(self, source: socket.socket, target: socket.socket, *, counts: bool = False) -> None:
+        with contextlib.suppress(OSError):
+            while piece := source.recv(PIECE_BYTES):
+                if counts and self.stop_at and self.stop_at in piece:
+                    self.reached.set()
+                    self._mended.wait()
+                self._flows.wait()
+                target.sendall(piece)
+        for end in (source, target):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
