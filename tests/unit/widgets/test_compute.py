@@ -250,12 +250,41 @@ def test_what_was_confirmed_is_what_is_launched(
     assert page.command("rent", key=find(page, "L4")["key"], max_usd="0.80", max_hours="2")["ok"]
 
     (one,) = launched
-    assert (one["compute"].gpu, one["compute"].usd_per_hour) == ("NVIDIA L4", Decimal("0.39"))
+    assert [(offer.gpu, offer.usd_per_hour) for offer in one["compute"]] == [("NVIDIA L4", Decimal("0.39"))]
     assert (one["max_usd"], one["max_hours"]) == (Decimal("0.80"), 2.0)
     assert one["spec"].name == "orders"
     page.wait(lambda: page.sections["started"] == "r-20261126-101112-00000b")
     assert studio.session.now.panel == "run"
     assert studio.session.now.run_id == "r-20261126-101112-00000b"
+
+
+def test_what_is_tried_next_is_seen_and_can_be_left_out(
+    page: Browser, studio: Studio, launched: list[dict[str, Any]], cloud: Cloud
+) -> None:
+    """The dialog, its Python and the launch have one list; what was sold out since is skipped, and other machines are refused."""
+    key = find(page, "L4")["key"]
+    made = page.command("propose", key=key, max_usd="5")["value"]
+    assert [(one["words"], one["more"], one["on"]) for one in made["next"]] == [
+        ("NVIDIA A100 80GB PCIe at RunPod, community cloud", "+$0.05", True),
+        ("NVIDIA A100 80GB PCIe at RunPod, secure cloud", "+$0.08", True),
+    ]
+    first, second = (one["key"] for one in made["next"])
+    assert page.command("propose", key=key, max_usd="")["value"]["next"] == []
+    assert page.command("propose", key=key, max_usd="0.04")["value"]["next"] == []
+    less = page.command("propose", key=key, max_usd="5", without=[first])["value"]
+    assert [one["on"] for one in less["next"]] == [False, True]
+    monkey: dict[str, Any] = {}
+    lines = less["code"].splitlines()
+    exec("\n".join(lines[: next(at for at, line in enumerate(lines) if line.startswith("studio.launch("))]), monkey)
+    assert [row.offer.usd_per_hour for row in monkey["rows"]] == [Decimal("0.39"), Decimal("1.64")]
+    assert "compute=[row.offer for row in rows], max_usd='5.00'" in less["code"]
+
+    other = find(page, "A40")["key"]
+    assert not page.command("rent", key=key, max_usd="5", max_hours="24", then=[other])["ok"]
+    assert launched == []
+    cloud.gpus[0]["free"] = "NONE"
+    assert page.command("rent", key=key, max_usd="5", max_hours="24", then=[first, second])["ok"]
+    assert [offer.usd_per_hour for offer in launched[0]["compute"]] == [Decimal("1.19"), Decimal("1.64")]
 
 
 def test_another_price_is_refused_and_shown(

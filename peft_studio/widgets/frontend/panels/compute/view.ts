@@ -90,7 +90,18 @@ export interface Proposal {
   at_most: string;
   latest: string;
   problem: { field: string; message: string } | null;
+  /** What is tried where it does not start, in order; `on`: agreed to. */
+  next: Next[];
   code: string;
+}
+
+export interface Next {
+  key: string;
+  words: string;
+  more: string;
+  per_hour: string;
+  may_meet_cap: boolean;
+  on: boolean;
 }
 
 export type Run = (name: string, args?: Record<string, unknown>) => Promise<unknown>;
