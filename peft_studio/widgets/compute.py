@@ -16,6 +16,7 @@ from peft_studio.widgets._compute_choice import PAGE, ComputeChoice
 from peft_studio.widgets._compute_next import find_next, launch_code, pick_next, view_next
 from peft_studio.widgets._compute_proposal import build_proposal, read_typed
 from peft_studio.widgets._compute_view import (
+    MOST_REGIONS,
     NAME,
     build_snapshot,
     key_of,
@@ -86,10 +87,12 @@ class ComputeContent(Content):
     # -- the list ---------------------------------------------------------------------------------------------------
 
     @command
-    def narrow(self, gpu: str = "", spot: str = "", provider: str = "", fits: bool = False) -> None:
+    def narrow(
+        self, gpu: str = "", spot: str = "", provider: str = "", *, region: str = "", fits: bool = False
+    ) -> None:
         """List only some machines."""
         with self._lock:
-            self._choice.narrow(gpu=gpu, spot=spot, provider=provider, fits=fits)
+            self._choice.narrow(gpu=gpu, spot=spot, provider=provider, region=region, fits=fits)
 
     @command
     def sort(self, by: str, descending: bool = False) -> None:
@@ -177,6 +180,7 @@ class ComputeContent(Content):
         found = self._choice.pick(quotes.rows)
         keys = {(row.provider, row.offer.id): key_of(row) for row in quotes if row.offer}
         names = sorted({row.provider for row in quotes if row.offer})
+        regions = {plain(row.offer.region, limit=NAME) for row in quotes if row.offer and row.offer.region}
         return {
             "rows": [view_row(row, titles, keys) for row in found[: self._choice.most]],
             "total": sum(row.offer is not None for row in found),
@@ -184,6 +188,7 @@ class ComputeContent(Content):
             "every": sum(row.offer is not None for row in quotes),
             "connected": [title_of(name, titles) for name in market.connected],
             "providers": [{"name": plain(name, limit=NAME), "title": title_of(name, titles)} for name in names],
+            "regions": sorted(regions)[:MOST_REGIONS],
             "notices": view_notices(quotes, titles),
             "notes": view_notes(quotes),
             "seen_at": min((row.offer.seen_at.timestamp() for row in quotes if row.offer), default=None),

@@ -15,9 +15,10 @@ import pytest
 from peft_studio import Studio
 from peft_studio.connectors.base import door, patience
 from peft_studio.core.ports.offers import Offer
-from peft_studio.core.services.offers import OfferList
+from peft_studio.core.services.offers import OfferList, say_memory
 from peft_studio.core.services.start_history import record_start
 from peft_studio.widgets._compute_proposal import build_proposal
+from peft_studio.widgets._compute_view import say_rate
 from tests.emulators.lambdalabs import Cloud as Lambda
 from tests.emulators.lambdalabs import serve_lambda
 from tests.emulators.loopback import Reply
@@ -149,6 +150,15 @@ def test_starts_that_were_seen_are_told(studio: Studio, page: Browser) -> None:
     assert find(page, "L4")["starts_basis"] == "3 starts of this card at this provider"
 
 
+def test_prices_and_memory_are_short(studio: Studio, page: Browser) -> None:
+    """Of a market they come with sixteen digits; what is shown is never less than what is asked."""
+    offer = studio.offers()[0]
+    for exact, shown in (("0.2088356164383562", "$0.209"), ("0.39", "$0.39"), ("1.6401", "$1.641"), ("12", "$12.00")):
+        assert say_rate(offer.model_copy(update={"usd_per_hour": Decimal(exact)})) == shown
+    for gib, shown in ((23.9883, "24 GiB"), (47.5371, "47.5 GiB"), (80.0, "80 GiB")):
+        assert say_memory(offer.model_copy(update={"gpu_memory_gib": gib})) == shown
+
+
 def test_filter_and_order(page: Browser) -> None:
     """This machine stays; what Python would be asked for is shown; what is not an order is refused."""
     page.command("narrow", gpu="A100")
@@ -157,6 +167,10 @@ def test_filter_and_order(page: Browser) -> None:
     assert "gpu='A100'" in page.panel.code
     page.command("narrow", spot="only")
     page.wait(lambda: [row["local"] for row in rows(page)] == [True])
+    page.command("narrow", region="community cloud")
+    page.wait(lambda: [row["per_hour"] for row in rows(page)] == ["$0", "$1.19"])
+    assert page.sections["market"]["regions"] == ["community cloud", "secure cloud"]
+    assert "region='community cloud'" in page.panel.code
     page.command("narrow")
     page.command("sort", by="rate", descending=True)
     page.wait(lambda: rows(page)[0]["per_hour"] == "$1.64")

@@ -32,7 +32,7 @@ export function Confirm({ first, run, onRent, onClose }: ConfirmProps) {
   const { gpu, provider, place } = proposal;
   const facts: [string, ComponentChildren][] = [
     ["Machine", `${gpu} at ${provider}, ${place}`],
-    ["Price", `${proposal.per_hour} an hour, billed ${proposal.billed}${proposal.includes ? `. ${proposal.includes}` : ""}`],
+    ["Price", `${proposal.per_hour} an hour, billed ${proposal.billed}${proposal.includes ? `; ${proposal.includes}` : ""}`],
     ["This run", <About total={proposal.total} time={proposal.time} />],
     [
       "Never more than",
@@ -116,8 +116,13 @@ function About({ total, time }: { total: Amount; time: Amount }) {
   const known = total.value !== "—";
   return (
     <>
-      <b>{known ? `about ${total.value}` : "cost not known"}</b> {total.range && <span>({total.range})</span>}
-      {time.value !== "—" && `, ${time.value} in all`} {time.range && <span class="ps-muted">({time.range})</span>}
+      <b>{known ? `about ${total.value}` : "cost not known"}</b> {total.range && <span class="ps-whole">({total.range})</span>}
+      {time.value !== "—" && (
+        <>
+          , <span class="ps-whole">{time.value}</span> in all
+        </>
+      )}{" "}
+      {time.range && <span class="ps-muted ps-whole">({time.range})</span>}
     </>
   );
 }

@@ -38,6 +38,7 @@ export interface Market {
   every: number;
   connected: string[];
   providers: { name: string; title: string }[];
+  regions: string[];
   notices: { title: string; why: string; old: boolean }[];
   notes: string[];
   seen_at: number | null;
@@ -47,6 +48,7 @@ export interface Asked {
   gpu: string;
   spot: string;
   provider: string;
+  region: string;
   fits: boolean;
   by: string;
   descending: boolean;
