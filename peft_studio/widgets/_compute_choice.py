@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from peft_studio.core.compute.ranking import is_called
 from peft_studio.core.errors import StudioError
+from peft_studio.widgets._compute_view import NAME
+from peft_studio.widgets._text import plain
 
 if TYPE_CHECKING:
     from peft_studio.core.services.quotes import OfferQuote
@@ -39,6 +41,7 @@ class Filter:
     gpu: str = ""
     spot: str = ""
     provider: str = ""
+    region: str = ""
     fits: bool = False
 
     def wants(self, row: OfferQuote) -> bool:
@@ -49,13 +52,14 @@ class Filter:
         return offer is None or (
             (not self.gpu or is_called(offer.gpu, self.gpu))
             and (not self.provider or offer.provider == self.provider)
+            and (not self.region or plain(offer.region or "", limit=NAME) == self.region)
             and SPOTS[self.spot] in (None, offer.spot)
         )
 
     @property
     def arguments(self) -> str:
         """As ``studio.quotes`` takes them; what fits is chosen afterwards."""
-        given = {"gpu": self.gpu, "spot": SPOTS[self.spot], "provider": self.provider}
+        given = {"gpu": self.gpu, "spot": SPOTS[self.spot], "provider": self.provider, "region": self.region}
         return "".join(f", {name}={value!r}" for name, value in given.items() if value not in ("", None))
 
 
@@ -71,7 +75,9 @@ class ComputeChoice:
     def narrow(self, **changes: Any) -> None:
         """Change the filter; the list begins anew."""
         changed = replace(self.filter, **changes)
-        if changed.spot not in SPOTS or not all(isinstance(one, str) for one in (changed.gpu, changed.provider)):
+        if changed.spot not in SPOTS or not all(
+            isinstance(one, str) for one in (changed.gpu, changed.provider, changed.region)
+        ):
             raise StudioError("That is no filter of this list.")
         self.filter, self.most = replace(changed, gpu=changed.gpu.strip()[:100], fits=bool(changed.fits)), PAGE
 

@@ -62,14 +62,15 @@ def build_proposal(
     typed_hours = f"{DAY_HOURS:g}" if max_hours is None else max_hours
     title = title_of(offer.provider, titles)
     away, never_ends = _away(offer, title)
+    billed = _BILLED.get(offer.granularity_s) or f"by started {duration(offer.granularity_s)}"
     return {
         "key": key_of(row),
         "gpu": plain(say_gpu(offer), limit=NAME),
         "provider": title,
         "place": plain(offer.region or "any region", limit=NAME),
         "per_hour": say_rate(offer),
-        "billed": _BILLED.get(offer.granularity_s) or f"by started {duration(offer.granularity_s)}",
-        "includes": plain(offer.includes, limit=WORDS),
+        "billed": billed,
+        "includes": plain(offer.includes.removeprefix(billed).lstrip("; "), limit=WORDS),
         "total": amount(row.cost, usd),
         "time": amount(row.duration, duration),
         "tight": bool(row.quote and row.quote.fit == "tight"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from decimal import ROUND_CEILING, Decimal
 from typing import TYPE_CHECKING, Any
 
 from peft_studio.core.estimators.estimate import Number
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
     from peft_studio.core.services.quote_list import QuoteList
     from peft_studio.core.services.quotes import OfferQuote
 
-NAME, WORDS, MOST_NOTES = 120, 600, 8
+NAME, WORDS, MOST_NOTES, MOST_REGIONS = 120, 600, 8, 60
+_TENTH = Decimal("0.001")  # of a cent
 _ELSEWHERE = ("studio.connect(", " is sold out. Nearest:")
 _MOVES = {"seen_at", "stock", "reliability"}  # of an offer, without its terms being others
 
@@ -114,10 +116,9 @@ def amount(estimate: Estimate | None, words: Callable[[Number], str]) -> Section
 
 
 def say_rate(offer: Offer) -> str:
-    """``$0.39``, of an hour; a tenth of a cent is shown where there is one."""
-    return (
-        f"${offer.usd_per_hour.normalize():,f}" if offer.usd_per_hour % 1 * 100 % 1 else f"${offer.usd_per_hour:,.2f}"
-    )
+    """``$0.39``, of an hour; ``$0.209`` where there is more of it, never less than it is."""
+    exact = offer.usd_per_hour.quantize(_TENTH, ROUND_CEILING)
+    return f"${exact:,}" if exact * 100 % 1 else f"${exact:,.2f}"
 
 
 def title_of(name: str, titles: Titles) -> str:

@@ -13,15 +13,20 @@ from peft_studio.widgets._host import Host
 from peft_studio.widgets._newest import Newest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from peft_studio.core.defaults import ExplainedSpec
     from peft_studio.core.ports.offers import Offer
+    from peft_studio.core.services.offers import OfferList
     from peft_studio.core.services.quote_list import QuoteList
     from peft_studio.core.services.quotes import OfferQuote
 
 _SETTLED_S = 0.3  # a form that is being filled in is quoted once, after it
 NOTHING_RENTED = "Nothing was rented."
+
+
+class _OtherTerms(StudioError):
+    """What was agreed to is on sale, but not as it was agreed to."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,11 @@ class ComputeWork:
         """Providers by name, as they write themselves."""
         return {info.name: info.title for info in self._studio._catalog.list_infos(Role.COMPUTE)}
 
+    @property
+    def rows(self) -> Sequence[OfferQuote]:
+        """Every machine that was found, the best first."""
+        return self.market.quotes.rows if self.market else ()
+
     def follow(self, spec: ExplainedSpec | None) -> None:
         """See to it that there are quotes of this spec."""
         if spec is None:
@@ -78,31 +88,45 @@ class ComputeWork:
             raise StudioError(f"What is on sale is not what you chose. {NOTHING_RENTED}", hint="Look at it again.")
         return row
 
-    def prove(self, row: OfferQuote) -> Offer:
-        """The offer as it is on sale this moment, with the very terms that were shown.
+    def prove(self, rows: Sequence[OfferQuote]) -> list[Offer]:
+        """The offers as they are on sale this moment, with the very terms that were shown, in their order; those that are not are left out.
 
         Raises:
-            StudioError: It is dearer, other, sold out, or its provider does not answer.
+            StudioError: The first is at other terms, which somebody should see; or none is left, and why the first is not.
         """
-        shown = row.offer
-        assert shown is not None
-        there = self._studio.offers(provider=shown.provider)
+        shown = [row.offer for row in rows if row.offer]
+        there = self._studio.offers(provider=sorted({offer.provider for offer in shown}))
+        found, problems = [], []
+        for offer in shown:
+            try:
+                found.append(self._prove(offer, there))
+            except StudioError as exc:
+                if isinstance(exc, _OtherTerms) and offer is shown[0]:
+                    self.look_again()
+                    raise
+                problems.append(exc)
+        if problems:
+            self.look_again()
+        if not found:
+            raise problems[0]
+        return found
+
+    def _prove(self, shown: Offer, there: OfferList) -> Offer:
         title = title_of(shown.provider, self.titles)
         if why := {**there.missing, **there.old}.get(shown.provider):
             raise StudioError(
                 f"{title} does not say what it costs now. {NOTHING_RENTED}", hint=why.partition("because: ")[2] or why
             )
-        found = next((one for one in there if one.id == shown.id), None)
-        if found is not None and terms_of(found) == terms_of(shown) and found.stock != "none":
-            return found
-        self.look_again()
+        found = next((one for one in there if (one.provider, one.id) == (shown.provider, shown.id)), None)
         if found is None or found.stock == "none":
             raise StudioError(f"It is sold out at {title} now. {NOTHING_RENTED}", hint="Choose another machine.")
+        if terms_of(found) == terms_of(shown):
+            return found
         what = "Its terms are others now."
         if found.usd_per_hour != shown.usd_per_hour:
             seen = age((found.seen_at - shown.seen_at).total_seconds())
             what = f"It costs {say_rate(found)} an hour now, and {say_rate(shown)} {seen}."
-        raise StudioError(f"{what} {NOTHING_RENTED}", hint="Look at the new total, then choose again.")
+        raise _OtherTerms(f"{what} {NOTHING_RENTED}", hint="Look at the new total, then choose again.")
 
     def _ask(self, spec: ExplainedSpec, connected: tuple[str, ...]) -> Market:
         return Market(spec, self._studio.quotes(spec, measure=False), connected)

@@ -6,14 +6,17 @@ Nothing is bought before somebody confirms a machine that was shown, at the term
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 from peft_studio.core.defaults import ExplainedSpec
 from peft_studio.core.errors import RunStateError, StudioError
 from peft_studio.core.services.quotes import OfferQuote
 from peft_studio.widgets._compute_choice import PAGE, ComputeChoice
+from peft_studio.widgets._compute_next import find_next, launch_code, pick_next, view_next
 from peft_studio.widgets._compute_proposal import build_proposal, read_typed
 from peft_studio.widgets._compute_view import (
+    MOST_REGIONS,
     NAME,
     build_snapshot,
     key_of,
@@ -84,10 +87,12 @@ class ComputeContent(Content):
     # -- the list ---------------------------------------------------------------------------------------------------
 
     @command
-    def narrow(self, gpu: str = "", spot: str = "", provider: str = "", fits: bool = False) -> None:
+    def narrow(
+        self, gpu: str = "", spot: str = "", provider: str = "", *, region: str = "", fits: bool = False
+    ) -> None:
         """List only some machines."""
         with self._lock:
-            self._choice.narrow(gpu=gpu, spot=spot, provider=provider, fits=fits)
+            self._choice.narrow(gpu=gpu, spot=spot, provider=provider, region=region, fits=fits)
 
     @command
     def sort(self, by: str, descending: bool = False) -> None:
@@ -114,41 +119,38 @@ class ComputeContent(Content):
     # -- renting ----------------------------------------------------------------------------------------------------
 
     @command
-    def propose(self, key: str, max_usd: str | None = None, max_hours: str | None = None) -> dict[str, Any]:
-        """What would be agreed to, for the dialog. Buys nothing."""
+    def propose(
+        self, key: str, max_usd: str | None = None, max_hours: str | None = None, without: Sequence[str] = ()
+    ) -> dict[str, Any]:
+        """What would be agreed to, for the dialog. Buys nothing. ``without``: keys of machines that are not to be tried next."""
         with self._lock:
             row, draft = self._find(key)
-        given = {"max_usd": max_usd, "max_hours": max_hours}
-        made = build_proposal(row, draft, self._work.titles, **given)
-        offer = row.offer
-        assert offer is not None
-        caps = (
-            ""
-            if made["problem"]
-            else f", max_usd={made['at_most'].removeprefix('$').replace(',', '')!r}, max_hours={made['max_hours'] or 24}"
-        )
-        then = (
-            f"quotes = studio.quotes(spec, provider={offer.provider!r})\n"
-            f"row = next(one for one in quotes if one.offer and one.offer.id == {plain(offer.id)!r})\n"
-            f"studio.launch(row.spec, compute=row.offer{caps})"
-        )
-        return {**made, "code": self._code(then)}
+            rows = self._work.rows
+        made = build_proposal(row, draft, self._work.titles, max_usd=max_usd, max_hours=max_hours)
+        found = find_next(row, rows, made["at_most"])
+        then = [one.row for one in found if key_of(one.row) not in without]
+        listed = [view_next(one, self._work.titles, on=one.row in then) for one in found]
+        return {**made, "next": listed, "code": self._code(launch_code([row, *then], made))}
 
     @command
-    def rent(self, key: str, max_usd: str, max_hours: str) -> dict[str, str]:
-        """Rent what was confirmed under this key and start the run there. What is on sale is looked at once more, before."""
+    def rent(self, key: str, max_usd: str, max_hours: str, then: Sequence[str] = ()) -> dict[str, str]:
+        """Rent what was confirmed under this key and start the run there; where it does not start, try those of ``then`` in order.
+
+        What is on sale is looked at once more, before.
+        """
         with self._lock:
             if self._renting:
                 raise RunStateError("A machine is being rented.", hint="Wait until the run is there.")
             row, _ = self._find(key)
             assert row.offer is not None
             caps = read_typed(row.offer, max_usd, max_hours)
+            rows = [row, *pick_next(row, self._work.rows, caps.budget_usd, then)]
             self._started = ""
             self._renting = title_of(row.offer.provider, self._work.titles)
         try:
-            offer = self._work.prove(row)
+            offers = self._work.prove(rows)
             run = self._studio.launch(
-                row.spec, compute=offer, max_usd=caps.budget_usd, max_hours=caps.lifetime_s / 3600
+                row.spec, compute=offers, max_usd=caps.budget_usd, max_hours=caps.lifetime_s / 3600
             )
         finally:
             self._renting = ""
@@ -178,6 +180,7 @@ class ComputeContent(Content):
         found = self._choice.pick(quotes.rows)
         keys = {(row.provider, row.offer.id): key_of(row) for row in quotes if row.offer}
         names = sorted({row.provider for row in quotes if row.offer})
+        regions = {plain(row.offer.region, limit=NAME) for row in quotes if row.offer and row.offer.region}
         return {
             "rows": [view_row(row, titles, keys) for row in found[: self._choice.most]],
             "total": sum(row.offer is not None for row in found),
@@ -185,6 +188,7 @@ class ComputeContent(Content):
             "every": sum(row.offer is not None for row in quotes),
             "connected": [title_of(name, titles) for name in market.connected],
             "providers": [{"name": plain(name, limit=NAME), "title": title_of(name, titles)} for name in names],
+            "regions": sorted(regions)[:MOST_REGIONS],
             "notices": view_notices(quotes, titles),
             "notes": view_notes(quotes),
             "seen_at": min((row.offer.seen_at.timestamp() for row in quotes if row.offer), default=None),

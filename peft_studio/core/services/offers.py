@@ -112,8 +112,8 @@ def say_place(offer: Offer) -> str:
 
 
 def say_memory(offer: Offer) -> str:
-    """Of one card: ``80 GiB``."""
-    return "—" if offer.gpu_memory_gib is None else f"{offer.gpu_memory_gib:g} GiB"
+    """Of one card: ``80 GiB``, ``47.5 GiB``."""
+    return "—" if offer.gpu_memory_gib is None else f"{offer.gpu_memory_gib:.1f}".removesuffix(".0") + " GiB"
 
 
 def say_seen(offer: Offer) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,8 @@ import pytest
 from peft_studio import Studio
 from peft_studio.core.services.rent.limits import LAG_VARIABLE
 from tests.e2e.drills.drill import Drill
-from tests.emulators.clouds import serve
 from tests.emulators.machine import Machines
+from tests.emulators.providers import serve
 from tests.emulators.relay import Relay
 
 
@@ -24,8 +23,9 @@ def drill(
 ) -> Iterator[Drill]:
     """RunPod is served, its machines' doors stand behind a relay, nothing is launched."""
     monkeypatch.setenv(LAG_VARIABLE, "1")
-    with Machines(tmp_path / "machines") as machines, serve("runpod", machines, monkeypatch) as cloud:
-        proxy = os.environ["RUNPOD_PROXY_URL"]
+    with Machines(tmp_path / "machines") as machines, serve("runpod", machines) as (cloud, found_at):
+        proxy = found_at["RUNPOD_PROXY_URL"]
+        monkeypatch.setenv("RUNPOD_URL", found_at["RUNPOD_URL"])
         port = urlsplit(proxy).port
         assert port
         with Relay(port) as relay:

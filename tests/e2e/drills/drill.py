@@ -20,8 +20,8 @@ from peft_studio.core.services.run import Run
 from tests.conftest import processes_of
 from tests.e2e.client import Client
 from tests.e2e.evidence import adapter_is_there
-from tests.emulators.clouds import KEYS
 from tests.emulators.machine import Machine, Machines
+from tests.emulators.providers import KEYS
 from tests.emulators.relay import Relay
 
 OPEN = """

@@ -15,9 +15,10 @@ import pytest
 from peft_studio import Studio
 from peft_studio.connectors.base import door, patience
 from peft_studio.core.ports.offers import Offer
-from peft_studio.core.services.offers import OfferList
+from peft_studio.core.services.offers import OfferList, say_memory
 from peft_studio.core.services.start_history import record_start
 from peft_studio.widgets._compute_proposal import build_proposal
+from peft_studio.widgets._compute_view import say_rate
 from tests.emulators.lambdalabs import Cloud as Lambda
 from tests.emulators.lambdalabs import serve_lambda
 from tests.emulators.loopback import Reply
@@ -149,6 +150,15 @@ def test_starts_that_were_seen_are_told(studio: Studio, page: Browser) -> None:
     assert find(page, "L4")["starts_basis"] == "3 starts of this card at this provider"
 
 
+def test_prices_and_memory_are_short(studio: Studio, page: Browser) -> None:
+    """Of a market they come with sixteen digits; what is shown is never less than what is asked."""
+    offer = studio.offers()[0]
+    for exact, shown in (("0.2088356164383562", "$0.209"), ("0.39", "$0.39"), ("1.6401", "$1.641"), ("12", "$12.00")):
+        assert say_rate(offer.model_copy(update={"usd_per_hour": Decimal(exact)})) == shown
+    for gib, shown in ((23.9883, "24 GiB"), (47.5371, "47.5 GiB"), (80.0, "80 GiB")):
+        assert say_memory(offer.model_copy(update={"gpu_memory_gib": gib})) == shown
+
+
 def test_filter_and_order(page: Browser) -> None:
     """This machine stays; what Python would be asked for is shown; what is not an order is refused."""
     page.command("narrow", gpu="A100")
@@ -157,6 +167,10 @@ def test_filter_and_order(page: Browser) -> None:
     assert "gpu='A100'" in page.panel.code
     page.command("narrow", spot="only")
     page.wait(lambda: [row["local"] for row in rows(page)] == [True])
+    page.command("narrow", region="community cloud")
+    page.wait(lambda: [row["per_hour"] for row in rows(page)] == ["$0", "$1.19"])
+    assert page.sections["market"]["regions"] == ["community cloud", "secure cloud"]
+    assert "region='community cloud'" in page.panel.code
     page.command("narrow")
     page.command("sort", by="rate", descending=True)
     page.wait(lambda: rows(page)[0]["per_hour"] == "$1.64")
@@ -250,12 +264,41 @@ def test_what_was_confirmed_is_what_is_launched(
     assert page.command("rent", key=find(page, "L4")["key"], max_usd="0.80", max_hours="2")["ok"]
 
     (one,) = launched
-    assert (one["compute"].gpu, one["compute"].usd_per_hour) == ("NVIDIA L4", Decimal("0.39"))
+    assert [(offer.gpu, offer.usd_per_hour) for offer in one["compute"]] == [("NVIDIA L4", Decimal("0.39"))]
     assert (one["max_usd"], one["max_hours"]) == (Decimal("0.80"), 2.0)
     assert one["spec"].name == "orders"
     page.wait(lambda: page.sections["started"] == "r-20261126-101112-00000b")
     assert studio.session.now.panel == "run"
     assert studio.session.now.run_id == "r-20261126-101112-00000b"
+
+
+def test_what_is_tried_next_is_seen_and_can_be_left_out(
+    page: Browser, studio: Studio, launched: list[dict[str, Any]], cloud: Cloud
+) -> None:
+    """The dialog, its Python and the launch have one list; what was sold out since is skipped, and other machines are refused."""
+    key = find(page, "L4")["key"]
+    made = page.command("propose", key=key, max_usd="5")["value"]
+    assert [(one["words"], one["more"], one["on"]) for one in made["next"]] == [
+        ("NVIDIA A100 80GB PCIe at RunPod, community cloud", "+$0.05", True),
+        ("NVIDIA A100 80GB PCIe at RunPod, secure cloud", "+$0.08", True),
+    ]
+    first, second = (one["key"] for one in made["next"])
+    assert page.command("propose", key=key, max_usd="")["value"]["next"] == []
+    assert page.command("propose", key=key, max_usd="0.04")["value"]["next"] == []
+    less = page.command("propose", key=key, max_usd="5", without=[first])["value"]
+    assert [one["on"] for one in less["next"]] == [False, True]
+    monkey: dict[str, Any] = {}
+    lines = less["code"].splitlines()
+    exec("\n".join(lines[: next(at for at, line in enumerate(lines) if line.startswith("studio.launch("))]), monkey)
+    assert [row.offer.usd_per_hour for row in monkey["rows"]] == [Decimal("0.39"), Decimal("1.64")]
+    assert "compute=[row.offer for row in rows], max_usd='5.00'" in less["code"]
+
+    other = find(page, "A40")["key"]
+    assert not page.command("rent", key=key, max_usd="5", max_hours="24", then=[other])["ok"]
+    assert launched == []
+    cloud.gpus[0]["free"] = "NONE"
+    assert page.command("rent", key=key, max_usd="5", max_hours="24", then=[first, second])["ok"]
+    assert [offer.usd_per_hour for offer in launched[0]["compute"]] == [Decimal("1.19"), Decimal("1.64")]
 
 
 def test_another_price_is_refused_and_shown(

@@ -7,6 +7,7 @@ import { definePanel } from "../bridge/panel";
 import { Button, IconButton } from "../ui/button";
 import { Empty } from "../ui/empty";
 import { count, duration, method } from "../ui/format";
+import { Trouble, Waiting } from "../ui/frame";
 import { PanelHead } from "../ui/head";
 import { Notice } from "../ui/notice";
 import { Skeleton } from "../ui/skeleton";
@@ -40,18 +41,13 @@ function ComputePanel() {
         {view.asked ? (
           <Nothing view={view} titleId={titleId} run={commands.run} />
         ) : (
-          <>
-            <h2 id={titleId} class="ps-hidden">
-              Compute
-            </h2>
-            {problem ? <Trouble problem={problem} /> : <Skeleton said="Looking at what is to be run" />}
-          </>
+          <Waiting title="Compute" titleId={titleId} said="Looking at what is to be run" problem={problem} />
         )}
       </section>
     );
   const { market, started } = view;
   const choose = async (key: string): Promise<void> => setAsking((await commands.run("propose", { key })) as Proposal | null);
-  const rent = ({ key, max_usd, max_hours }: Proposal): Promise<unknown> => commands.run("rent", { key, max_usd, max_hours });
+  const rent = ({ key, max_usd, max_hours, next }: Proposal): Promise<unknown> => commands.run("rent", { key, max_usd, max_hours, then: next.filter((one) => one.on).map((one) => one.key) });
   const busy = renting ? `A machine is being rented at ${renting}` : view.current ? undefined : "The totals are of what the run was before";
   const found = market === null ? view.problem_found : null;
   return (
@@ -149,27 +145,6 @@ function Notices({ view, market, run }: { view: ComputeView; market: Market; run
 function said(market: Market): string {
   const offers = `${market.total === market.every ? "" : `${count(market.total)} of `}${count(market.every)} ${market.every === 1 ? "offer" : "offers"}`;
   return market.connected.length ? `${offers} from ${market.connected.join(", ")}` : "No offers";
-}
-
-function Trouble({ problem, onDismiss }: { problem: Problem; onDismiss?: (() => void) | undefined }) {
-  return (
-    <div class="ps-sec">
-      <Notice
-        hue="error"
-        urgent
-        fact={problem.message}
-        actions={
-          onDismiss && (
-            <Button small kind="quiet" onPress={onDismiss}>
-              Dismiss
-            </Button>
-          )
-        }
-      >
-        {problem.hint && <p class="ps-s" dir="auto">{problem.hint}</p>}
-      </Notice>
-    </div>
-  );
 }
 
 export default definePanel(() => null, ComputePanel);

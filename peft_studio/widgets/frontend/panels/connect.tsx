@@ -5,10 +5,10 @@ import { useBridge, useCommands, useLocal, useNow, useUnique } from "../bridge/h
 import { definePanel } from "../bridge/panel";
 import { Button } from "../ui/button";
 import { Input } from "../ui/field";
+import { Trouble, Waiting } from "../ui/frame";
 import { PanelHead } from "../ui/head";
 import { Icon } from "../ui/icon";
 import { Notice } from "../ui/notice";
-import { Skeleton } from "../ui/skeleton";
 import "../ui/icons-more";
 import "../ui/tokens.css";
 import "../ui/kit.css";
@@ -39,10 +39,7 @@ function ConnectPanel() {
   if (!view.platforms)
     return (
       <section class="ps ps-connect" aria-labelledby={titleId}>
-        <h2 id={titleId} class="ps-hidden">
-          Connect
-        </h2>
-        {problem ? <Trouble problem={problem} /> : <Skeleton said="Asking the installed connectors who they are" />}
+        <Waiting title="Connect" titleId={titleId} said="Asking the installed connectors who they are" problem={problem} />
       </section>
     );
   const matching = view.platforms.filter((one) => `${one.title} ${one.name} ${one.roles.join(" ")}`.toLowerCase().includes(text.toLowerCase()));
@@ -93,26 +90,5 @@ function ConnectPanel() {
 }
 
 const ready = (platforms: Platform[]): string => `${platforms.filter(isReady).length} of ${platforms.length} ready`;
-
-function Trouble({ problem, onDismiss }: { problem: Problem; onDismiss?: (() => void) | undefined }) {
-  return (
-    <div class="ps-sec">
-      <Notice
-        hue="error"
-        urgent
-        fact={problem.message}
-        actions={
-          onDismiss && (
-            <Button small kind="quiet" onPress={onDismiss}>
-              Dismiss
-            </Button>
-          )
-        }
-      >
-        {problem.hint && <p class="ps-s" dir="auto">{problem.hint}</p>}
-      </Notice>
-    </div>
-  );
-}
 
 export default definePanel(() => null, ConnectPanel);

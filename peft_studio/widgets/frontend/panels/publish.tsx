@@ -7,9 +7,8 @@ import { Button } from "../ui/button";
 import { Dialog } from "../ui/dialog";
 import { Empty } from "../ui/empty";
 import { count, fileSize } from "../ui/format";
+import { Trouble, Waiting } from "../ui/frame";
 import { PanelHead } from "../ui/head";
-import { Notice } from "../ui/notice";
-import { Skeleton } from "../ui/skeleton";
 import "../ui/icons-more";
 import "../ui/tokens.css";
 import "../ui/kit.css";
@@ -33,10 +32,7 @@ function PublishPanel() {
   if (!view.runs)
     return (
       <section class="ps ps-publish" aria-labelledby={titleId}>
-        <h2 id={titleId} class="ps-hidden">
-          Publish
-        </h2>
-        {problem ? <Trouble problem={problem} /> : <Skeleton said="Looking for adapters and for places to publish them" />}
+        <Waiting title="Publish" titleId={titleId} said="Looking for adapters and for places to publish them" problem={problem} />
       </section>
     );
   if (view.runs.length === 0)
@@ -119,27 +115,6 @@ function Confirm({ plan, offline, onConfirm, onClose }: { plan: Plan; offline: s
       onConfirm={onConfirm}
       onClose={onClose}
     />
-  );
-}
-
-function Trouble({ problem, onDismiss }: { problem: Problem; onDismiss?: (() => void) | undefined }) {
-  return (
-    <div class="ps-sec">
-      <Notice
-        hue="error"
-        urgent
-        fact={problem.message}
-        actions={
-          onDismiss && (
-            <Button small kind="quiet" onPress={onDismiss}>
-              Dismiss
-            </Button>
-          )
-        }
-      >
-        {problem.hint && <p class="ps-s" dir="auto">{problem.hint}</p>}
-      </Notice>
-    </div>
   );
 }
 

@@ -5,7 +5,7 @@ import { Code } from "../../ui/code";
 import { Dialog } from "../../ui/dialog";
 import { Input } from "../../ui/field";
 import { Notice } from "../../ui/notice";
-import type { Amount, Proposal, Run } from "./view";
+import type { Amount, Next, Proposal, Run } from "./view";
 
 interface ConfirmProps {
   first: Proposal;
@@ -16,21 +16,23 @@ interface ConfirmProps {
 
 export function Confirm({ first, run, onRent, onClose }: ConfirmProps) {
   const [proposal, setProposal] = useState(first);
-  const [typed, setTyped] = useState({ max_usd: first.max_usd, max_hours: first.max_hours });
+  const [typed, setTyped] = useState({ max_usd: first.max_usd, max_hours: first.max_hours, without: [] as string[] });
   const newest = useRef(typed);
   const type = async (change: Partial<typeof typed>): Promise<void> => {
-    const caps = { ...newest.current, ...change };
-    newest.current = caps;
-    setTyped(caps);
-    const next = (await run("propose", { key: first.key, ...caps })) as Proposal | null;
-    if (next && newest.current === caps) setProposal(next);
+    const wanted = { ...newest.current, ...change };
+    newest.current = wanted;
+    setTyped(wanted);
+    const made = (await run("propose", { key: first.key, ...wanted })) as Proposal | null;
+    if (made && newest.current === wanted) setProposal(made);
   };
-  const read = proposal.max_usd === typed.max_usd && proposal.max_hours === typed.max_hours;
+  const { without } = typed;
+  const read = proposal.max_usd === typed.max_usd && proposal.max_hours === typed.max_hours && proposal.next.every((one) => one.on !== without.includes(one.key));
+  const tick = (key: string): Promise<void> => type({ without: without.includes(key) ? without.filter((one) => one !== key) : [...without, key] });
   const wrong = proposal.problem;
   const { gpu, provider, place } = proposal;
   const facts: [string, ComponentChildren][] = [
     ["Machine", `${gpu} at ${provider}, ${place}`],
-    ["Price", `${proposal.per_hour} an hour, billed ${proposal.billed}${proposal.includes ? `. ${proposal.includes}` : ""}`],
+    ["Price", `${proposal.per_hour} an hour, billed ${proposal.billed}${proposal.includes ? `; ${proposal.includes}` : ""}`],
     ["This run", <About total={proposal.total} time={proposal.time} />],
     [
       "Never more than",
@@ -46,6 +48,7 @@ export function Confirm({ first, run, onRent, onClose }: ConfirmProps) {
         <span class="ps-s ps-muted">{proposal.latest && `with that cap ${proposal.latest} at the latest`}</span>
       </span>,
     ],
+    ["If it does not start", <Nexts next={proposal.next} without={without} onTick={tick} />],
     ["If this computer is away", proposal.away],
     ...(proposal.spot ? ([["Spot", "It may be taken away at any moment. What was saved and fetched before stays."]] as [string, string][]) : []),
     ...(proposal.tight ? ([["Memory", "Tight: it may run out of memory there."]] as [string, string][]) : []),
@@ -84,12 +87,42 @@ export function Confirm({ first, run, onRent, onClose }: ConfirmProps) {
   );
 }
 
+/** What is rented in its place, and what may not be. */
+function Nexts({ next, without, onTick }: { next: Next[]; without: string[]; onTick: (key: string) => unknown }) {
+  if (!next.length) return <>It is asked for again. Nothing else on sale would do the same run within this cap.</>;
+  return (
+    <>
+      Once it is proven gone, these are tried in turn:
+      <ul class="ps-nexts">
+        {next.map(({ key, words, more, per_hour, may_meet_cap }) => (
+          <li key={key}>
+            <label class="ps-check">
+              <input type="checkbox" checked={!without.includes(key)} onChange={() => onTick(key)} />
+              <span>
+                <bdi>{words}</bdi>{" "}
+                <span class="ps-muted">
+                  ({more}, {per_hour} an hour{may_meet_cap && ", may meet the cap"})
+                </span>
+              </span>
+            </label>
+          </li>
+        ))}
+      </ul>
+    </>
+  );
+}
+
 function About({ total, time }: { total: Amount; time: Amount }) {
   const known = total.value !== "—";
   return (
     <>
-      <b>{known ? `about ${total.value}` : "cost not known"}</b> {total.range && <span>({total.range})</span>}
-      {time.value !== "—" && `, ${time.value} in all`} {time.range && <span class="ps-muted">({time.range})</span>}
+      <b>{known ? `about ${total.value}` : "cost not known"}</b> {total.range && <span class="ps-whole">({total.range})</span>}
+      {time.value !== "—" && (
+        <>
+          , <span class="ps-whole">{time.value}</span> in all
+        </>
+      )}{" "}
+      {time.range && <span class="ps-muted ps-whole">({time.range})</span>}
     </>
   );
 }

@@ -58,7 +58,7 @@ export function Machines(props: MachinesProps) {
 
 function Row({ row, now, offline, busy, run, onChoose }: MachinesProps & { row: Machine }) {
   const old = row.seen_at !== null && now / 1000 - row.seen_at > OLD_S ? `price seen ${duration(now / 1000 - row.seen_at)} ago` : "";
-  const brief = [row.local ? "" : `${row.per_hour}/h`, row.local ? "" : row.spot ? "spot" : "on demand"];
+  const kind = row.spot ? "spot, may be taken away" : "on demand";
   const name = row.local ? "this machine" : `${row.gpu} at ${row.provider}`;
   const why = row.fit === "wont-fit" ? "It would not fit there" : obstacle({ busy, offline });
   return (
@@ -70,9 +70,15 @@ function Row({ row, now, offline, busy, run, onChoose }: MachinesProps & { row: 
         </span>
         {old && <span class="ps-below">{old}</span>}
         <span class="ps-below ps-back-1">
-          {{ ok: "OK", tight: "Tight", "wont-fit": "Won't fit", unknown: "Fit not known" }[row.fit]}, {row.time.value}
+          {{ ok: "OK", tight: "Tight", "wont-fit": "Won't fit", unknown: "Fit not known" }[row.fit]}
         </span>
-        {!row.local && <span class="ps-below ps-back-3">{brief.join(", ")}</span>}
+        <span class="ps-below ps-back-2">{row.local ? row.time.value : `${row.time.value}, ${kind}`}</span>
+        {!row.local && (
+          <span class="ps-below ps-back-3">
+            {row.per_hour}/h, starts in {row.starts}
+            {row.starts_by && ` (${row.starts_by})`}
+          </span>
+        )}
       </th>
       <td class="ps-p1">
         <span data-tip={row.needs} tabIndex={0} role="note" aria-label={`Fit: ${row.needs}`}>

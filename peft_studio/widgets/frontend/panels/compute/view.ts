@@ -38,6 +38,7 @@ export interface Market {
   every: number;
   connected: string[];
   providers: { name: string; title: string }[];
+  regions: string[];
   notices: { title: string; why: string; old: boolean }[];
   notes: string[];
   seen_at: number | null;
@@ -47,6 +48,7 @@ export interface Asked {
   gpu: string;
   spot: string;
   provider: string;
+  region: string;
   fits: boolean;
   by: string;
   descending: boolean;
@@ -90,7 +92,18 @@ export interface Proposal {
   at_most: string;
   latest: string;
   problem: { field: string; message: string } | null;
+  /** What is tried where it does not start, in order; `on`: agreed to. */
+  next: Next[];
   code: string;
+}
+
+export interface Next {
+  key: string;
+  words: string;
+  more: string;
+  per_hour: string;
+  may_meet_cap: boolean;
+  on: boolean;
 }
 
 export type Run = (name: string, args?: Record<string, unknown>) => Promise<unknown>;

@@ -1,13 +1,11 @@
-"""Each provider of machines with one on sale, served where its connector looks."""
+"""Each provider of machines with one on sale, whose machines really boot: for tests that are the same at all of them."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
-
-import pytest
 
 from tests.emulators import lambdalabs, runpod, vastai
 from tests.emulators.machine import Machines
@@ -17,28 +15,33 @@ KEYS = {
     "lambdalabs": "secret_tests_" + "0123456789abcdef" * 2 + "." + "A1" * 16,
     "vastai": "ab" * 32,
 }
+PROVIDERS = sorted(KEYS if lambdalabs.SSHD else KEYS.keys() - {"lambdalabs"})
+"""Those that can be served here: Lambda's machines need OpenSSH's server."""
 
 
 @contextlib.contextmanager
-def serve(provider: str, machines: Machines, patch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """One of them; gives its state."""
+def serve(provider: str, machines: Machines) -> Iterator[tuple[Any, Mapping[str, str]]]:
+    """Its state, and the environment in which its connector finds it."""
     key = KEYS[provider]
     if provider == "runpod":
         cloud = runpod.Cloud(machines=machines, gpus=[runpod.make_gpu("NVIDIA L4", 24, secure=0.39)], keys={key: "all"})
         with runpod.serve_runpod(cloud) as (address, proxy):
-            patch.setenv("RUNPOD_URL", address)
-            patch.setenv("RUNPOD_PROXY_URL", proxy)
-            yield cloud
+            yield cloud, {"RUNPOD_URL": address, "RUNPOD_PROXY_URL": proxy}
     elif provider == "vastai":
         users = {key: {"id": 42, "email": "ann@example.org", "credit": 12.5}}
         market = vastai.Market(keys=users, asks=[vastai.Ask(1000 + n) for n in range(3)], machines=machines)
         with vastai.serve_vast(market) as address:
-            patch.setenv("VAST_URL", address)
-            yield market
+            yield market, {"VAST_URL": address}
     else:
         kinds = [lambdalabs.Kind("gpu_1x_h100", stock={"us-east-1": 5})]
         rented = lambdalabs.Cloud(keys=(key,), kinds=kinds, machines=machines)
         with lambdalabs.serve_lambda(rented) as address:
-            patch.setenv("LAMBDA_URL", address)
-            patch.setenv("PATH", str(machines.root / "network"), prepend=os.pathsep)
-            yield rented
+            path = f"{machines.root / 'network'}{os.pathsep}{os.environ['PATH']}"
+            yield rented, {"LAMBDA_URL": address, "PATH": path}
+
+
+def count_left(state: Any) -> int:
+    """How many machines it has that are not gone."""
+    if isinstance(state, runpod.Cloud):
+        return len(state.pods)
+    return len(state.contracts) if isinstance(state, vastai.Market) else len(state.listed())
