@@ -77,6 +77,12 @@ def any_rank(flag: bool) -> bool:
     return sum_over_ranks(float(flag))[0] > 0
 
 
+def wait_for_all(world: World) -> None:
+    """Return when every process of it has come this far."""
+    if world.size > 1:
+        distributed.barrier()
+
+
 def average_gradients(parameters: Iterable[torch.nn.Parameter]) -> None:
     """Replace every gradient by its mean over all processes, in one message. One that no process has stays away."""
     if not distributed.is_initialized():
