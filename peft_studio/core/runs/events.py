@@ -120,6 +120,7 @@ class Planned(Event):
     loop: Literal["fast", "reference"]
     loop_reason: str
     processes: int = 1
+    strategy: Literal["single", "ddp", "fsdp"] = "single"
     epoch_tokens: int | None = Field(default=None, description="Real tokens of one pass over the training rows.")
 
 
