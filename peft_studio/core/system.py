@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -37,6 +38,46 @@ def detached() -> dict[str, Any]:
         flags = subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.DETACHED_PROCESS | subprocess.CREATE_BREAKAWAY_FROM_JOB
         return {"creationflags": flags, "close_fds": True}
     return {"start_new_session": True, "close_fds": True}
+
+
+def grouped() -> dict[str, Any]:
+    """Arguments for ``subprocess.Popen`` that give a child a group of its own: an interrupt in our terminal does not reach it.
+
+    No session of its own: Linux desktops share the processors out by session, and there :func:`give_way` would count for nothing.
+    """
+    if sys.platform == "win32":
+        return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
+    return {"process_group": 0}
+
+
+def give_way(process: psutil.Process) -> None:
+    """Let others have the processors before a process that we started and its threads to come."""
+    with contextlib.suppress(psutil.Error, OSError):
+        if sys.platform == "win32":
+            process.nice(psutil.BELOW_NORMAL_PRIORITY_CLASS)
+        else:
+            process.nice(10)
+
+
+def tame(process: psutil.Process, *, after_s: float) -> None:
+    """Let those threads of a child that have had so much processor time wait until nobody else wants any.
+
+    Linux ranks each thread by itself. Elsewhere nothing happens.
+    """
+    if sys.platform == "linux":
+        with contextlib.suppress(psutil.Error, OSError):
+            for thread in process.threads():
+                if thread.user_time + thread.system_time > after_s and thread.id != process.pid:
+                    os.setpriority(os.PRIO_PROCESS, thread.id, 19)
+
+
+def kill_group(child: subprocess.Popen[bytes]) -> None:
+    """End a child that was started with :func:`grouped`, and what it started (not so on Windows), at once. Gone already is fine."""
+    with contextlib.suppress(OSError):
+        if sys.platform == "win32":
+            child.kill()
+        elif child.returncode is None:  # its number is its own until it was waited for
+            os.killpg(child.pid, signal.SIGKILL)
 
 
 # How long an OpenMP thread spins before it sleeps while it waits for the others. libgomp's default, some milliseconds, starves whoever

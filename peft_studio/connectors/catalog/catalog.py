@@ -1,4 +1,4 @@
-"""The catalog: connectors by name, each loaded when it is first needed and run in its own lane.
+"""The catalog: connectors by name, each loaded when it is first needed and run in its own lane; a third party's in a process of its own.
 
 Implements :class:`peft_studio.core.ports.catalog.Catalog`. Knows no platform and stores no key.
 """
@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from peft_studio.connectors.base.clauses import broken_contract, find_class_faults, find_info_faults
+from peft_studio.connectors.catalog.host import LOAD_S, Host
 from peft_studio.connectors.catalog.lane import Lane, Pending, log
+from peft_studio.connectors.catalog.process import START_S
 from peft_studio.connectors.catalog.sources import Source, find_sources, load_object
 from peft_studio.connectors.catalog.switches import Switches, read_wanted
 from peft_studio.core.errors import BadConnector, ConnectorError, StudioError, nearest
@@ -23,7 +25,6 @@ from peft_studio.core.redact import REDACTOR
 V = TypeVar("V", bound=Value)
 
 NO_KEYS: Keys = {}
-LOAD_S = 5.0  # for a package to import and say who it is
 
 
 class Catalog:
@@ -52,6 +53,7 @@ class Catalog:
         self._redact = redact
         self._lock = threading.Lock()
         self._lanes: dict[str, Lane] = {}
+        self._hosts: dict[str, Host] = {}  # of those in a process of their own
         self._infos: dict[str, ConnectorInfo] | None = None
         self._refused: dict[str, BadConnector] = {}
         self._keys: dict[str, Keys] = {}
@@ -97,31 +99,40 @@ class Catalog:
     def find_reason(self, name: str, capability: Capability) -> str:
         """Why a connector cannot do something, in its own sentence; empty where it can. Loads it, and asks its platform nothing."""
         info = self.get_info(name)
-        reasons = self._lanes[name].start(lambda: _load_class(info).unsupported, deadline_s=LOAD_S).result()
-        return str(reasons.get(capability, ""))
+        if host := self._hosts.get(name):
+            apart = host.stand_in()
+            pending = self._lanes[name].start(lambda: apart.unsupported, deadline_s=START_S + LOAD_S, cut=apart.cut)
+        else:
+            pending = self._lanes[name].start(lambda: _load_class(info).unsupported, deadline_s=LOAD_S)
+        return str(pending.result().get(capability, ""))
 
     def attach(self, name: str, keys: Keys) -> None:
         """From now on its calls are made with these keys."""
         self.get_info(name)
         with self._lock:
-            self._keys[name] = dict(keys)
+            changed, self._keys[name] = self._keys.get(name, NO_KEYS) != dict(keys), dict(keys)
             self._made.pop(name, None)
+        if changed and name in self._hosts:
+            self._hosts[name].rest()
 
     def start(self, name: str, kind: type[V], work: Callable[[Any], Any], *, deadline_s: float) -> Pending[V]:
         """Begin ``work(connector)`` in its lane; returns at once. The result is checked field by field to be a ``kind``."""
         info = self.get_info(name)
         self._gate(info)
+        apart = self._hosts[name].stand_in(self._keys.get(name)) if name in self._hosts else None
 
         def call() -> V:
             try:
-                value = _checked(name, kind, work(self._connector(info)))
+                value = _checked(name, kind, work(self._connector(info) if apart is None else apart))
             except ConnectorError as exc:
                 self._tell(info, exc)
                 raise
             self._tell(info, None)
             return value
 
-        return self._lanes[name].start(call, deadline_s=deadline_s)
+        if apart is None:
+            return self._lanes[name].start(call, deadline_s=deadline_s)
+        return self._lanes[name].start(call, deadline_s=deadline_s, cut=apart.cut)
 
     def call(self, name: str, kind: type[V], work: Callable[[Any], Any], *, deadline_s: float) -> V:
         """The same, waited for.
@@ -141,6 +152,8 @@ class Catalog:
         if name not in self.refused:
             self.get_info(name)
         self._switches.set(name, disabled=True)
+        if name in self._hosts:
+            self._hosts[name].rest()
 
     def is_enabled(self, name: str) -> bool:
         """Whether it is shown: not disabled in this home, and among those that PEFT_STUDIO_CONNECTORS asks for."""
@@ -161,8 +174,7 @@ class Catalog:
             self._refused[f"{name} (second)"] = BadConnector(reason, hint="Uninstall one of the two.", platform=name)
         loading = {}
         for source in sources:
-            lane = self._lanes[source.name] = Lane(source.name, source.name, redact=self._redact)
-            loading[source.name] = lane.start(functools.partial(_read_info, source), deadline_s=LOAD_S)
+            loading[source.name] = self._load(source)
         found = {}
         for name, pending in loading.items():
             try:
@@ -175,6 +187,15 @@ class Catalog:
         if unknown := (read_wanted() or frozenset()) - found.keys():
             log.warning("PEFT_STUDIO_CONNECTORS names what is not there: %s", ", ".join(sorted(unknown)))
         return found
+
+    def _load(self, source: Source) -> Pending[ConnectorInfo]:
+        """Begin to read what an entry point leads to."""
+        lane = self._lanes[source.name] = Lane(source.name, source.name, redact=self._redact)
+        if not source.place:
+            return lane.start(functools.partial(_read_info, source), deadline_s=LOAD_S)
+        host = self._hosts[source.name] = Host(lane, source.place)
+        apart = host.stand_in()
+        return lane.start(functools.partial(apart.read_info, LOAD_S), deadline_s=START_S + LOAD_S, cut=apart.cut)
 
     def _refuse(self, name: str, exc: StudioError) -> None:
         error = exc if isinstance(exc, BadConnector) else BadConnector(exc.message, hint=exc.hint, platform=name)

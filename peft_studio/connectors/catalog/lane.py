@@ -1,8 +1,9 @@
 """One connector's own lane: what it does there can be late, wrong or endless, and nobody else notices.
 
 A call runs on a daemon thread of its own, at most a few of them a lane, and its caller waits no longer than the deadline. After
-that the call is given up: Python code is ended by an exception thrown into its thread; code that waits in C goes on unseen and holds
-one of its lane's places until it returns. What no thread can hold back is memory, or a crash of the interpreter.
+that the call is given up. What is made in a process of its own (:mod:`.host`) ends with that process. What runs here, which is ours
+or comes from a cell or a test, is ended by an exception thrown into its thread; where it waits in C it goes on unseen and holds one
+of its lane's places until it returns. What no thread can hold back is memory, a crash, or whoever holds the interpreter.
 """
 
 from __future__ import annotations
@@ -34,11 +35,15 @@ class _GivenUpError(BaseException):
     """Thrown into a thread whose caller has gone. No ``except Exception`` of a connector holds it back."""
 
 
+def _nothing() -> None:
+    """There is nothing elsewhere."""
+
+
 class Pending(Generic[T]):
     """A call on its way."""
 
-    def __init__(self, lane: Lane, *, deadline_s: float) -> None:
-        self._lane = lane
+    def __init__(self, lane: Lane, *, deadline_s: float, cut: Callable[[], None]) -> None:
+        self._lane, self._cut = lane, cut
         self._deadline_s = deadline_s
         self.began_at = time.monotonic()
         self._over_at = self.began_at + deadline_s
@@ -101,6 +106,7 @@ class Pending(Generic[T]):
                 ctypes.pythonapi.PyThreadState_SetAsyncExc(
                     ctypes.c_ulong(self._thread), ctypes.py_object(_GivenUpError)
                 )
+            self._cut()
 
     def _late(self, what: str) -> Unavailable:
         return Unavailable(
@@ -145,9 +151,12 @@ class Lane:
         self._redact = redact
         self._places = threading.BoundedSemaphore(PLACES)
 
-    def start(self, work: Callable[[], T], *, deadline_s: float) -> Pending[T]:
-        """Begin a call. Never waits: with every place taken by calls that do not come back, the result is an error at once."""
-        pending: Pending[T] = Pending(self, deadline_s=deadline_s)
+    def start(self, work: Callable[[], T], *, deadline_s: float, cut: Callable[[], None] = _nothing) -> Pending[T]:
+        """Begin a call. Never waits: with every place taken by calls that do not come back, the result is an error at once.
+
+        ``cut`` ends what the call waits for elsewhere, should it be given up.
+        """
+        pending: Pending[T] = Pending(self, deadline_s=deadline_s, cut=cut)
         if not self._places.acquire(blocking=False):
             pending._refuse(
                 Unavailable(
@@ -194,18 +203,26 @@ class Lane:
         parts = getattr(exc, "message", None), getattr(exc, "hint", None)
         if not all(isinstance(part, str) for part in parts):
             return self._failed(exc)
-        exc.message, exc.hint = (self._redact(str(part))[:LONGEST_TEXT] for part in parts)
+        exc.message, exc.hint = (self.clean(str(part))[:LONGEST_TEXT] for part in parts)
         exc.args = (exc.message,)
         return exc
 
     def _failed(self, exc: BaseException) -> BadConnector:
         """Not chained to what was raised: a traceback would print a stranger's text, which may quote a key."""
         try:
-            said = visible(self._redact(str(exc)))[:SAID_CHARACTERS]
+            said = str(exc)
         except Exception:  # noqa: BLE001  # it cannot even be printed
             said = "an exception that cannot be printed"
+        return self.failed(type(exc).__name__, said)
+
+    def clean(self, text: str) -> str:
+        """Text without secrets."""
+        return self._redact(text)
+
+    def failed(self, kind: str, said: str) -> BadConnector:
+        """What an exception of the connector's becomes, given by the name of its class and its text."""
         return BadConnector(
-            f"The connector {self.title} failed: {type(exc).__name__}: {said}",
+            f"The connector {self.title} failed: {kind}: {visible(self.clean(said))[:SAID_CHARACTERS]}",
             hint=f"That is an error in the connector. Tell its author, or studio.disable({self.name!r}).",
             platform=self.name,
         )

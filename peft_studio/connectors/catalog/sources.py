@@ -23,11 +23,19 @@ BUILT_IN: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """An entry point. ``package``: who brings it; ``load`` imports what it leads to."""
+    """An entry point.
+
+    Attributes:
+        package: Who brings it.
+        load: Imports what it leads to.
+        place: Where that is, ``module:NAME``, for one that is to run in a process of its own: a third party's. Empty for ours, and for
+            what a fresh interpreter could not import, such as a class of a notebook's cell; those run on threads of this process.
+    """
 
     name: str
     package: str
     load: Callable[[], object]
+    place: str = ""
 
 
 def find_sources() -> tuple[list[Source], dict[str, str]]:
@@ -45,7 +53,7 @@ def find_sources() -> tuple[list[Source], dict[str, str]]:
                 f"{package} brings a connector {entry.name!r}, a name that {found[entry.name].package} has."
             )
         else:
-            found[entry.name] = Source(entry.name, package, entry.load)
+            found[entry.name] = Source(entry.name, package, entry.load, entry.value)
     return list(found.values()), taken
 
 
