@@ -52,10 +52,13 @@ def test_a_disk_that_fills_up_ends_the_run_with_its_reason_and_loses_nothing_goo
     """The next checkpoint does not fit: the run fails as ``disk_full``, the one before is home and whole, the machine is ended, and it goes on elsewhere."""
     small_disks.append("64m")
     client = drill.client()
-    run = drill.launch(client, max_steps=40, save_steps=10)
+    run = drill.launch(client, max_steps=24, save_steps=6)
     wait_for(lambda: run.checkpoints, "a checkpoint at home", timeout_s=120)
     there = drill.there(run)[0]
+    [trainer] = drill.processes("train", str(there.path))
+    trainer.suspend()
     fill(there.home.parent)
+    trainer.resume()
     full = Clock()
     wait_for(lambda: run.state == "failed", "the run's end", timeout_s=60)
     print(f"the run ended {full.s:.1f} s after its disk was full")
