@@ -13,7 +13,7 @@ import pytest
 from peft_studio.core.runs.checkpoints import find_newest
 from tests.e2e.drills.drill import Clock, Drill, steps, told, wait_for
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.stress]
 
 
 @pytest.fixture
@@ -52,10 +52,13 @@ def test_a_disk_that_fills_up_ends_the_run_with_its_reason_and_loses_nothing_goo
     """The next checkpoint does not fit: the run fails as ``disk_full``, the one before is home and whole, the machine is ended, and it goes on elsewhere."""
     small_disks.append("64m")
     client = drill.client()
-    run = drill.launch(client, max_steps=40, save_steps=10)
-    wait_for(lambda: run.checkpoints, "a checkpoint at home", timeout_s=120)
+    run = drill.launch(client, max_steps=24, save_steps=6)
+    wait_for(lambda: run.checkpoints, "a checkpoint at home", timeout_s=300)
     there = drill.there(run)[0]
+    [trainer] = drill.processes("train", str(there.path))
+    trainer.suspend()
     fill(there.home.parent)
+    trainer.resume()
     full = Clock()
     wait_for(lambda: run.state == "failed", "the run's end", timeout_s=60)
     print(f"the run ended {full.s:.1f} s after its disk was full")
@@ -69,20 +72,19 @@ def test_a_disk_that_fills_up_ends_the_run_with_its_reason_and_loses_nothing_goo
     print(f"proven gone {full.s:.1f} s after its disk was full; {steps(there)[-1] - run.checkpoints[-1]} steps lost")
     assert not drill.cloud.pods
     client.execute(f"studio.run({run.id!r}).resume()")
-    run.wait(timeout=120)
+    run.wait(timeout=300)
     assert run.read()[0].from_step == good
     wait_for(lambda: told(run).count("machine_gone") == 2, "the proof that it is gone", timeout_s=60)
     drill.check_all_is_well(run, machines=2)
 
 
-@pytest.mark.stress
 @pytest.mark.parametrize("size", ["1m", "6m"], ids=["not even our package", "the package, but not the rest"])
 def test_what_does_not_fit_from_the_first_is_not_sent_for_ever(drill: Drill, small_disks: list[str], size: str) -> None:
     """Sending fails for want of room: the run ends with that reason, its machine is ended, and no second one is bought for the same end."""
     small_disks.append(size)
     run = drill.launch(drill.client(), max_steps=12, save_steps=4)
     began = Clock()
-    wait_for(lambda: run.state == "failed", "the run's end", timeout_s=120)
+    wait_for(lambda: run.state == "failed", "the run's end", timeout_s=300)
     print(f"failed {began.s:.1f} s after the launch")
     assert run.failure
     assert run.failure.code == "disk_full"

@@ -32,6 +32,11 @@ LOOK_S = 1.0  # between two looks at a machine that does not answer yet
 TOLD_S = 10.0  # how often the store hears that the run gets on
 MOST_STARTS = 3  # of an agent that dies without a word, on one machine
 FILES = ("metrics", "system")
+TRAINS = (
+    "training",
+    "evaluating",
+    "saving",
+)  # its metrics file alone says nothing: it is made before the model is loaded
 NO_ROOM = 507  # the door says so of a full disk
 SMALL_DISK = "A base model that a hub has is not sent: the machine fetches it itself. Otherwise take a smaller one."
 log = logging.getLogger("peft_studio.rent")
@@ -196,7 +201,7 @@ class Follower:
                 if isinstance(message, Chunk):
                     self._mirror.take_bytes(FILES[message.file], message.offset, message.data)
                     if message.file == 0 or self._trains or self._works():
-                        self._gets_on(trains=message.file == 0)
+                        self._gets_on(trains=self._mirror.state.state in TRAINS)
                 elif isinstance(message, ev.Finished):
                     self._finished = message
                     return

@@ -1,0 +1,90 @@
+"""What counts as getting on: a machine whose trainer hangs goes on sending its figures, and they must not keep it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Generator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from peft_studio.core.ports.node import Chunk, Message
+from peft_studio.core.runs import events as ev
+from peft_studio.core.runs.metrics import MetricsWriter
+from peft_studio.core.runs.mirror import Mirror
+from peft_studio.core.runs.store import RunStore
+from peft_studio.core.services.rent import follow
+from peft_studio.core.services.rent.follow import Follower
+from peft_studio.core.services.rent.moment import read_now
+from peft_studio.core.services.rent.sqlite_store import SqliteStore
+from tests.unit.core.runs.conftest import build_spec
+from tests.unit.core.services.rent.world import LABEL, intent
+
+
+class Node:
+    """A machine whose agent says these things, then nothing more."""
+
+    def __init__(self, said: list[Message], stop: threading.Event) -> None:
+        self._said, self._stop = said, stop
+
+    def status(self) -> Any:
+        return SimpleNamespace(agent=True, starting=False)
+
+    def list_files(self) -> dict[str, int]:
+        return {"events.jsonl": 1}
+
+    def renew_lease(self) -> None:
+        """It is heard."""
+
+    def stream(self, **_: Any) -> Generator[Message]:
+        yield from self._said
+        self._stop.set()
+        raise follow.ConnectorError("nothing more")
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def figures(path: Path, *percents: float) -> list[Chunk]:
+    """A machine's figures, a row a chunk."""
+    writer, chunks, at = MetricsWriter(path), [], 0
+    for percent in percents:
+        writer.log(0, cpu_percent=percent)
+        whole = path.read_bytes()
+        chunks.append(Chunk(1, at, whole[at:]))
+        at = len(whole)
+    return chunks
+
+
+@pytest.mark.parametrize(
+    ("percents", "phase", "told", "ready"),
+    [
+        ((0.0, 0.0, 0.0), "loading", 3, False),
+        ((0.0, 97.0, 0.0), "loading", 4, False),
+        ((0.0, 0.0), "training", 5, True),
+    ],
+)
+def test_what_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, percents: tuple[float, ...], phase: str, told: int, ready: bool
+) -> None:
+    """Events count, and so does the head of its numbers, which is written before the model is there; figures of a trainer at rest do not."""
+    monkeypatch.setattr(follow, "TOLD_S", -1.0)
+    runs, store, stop = RunStore(tmp_path), SqliteStore(tmp_path / "rent"), threading.Event()
+    folder = runs.create(build_spec())
+    store.put(intent(run_id=folder.id))
+    counted: list[bool] = []
+    wish = store.wish_moved
+    monkeypatch.setattr(store, "wish_moved", lambda label, at, ready: (counted.append(ready), wish(label, at, ready=ready)))  # fmt: skip
+    MetricsWriter(tmp_path / "metrics")
+    head = Chunk(0, 0, (tmp_path / "metrics").read_bytes())
+    events = [ev.JobStarted(seq=2, pid=1), ev.PhaseEntered(seq=3, phase=phase)]
+    node: Any = Node([*events, head, *figures(tmp_path / "system", *percents)], stop)
+    mirror = Mirror(folder)
+    Follower(LABEL, mirror, store=store, reach=lambda record: node, now=read_now, stop=stop).follow()
+    mirror.close()
+    assert len(counted) == told
+    record = store.find(LABEL)
+    assert record
+    assert record.wish.ready is ready
