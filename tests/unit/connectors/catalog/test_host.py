@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import os
@@ -62,6 +63,8 @@ def catalog(tmp_path_factory: pytest.TempPathFactory) -> Catalog:
 @pytest.fixture
 def one(tmp_path: Path) -> Callable[..., Catalog]:
     """A catalog of its own with some of the hostile."""
+    gc.collect()  # the catalog of a test before, which an exception may have kept
+    wait_until(lambda: not hosts_of("healthy", "good"))
     return lambda *names: Catalog(
         tmp_path, sources=[apart.source(name) for name in names], redact=lambda text: text.replace("planted-key", "***")
     )
