@@ -110,10 +110,10 @@ class Catalog:
         """From now on its calls are made with these keys."""
         self.get_info(name)
         with self._lock:
-            changed, self._keys[name] = self._keys.get(name, NO_KEYS) != dict(keys), dict(keys)
+            before, self._keys[name] = self._keys.get(name, NO_KEYS), dict(keys)
             self._made.pop(name, None)
-        if changed and name in self._hosts:
-            self._hosts[name].rest()
+        if name in self._hosts and before and before != keys:
+            self._hosts[name].rest()  # it holds keys that are not wanted any more
 
     def start(self, name: str, kind: type[V], work: Callable[[Any], Any], *, deadline_s: float) -> Pending[V]:
         """Begin ``work(connector)`` in its lane; returns at once. The result is checked field by field to be a ``kind``."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -190,14 +190,12 @@ def pack_error(exc: StudioError) -> dict[str, Any]:
 def unpack_error(error: Any) -> StudioError:
     """The same, here; of a kind that is not known a StudioError."""
     told = Told.model_validate(error)
-    kind: Callable[..., StudioError] = _ERRORS.get(told.kind, StudioError)
-    if issubclass(_ERRORS.get(told.kind, StudioError), ConnectorError):
-        return kind(
-            told.message, hint=told.hint, platform=told.platform, status=told.status, retry_after_s=told.retry_after_s,
-            may_have_happened=told.may_have_happened,
-        )  # fmt: skip
+    kind = _ERRORS.get(told.kind, StudioError)
     found = kind(told.message, hint=told.hint)
     found.fields = told.fields
+    if isinstance(found, ConnectorError):
+        found.platform, found.status, found.retry_after_s = told.platform, told.status, told.retry_after_s
+        found.may_have_happened = told.may_have_happened
     return found
 
 

@@ -37,6 +37,7 @@ from peft_studio.core.ports.platform import Capability, ConnectorInfo, Keys
 
 LOAD_S = 5.0  # for a package to import and say who it is
 ALONE = frozenset({"fetch_artifact", "upload_artifact", "submit_job"})
+RESTED = "was not needed any more"
 SAID_CHARACTERS = 20_000  # of what a process prints, in the log
 
 
@@ -73,7 +74,7 @@ class Host:
         """End what is warm and not at work: it holds keys that are not wanted any more, or nobody will ask it."""
         with self._lock:
             if self._warm is not None and self._warm.idle():
-                self._warm.end("was not needed any more")
+                self._warm.end(RESTED)
                 self._warm = None
 
     def _start(self, *, busy: bool = False) -> Process:
@@ -130,10 +131,14 @@ class StandIn:
             self.cut()
         try:
             process.wait_ready()
+            if verb != "info":
+                process.step_back()
             call = _Call(self._host.lane.name, given, None if over_s is None else time.monotonic() + over_s, self.cut)
             message = {"verb": verb, "keys": pack_keys(self._keys), "given": pack_arguments(given)}
             return self._read(verb, process.ask(message, tell=call.tell, look=call.look))
         except Gone as exc:
+            if str(exc) == RESTED and not self._is_cut:  # between two questions, of which this is the second
+                return self._ask(verb, given, over_s=over_s)
             raise self._gone(str(exc)) from None
         finally:
             if verb in ALONE:

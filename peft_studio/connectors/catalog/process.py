@@ -26,7 +26,7 @@ MEMORY_BYTES = 2 * 2**30  # connectors need 50 to 200 MB
 START_S = 30.0  # for an interpreter to start on a busy machine; 0.3 s on an idle one
 HUNG_S = 30.0  # with the interpreter held by one call; matters only when the kernel is not there to end it
 LOOK_S = 0.1  # between two looks at a call: is it to be stopped, does it eat memory or time
-TAME_S = 0.3  # of processor time for one thread, after which it is no question any more but a loop
+TAME_S = 0.5  # of processor time for one thread, after which it is no question any more but a loop
 END_S = 1.0  # for a process that is ending to be gone
 GULP_BYTES = 1 << 16
 PAUSE_S = 0.1  # after a gulp of what it prints: a flood is held back to 640 KiB a second, in its own process
@@ -42,6 +42,7 @@ class Process:
 
     def __init__(self, name: str, place: str, *, say: Callable[[str], None], busy: bool = False) -> None:
         self._owner, self._busy = os.getpid(), busy
+        self._is_behind = False
         self._environment = dict(os.environ)
         self._popen: subprocess.Popen[bytes] = subprocess.Popen(
             [sys.executable, "-P", "-m", "peft_studio.connectors.catalog.hosted", name],
@@ -88,6 +89,12 @@ class Process:
             self.end(f"did not start within {START_S:g} s")
         if self._gone.is_set() or self._why:
             raise self._ended()
+
+    def step_back(self) -> None:
+        """From now on the kernel and whoever else is at work comes first. What starts and imports has its turn like anybody."""
+        if not self._is_behind:
+            give_way(self._seen)
+            self._is_behind = True
 
     def ask(
         self, message: Mapping[str, Any], *, tell: Callable[[Any], None], look: Callable[[], Message | None]
@@ -137,7 +144,7 @@ class Process:
         with contextlib.suppress(psutil.Error):
             if self._seen.memory_info().rss > MEMORY_BYTES:
                 self.end(f"took more than {MEMORY_BYTES / 2**30:g} GiB of memory and was ended")
-        if not self._busy:
+        if self._is_behind and not self._busy:
             tame(self._seen, after_s=TAME_S)
 
     def _changed(self) -> Message:
@@ -160,9 +167,7 @@ class Process:
                     box = self._boxes.get(message.get("id", -1))
                 if box is not None:
                     box.put(message)
-                if not self._up.is_set():
-                    give_way(self._seen)  # so far it was our code; from here on it is a stranger's
-                    self._up.set()
+                self._up.set()
         except (ValueError, TypeError, RecursionError):
             self.end("sent what cannot be read and was ended")
         self._reap()

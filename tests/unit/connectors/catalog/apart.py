@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import re
@@ -11,6 +12,8 @@ import threading
 import time
 from collections.abc import Callable
 from typing import Any
+
+import psutil
 
 from peft_studio.connectors.catalog.sources import Source
 from peft_studio.core.ports import Page, Query
@@ -83,6 +86,7 @@ def write_everywhere() -> None:
 def stop() -> None:
     """As Ctrl-Z does."""
     os.kill(os.getpid(), signal.SIGSTOP)
+    threading.Event().wait()  # other threads may go on for a moment
 
 
 def loop_in_threads() -> None:
@@ -110,6 +114,7 @@ UNLOADABLE: dict[str, Callable[[], object]] = {
 HUNG = {
     "holds-pattern", "holds-number", "floods-out", "floods-err", "floods-lines", "stops", "loops-in-threads",
     "loops", "loops-stubbornly", "prints", "waits", "init-waits",
+    "load-waits", "load-loops", "load-holds",
 }  # fmt: skip
 HUNG_OR_BROKEN = {"eats", "eats-in-threads", "closes-all", "writes-everywhere"}  # by when they are found out
 
@@ -152,6 +157,11 @@ def _not_here() -> object:
     raise AssertionError("a third party's connector was imported into the kernel")
 
 
-def names() -> list[str]:
-    """All that do something wrong."""
-    return [*hostile.CLASSES, *CLASSES, *hostile.UNLOADABLE, *UNLOADABLE]
+def hosts_of(*names: str) -> list[psutil.Process]:
+    """The processes of this one in which connectors of these names live now."""
+    found = []
+    for child in psutil.Process().children():
+        with contextlib.suppress(psutil.Error):  # gone meanwhile
+            if child.cmdline()[-2:-1] == ["peft_studio.connectors.catalog.hosted"] and child.cmdline()[-1] in names:
+                found.append(child)
+    return found

@@ -155,6 +155,18 @@ def test_a_name_is_given_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "a name that peft-studio has" in taken["good"]
 
 
+def test_a_third_partys_connector_has_a_place_for_a_process_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ours have none, and run in this one."""
+    from importlib import metadata
+
+    entry = metadata.EntryPoint("shelf", "peft_studio_shelf:INFO", sources_module.GROUP)
+    monkeypatch.setattr(sources_module.metadata, "entry_points", lambda group: [entry])
+
+    places = {source.name: source.place for source in sources_module.find_sources()[0]}
+
+    assert places == dict.fromkeys(sources_module.BUILT_IN, "") | {"shelf": "peft_studio_shelf:INFO"}
+
+
 def test_every_wrong_field_of_an_info_is_named_at_once(tmp_path: Path) -> None:
     """A stranger's module that makes its ConnectorInfo wrong is refused with all its mistakes, without the values."""
 

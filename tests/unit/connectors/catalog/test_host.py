@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import os
@@ -21,6 +22,7 @@ import psutil
 import pytest
 
 from peft_studio.connectors.catalog import Catalog, process
+from peft_studio.connectors.catalog import catalog as catalog_module
 from peft_studio.core.errors import BadConnector, Cancelled, Refused, SoldOut, StudioError, Unavailable
 from peft_studio.core.ports import (
     Account,
@@ -45,6 +47,7 @@ from peft_studio.core.ports import (
 from peft_studio.core.ports.rental import Way
 from peft_studio.core.redact import REDACTOR, Secret
 from tests.unit.connectors.catalog import apart, polite
+from tests.unit.connectors.catalog.apart import hosts_of
 
 ROOT = Path(__file__).resolve().parents[4]
 DEADLINE_S = 60.0  # far: what is tried here is not speed
@@ -60,16 +63,11 @@ def catalog(tmp_path_factory: pytest.TempPathFactory) -> Catalog:
 @pytest.fixture
 def one(tmp_path: Path) -> Callable[..., Catalog]:
     """A catalog of its own with some of the hostile."""
+    gc.collect()  # the catalog of a test before, which an exception may have kept
+    wait_until(lambda: not hosts_of("healthy", "good"))
     return lambda *names: Catalog(
         tmp_path, sources=[apart.source(name) for name in names], redact=lambda text: text.replace("planted-key", "***")
     )
-
-
-def hosts_of(name: str) -> list[psutil.Process]:
-    return [
-        child for child in psutil.Process().children()
-        if child.status() != psutil.STATUS_ZOMBIE and child.cmdline()[-2:] == ["peft_studio.connectors.catalog.hosted", name]
-    ]  # fmt: skip
 
 
 def wait_until(true: Callable[[], object]) -> None:
@@ -245,6 +243,22 @@ def test_how_it_ended_is_said(name: str, says: str, one: Callable[..., Catalog])
     assert catalog.call(name, Account, lambda connector: connector.connect(), deadline_s=DEADLINE_S).name == "me"
 
 
+def test_one_that_cannot_even_say_who_it_is_is_refused(
+    one: Callable[..., Catalog], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though its package holds the interpreter, or takes it down, as it is imported; the good one beside it is there."""
+    monkeypatch.setattr(catalog_module, "LOAD_S", 2.0)
+    names = ("load-holds", "load-crashes", "load-none")
+    catalog = one(*names, "healthy")
+
+    assert [info.name for info in catalog.list_infos()] == ["healthy"]
+    said = [catalog.refused[name].message for name in names]
+    assert "passed its deadline" in said[0]
+    assert "by SIGSEGV" in said[1]
+    assert "leads to a NoneType" in said[2]
+    wait_until(lambda: not hosts_of("load-holds"))
+
+
 def test_one_that_eats_memory_is_ended(one: Callable[..., Catalog], monkeypatch: pytest.MonkeyPatch) -> None:
     """It gets no more than its share, whether the system counts that or we do."""
     monkeypatch.setattr(process, "MEMORY_BYTES", 200 * 2**20)
@@ -294,7 +308,7 @@ from peft_studio.connectors.catalog import Catalog, process
 from peft_studio.core.ports import Page, Query
 from tests.unit.connectors.catalog import apart
 process.HUNG_S = 1.0
-names = ["healthy", "holds-number", "stubborn"][:2]
+names = ["healthy", "holds-number"]
 catalog = Catalog(Path(sys.argv[1]), sources=[apart.source(name) for name in names])
 catalog.list_infos()
 catalog.start("holds-number", Page, lambda one: one.search(Query()), deadline_s=600)
