@@ -31,7 +31,7 @@ def launch(
     with contextlib.ExitStack() as stack:
 
         def _launch(provider: str, **fields: Any) -> tuple[Run, Any]:
-            machines = stack.enter_context(Machines(tmp_path / f"machines of {provider}"))
+            machines = stack.enter_context(Machines(tmp_path / f"machines-{provider}"))
             state, environment = stack.enter_context(serve(provider, machines))
             for name, value in environment.items():
                 monkeypatch.setenv(name, value)

@@ -53,7 +53,7 @@ def states(tmp_path: Path) -> Iterator[tuple[dict[str, Any], dict[str, str]]]:
     with contextlib.ExitStack() as stack:
         found, environment = {}, {LAG_VARIABLE: "1"}
         for name in PROVIDERS:
-            machines = stack.enter_context(Machines(tmp_path / f"machines of {name}"))
+            machines = stack.enter_context(Machines(tmp_path / f"machines-{name}"))
             found[name], given = stack.enter_context(serve(name, machines))
             environment |= given
         yield found, environment
@@ -67,7 +67,7 @@ def notebook(lab: Lab, states: Any, tmp_path: Path, tiny_model: Path, tiny_rows:
     start = START.format(environment=states[1], home=str(home), keys=keys, model=str(tiny_model), rows=str(tiny_rows))
     runs = "from IPython.display import display\nfor run in studio.runs():\n    display(studio.show('run', run.id))"
     opened = lab.open(
-        [start, runs, "studio.show('spend')"], name="rented.ipynb", viewport={"width": 1500, "height": 4200}
+        [start, runs, "studio.show('spend')"], name="rented.ipynb", viewport={"width": 1500, "height": 7200}
     )
     opened.run(0)
     yield opened
