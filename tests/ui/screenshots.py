@@ -1,7 +1,8 @@
 """Pictures of every panel for the docs, in both themes: ``python -m tests.ui.screenshots``.
 
 What is seen is real: the file of the data-doctor notebook, runs that trained the embedded model here, answers of that model, the platforms of
-the catalog as they stand without keys. Nothing is asked of a registry. The runs stay
+the catalog as they stand without keys. Nothing is asked of a registry. Compute and Spend alone show what was made for it (``rented_pictures``):
+prices of the tests' emulators, and machines that nobody rented; the pages that they stand on say so. The runs stay
 in ``.work/pictures``, so that only the first call trains (a few minutes on two cores); ``--home`` and ``--out`` choose other places.
 """
 
@@ -23,6 +24,7 @@ from playwright.sync_api import Locator, Page, expect
 import hatch_build
 from peft_studio import RunFailed, Studio, quickstart
 from tests.ui.lab import ROOT, Notebook, open_lab
+from tests.ui.rented_pictures import rented
 
 WIDTH = "880px"
 THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
@@ -35,6 +37,7 @@ RUNS = {
     "orders-too-fast": {"learning_rate": 0.5, "max_steps": 12},  # fails, and says why
 }
 FIRST, *OTHERS, FAILS = RUNS
+WITHOUT_RUNS = {"connect", "models", "data", "train", "compute", "spend"}
 MODEL_MS = 120_000  # loading it on two busy cores
 
 START = """
@@ -130,6 +133,15 @@ def see_chat(panel: Locator) -> None:
     expect(panel.locator("article[data-state=done]")).to_have_count(2, timeout=MODEL_MS)
 
 
+def see_compute(panel: Locator) -> None:
+    expect(panel.get_by_role("row", name="NVIDIA L4 RunPod")).to_be_visible()
+    expect(panel.get_by_role("row", name="Nearest:")).to_be_visible()
+
+
+def see_spend(panel: Locator) -> None:
+    expect(panel.get_by_role("region", name="Machines now")).to_be_visible()
+
+
 def see_publish(panel: Locator) -> None:
     """What would go to the hub, to which nothing here is connected: it is a look, and nothing is sent."""
     panel.get_by_label("Hugging Face", exact=True).check()
@@ -151,6 +163,8 @@ PANELS: dict[str, tuple[str, Callable[[Locator], None]]] = {
     "models": ("show('models')", see_models),
     "data": (DATA, see_data),
     "train": (TRAIN, see_train),
+    "compute": ("", see_compute),  # the cells of these two are made by rented_pictures
+    "spend": ("", see_spend),
     "runs": ("show('runs')", see_runs),
     "run": (f"show('run', runs[{FIRST!r}])", see_run),
     "chat": ("show('chat')", see_chat),
@@ -169,9 +183,12 @@ def messy_file() -> str:
 @contextmanager
 def open_notebook(home: Path) -> Iterator[Notebook]:
     """A notebook with a cell for each panel. None has run but the first, which makes the studio."""
-    with tempfile.TemporaryDirectory() as folder, open_lab(Path(folder)) as lab:
+    with (
+        tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as machines, open_lab(Path(folder)) as lab,
+        rented(Path(machines), width=WIDTH) as made,
+    ):  # fmt: skip
         start = messy_file() + START.format(home=str(home), width=WIDTH)
-        cells = [start, *(code for code, _ in PANELS.values())]
+        cells = [start, *(made.get(name, code) for name, (code, _) in PANELS.items())]
         notebook = lab.open(cells, name="orders.ipynb", viewport={"width": 1320, "height": 1600})
         notebook.run(0)
         yield notebook
@@ -218,7 +235,8 @@ def main(home: Path, out: Path, only: list[str]) -> None:
     """Train what is missing, then show and take each panel."""
     out.mkdir(parents=True, exist_ok=True)
     hatch_build.build_frontend(ROOT)
-    train_runs(home)
+    if not only or not WITHOUT_RUNS.issuperset(only):
+        train_runs(home)
     if not only or "sidebar" in only:
         take_sidebar(home.resolve(), out)
     if only == ["sidebar"]:

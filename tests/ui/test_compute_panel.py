@@ -1,6 +1,6 @@
-"""The Compute panel in JupyterLab, used through a real browser: from the table through the question to a machine that really boots and trains.
+"""The Compute panel in JupyterLab, used through a real browser: the table and the question before a machine is rented.
 
-The provider is emulated.
+What comes of a yes, at every provider, is in ``test_rented_walk.py``.
 """
 
 from __future__ import annotations
@@ -9,10 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Keyboard, Locator, expect
 
-from peft_studio.core.services.rent.limits import LAG_VARIABLE
-from tests.conftest import end_processes_of, wait_for
+from tests.conftest import end_processes_of
 from tests.emulators.loopback import Reply
 from tests.emulators.machine import Machines
 from tests.emulators.runpod import Cloud, make_gpu, serve_runpod
@@ -34,13 +33,16 @@ studio.spec(model={model!r}, data=studio.data({rows!r}), name="orders <img src=x
 studio.show("compute")
 """
 CONNECT = f"studio.connect('runpod', key={KEY!r}, keep=False)"
-STOP = "run = studio.run(studio.session.now.run_id)\nrun.stop()"
 
 
 @pytest.fixture
 def cloud(tmp_path: Path) -> Iterator[Cloud]:
-    """RunPod with one card on sale and one sold out; its machines are processes, ended after the test."""
-    gpus = [make_gpu("NVIDIA L4", 24, secure=0.39), make_gpu("NVIDIA A40", 48, secure=0.4, free="NONE")]
+    """RunPod with two cards on sale and one sold out; its machines are processes, ended after the test."""
+    gpus = [
+        make_gpu("NVIDIA L4", 24, secure=0.39),
+        make_gpu("NVIDIA A100 80GB PCIe", 80, secure=1.64),
+        make_gpu("NVIDIA A40", 48, secure=0.4, free="NONE"),
+    ]
     with Machines(tmp_path / "pods") as machines:
         yield Cloud(machines=machines, gpus=gpus, keys={KEY: "all"})
 
@@ -50,9 +52,9 @@ def notebook(lab: Lab, cloud: Cloud, tmp_path: Path, tiny_model: Path, tiny_rows
     """A notebook with the panel of a draft, before anybody is connected."""
     home = write_speed(tmp_path / "home")
     with serve_runpod(cloud) as (address, proxy):
-        environment = {"RUNPOD_URL": address, "RUNPOD_PROXY_URL": proxy, LAG_VARIABLE: "1"}
+        environment = {"RUNPOD_URL": address, "RUNPOD_PROXY_URL": proxy}
         show = SHOW.format(environment=environment, home=str(home), model=str(tiny_model), rows=str(tiny_rows))
-        opened = lab.open([show, CONNECT, STOP], name="compute.ipynb", viewport={"width": 1700, "height": 1400})
+        opened = lab.open([show, CONNECT], name="compute.ipynb", viewport={"width": 1700, "height": 1400})
         opened.run(0)
         yield opened
         errors = opened.errors
@@ -61,8 +63,33 @@ def notebook(lab: Lab, cloud: Cloud, tmp_path: Path, tiny_model: Path, tiny_rows
     assert errors == []
 
 
-def test_from_the_table_to_a_machine_that_trains(notebook: Notebook, cloud: Cloud) -> None:
-    """Nothing is bought before the button that names the money; then that machine is, once, and the studio says which run."""
+def untick_tick_and_rent(dialog: Locator, keys: Keyboard) -> None:
+    """From the cap on, with keys: leave out what is tried next, take it back, confirm. The Python follows."""
+    after = dialog.get_by_role("checkbox", name="NVIDIA A100 80GB PCIe at RunPod, secure cloud")
+    expect(after).to_be_checked()
+    expect(dialog).to_contain_text("$1.64 an hour")
+    python = dialog.get_by_label("The same in Python")
+    expect(python).to_contain_text("compute=[row.offer for row in rows]")
+    keys.press("Tab")
+    expect(dialog.get_by_label("Longest life, in hours")).to_be_focused()
+    keys.press("Tab")
+    expect(after).to_be_focused()
+    keys.press("Space")
+    expect(after).not_to_be_checked()
+    expect(python).to_contain_text("compute=row.offer")
+    keys.press("Space")
+    rent = dialog.get_by_role("button", name="Rent for at most $5.00")
+    expect(python).to_contain_text("compute=[row.offer for row in rows]")
+    keys.press("Tab")  # the Python
+    keys.press("Tab")
+    expect(dialog.get_by_role("button", name="Cancel")).to_be_focused()
+    keys.press("Tab")
+    expect(rent).to_be_focused()
+    keys.press("Enter")
+
+
+def test_from_the_table_to_the_question(notebook: Notebook, cloud: Cloud) -> None:
+    """With the keyboard alone: every machine with its money, what is agreed to, what is tried next; and nothing is bought without a yes."""
     panel, keys = notebook.panel(), notebook.page.keyboard
     found: dict[str, str] = {}
     expect(panel.get_by_text("No provider of machines is connected")).to_be_visible()
@@ -95,22 +122,13 @@ def test_from_the_table_to_a_machine_that_trains(notebook: Notebook, cloud: Clou
     expect(dialog).to_have_count(0)
     assert cloud.pods == {}
 
-    panel.get_by_role("button", name="Choose NVIDIA L4 at RunPod", exact=True).click()
-    cap.fill("0.75")
+    keys.press("Enter")  # the focus is back on its button
+    cap.fill("5")
+    expect(dialog.get_by_role("checkbox")).to_be_checked()
+    found |= scan_themes(notebook, "what is tried next")
     cloud.instead["GET /v2/catalog/gpus"] = [Reply(500)] * 20
-    dialog.get_by_role("button", name="Rent for at most $0.75").click()
+    untick_tick_and_rent(dialog, keys)
     expect(panel.get_by_role("alert")).to_contain_text("Nothing was rented")
     assert cloud.pods == {}
-    cloud.instead.clear()
-
-    panel.get_by_role("button", name="Choose NVIDIA L4 at RunPod", exact=True).click()
-    cap.fill("0.75")
-    dialog.get_by_role("button", name="Rent for at most $0.75").click()
-    expect(panel.locator(".ps-foot")).to_contain_text("Started r-", timeout=20_000)
-    wait_for(lambda: any(pod.machine for pod in cloud.pods.values()), "a machine that boots", timeout_s=60)
-    assert len(cloud.pods) == 1
-    notebook.run(2)
-    wait_for(lambda: not cloud.pods, "the end of the machine", timeout_s=60)
-    assert len(cloud.gone) == 1
     assert not found, words(found)
     assert notebook.page.evaluate("() => window.stolen") is None

@@ -35,6 +35,7 @@ studio.spec(model={model!r}, data=studio.data({rows!r}), name="orders", method="
             max_steps=30, batch_size=4, max_length=128, precision="fp32")
 studio.show("compute")
 """
+LONG_MS = 240_000  # three trainers at once, beside everything else that tests
 TITLES = {"runpod": "RunPod", "lambdalabs": "Lambda", "vastai": "Vast.ai"}
 SEEN = """wanted => { const seen = window.seen ??= {};
   for (const panel of document.querySelectorAll('.jp-Notebook section.ps')) {
@@ -52,7 +53,7 @@ def states(tmp_path: Path) -> Iterator[tuple[dict[str, Any], dict[str, str]]]:
     with contextlib.ExitStack() as stack:
         found, environment = {}, {LAG_VARIABLE: "1"}
         for name in PROVIDERS:
-            machines = stack.enter_context(Machines(tmp_path / f"machines of {name}"))
+            machines = stack.enter_context(Machines(tmp_path / f"machines-{name}"))
             found[name], given = stack.enter_context(serve(name, machines))
             environment |= given
         yield found, environment
@@ -66,7 +67,7 @@ def notebook(lab: Lab, states: Any, tmp_path: Path, tiny_model: Path, tiny_rows:
     start = START.format(environment=states[1], home=str(home), keys=keys, model=str(tiny_model), rows=str(tiny_rows))
     runs = "from IPython.display import display\nfor run in studio.runs():\n    display(studio.show('run', run.id))"
     opened = lab.open(
-        [start, runs, "studio.show('spend')"], name="rented.ipynb", viewport={"width": 1500, "height": 4200}
+        [start, runs, "studio.show('spend')"], name="rented.ipynb", viewport={"width": 1500, "height": 7200}
     )
     opened.run(0)
     yield opened
@@ -93,29 +94,28 @@ def rent(panel: Locator, title: str, *, before: str) -> str:
     return re.search(r"r-[\w-]+", foot.inner_text())[0]  # type: ignore[index]
 
 
+def told(log: Path) -> list[str]:
+    """Kinds of events in a run's log."""
+    return [event.type for event in read_events(log)]
+
+
 def test_from_the_table_to_the_bill(notebook: Notebook, states: Any, tmp_path: Path) -> None:
     """For every provider: what is confirmed is rented once, is watched as it trains, comes home, is gone over there and stands in the books."""
-    clouds, titles = states[0], [TITLES[name] for name in PROVIDERS]
-    compute = notebook.panel()
+    clouds, compute = states[0], notebook.panel()
     expect(compute.get_by_role("row", name=re.compile("RunPod"))).to_be_visible()
     runs: dict[str, str] = {}
     for name in PROVIDERS:
         runs[name] = rent(compute, TITLES[name], before=list(runs.values())[-1] if runs else "")
     notebook.run(1)
-    try:
-        notebook.page.wait_for_function(SEEN, arg=list(PROVIDERS), timeout=100_000)
-    except Exception:
-        notebook.page.screenshot(path="/tmp/walk.png", full_page=True)
-        print(notebook.page.evaluate("() => JSON.stringify(window.seen)"))
-        for one in notebook.page.locator(".jp-Notebook section.ps").all():
-            print("-----", one.inner_text()[:700])
-        raise
+    notebook.page.wait_for_function(SEEN, arg=list(PROVIDERS), timeout=LONG_MS)
     for at in range(len(runs)):
-        expect(notebook.panel(1 + at).locator("header").first).to_contain_text("Completed", timeout=120_000)
+        expect(notebook.panel(1 + at).locator("header").first).to_contain_text("Completed", timeout=LONG_MS)
     for name, run_id in runs.items():
         folder = tmp_path / "home" / "runs" / run_id
         assert (folder / "adapter" / "adapter_model.safetensors").is_file(), name
-        wait_for(lambda folder=folder: any(one.type == "machine_gone" for one in read_events(folder / "events.jsonl")), f"{name}: gone", timeout_s=60)  # type: ignore[misc]  # fmt: skip
+        log = folder / "events.jsonl"
+        wait_for(lambda log=log: "machine_gone" in told(log), f"{name}: the proof that it is gone", timeout_s=90)  # type: ignore[misc]
+        assert told(log).count("machine") == 1, name
         assert count_left(clouds[name]) == 0, name
     notebook.run(2)
     spend = notebook.panel(1 + len(runs))
@@ -124,4 +124,3 @@ def test_from_the_table_to_the_bill(notebook: Notebook, states: Any, tmp_path: P
     by_provider = spend.get_by_role("region", name="By provider").get_by_role("row")
     expect(by_provider).to_have_count(1 + len(runs))
     expect(by_provider.filter(has_text="$")).to_have_count(len(runs))
-    assert titles

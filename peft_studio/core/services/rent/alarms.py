@@ -12,6 +12,7 @@ from peft_studio.core.services.rent.limits import LIMITS, Limits
 from peft_studio.core.services.rent.moment import Moment
 from peft_studio.core.services.rent.record import Record
 from peft_studio.core.services.rent.store import Stray
+from peft_studio.core.words import duration
 
 Kind = Literal["not-gone", "price", "trouble", "stray"]
 
@@ -66,7 +67,8 @@ def _alarm_of(record: Record, now: Moment, limits: Limits) -> Alarm | None:
         left_s = max(0.0, limits.ask_s - now.past(done.asking_at))
         return alarm(
             "price",
-            f"{provider} asks ${done.usd_per_hour}/h and {record.intent.max_usd_per_hour} was agreed. Without an answer it is ended in {left_s:.0f} s.",
+            f"{provider} asks ${done.usd_per_hour}/h and ${record.intent.max_usd_per_hour}/h was agreed."
+            f" Without an answer it is ended in {duration(left_s)}.",
         )
     if done.trouble and done.trouble_at is not None and now.past(done.trouble_at) >= limits.loud_s / 2:
         return alarm("trouble", f"{record.label}: {done.trouble}")
