@@ -10,6 +10,7 @@ from typing import Annotated, Protocol
 from pydantic import Field, NonNegativeFloat, NonNegativeInt
 
 from peft_studio.core.ports.platform import Sentence, Value, Word
+from peft_studio.core.redact import Secret
 from peft_studio.core.runs.events import Event
 
 
@@ -72,6 +73,10 @@ class Node(Protocol):
 
     def renew_lease(self) -> None:
         """Say that its owner is there."""
+        ...
+
+    def give_secret(self, name: str, secret: Secret) -> None:
+        """Give the run a secret, which the machine keeps in memory: one whose door died has to be given it again."""
         ...
 
     def upload(self, path: Path, name: str) -> None:
