@@ -95,9 +95,13 @@ class Launching(Running, Renting, ABC):
     def _find_compute(self, folder: RunFolder) -> Compute:
         if not (self.home / "rent").is_dir() or not (records := self._machines.desk.store.list_run(folder.id)):
             return super()._find_compute(folder)
+        from peft_studio.core.services.rent.hub_pass import mark_closed
+
         last = records[-1].intent
 
         def again(folder: RunFolder) -> None:
+            if self._machines.check_model(folder.load_spec().model):
+                mark_closed(folder)
             self._machines.desk.order(folder.id, last.offers, lifetime_s=last.lifetime_s, budget_usd=last.budget_usd)
             self._machines.ensure_watched()
 
