@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from peft_studio.core.compute import Gpu, find_gpu
@@ -40,6 +41,11 @@ class OnSale(Value):
     offers: tuple[Offer, ...] = ()
     why_none: Sentence = ""
     notes: tuple[Sentence, ...] = ()
+
+    @cached_property
+    def best(self) -> tuple[tuple[Offer, Gpu], ...]:
+        """Of each known card of each provider the cheapest that is to be had, the cheapest first; spot and not apart."""
+        return tuple(_best(self.offers))
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +129,7 @@ def fit_sale(model: RegistryModel, config: Mapping[str, Any] | None, on_sale: On
         return SaleFit((), why=on_sale.why_none, notes=on_sale.notes)
     known: dict[tuple[bool, float], ModelFit] = {}
     graded = []
-    for offer, gpu in _best(on_sale.offers):
+    for offer, gpu in on_sale.best:
         machine = machine_of_offer(offer, gpu)
         key = machine.bf16, machine.free_bytes or 0.0  # all that the verdict rests on
         if key not in known:
@@ -151,13 +157,13 @@ def say_fit(here: ModelFit, sale: SaleFit) -> str:
 
 
 def _best(offers: Sequence[Offer]) -> Iterator[tuple[Offer, Gpu]]:
-    """Of each card of each provider the cheapest offer, the cheapest first; spot and not apart."""
     seen = set()
     for offer in sorted(offers, key=lambda one: (one.usd_per_hour, one.provider, one.id)):
         key = offer.provider, offer.gpu, offer.gpu_memory_gib, offer.spot
-        gpu = find_gpu(offer.gpu or "") if is_to_be_had(offer) and offer.gpu_count == 1 else None
-        if gpu is not None and key not in seen:
-            seen.add(key)
+        if key in seen or offer.gpu_count != 1 or not is_to_be_had(offer):
+            continue
+        seen.add(key)
+        if gpu := find_gpu(offer.gpu or ""):
             yield offer, gpu
 
 
