@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -27,7 +28,9 @@ SOLD = (
 
 
 def fit(config: dict[str, Any] | None = LLAMA_8B, *offers: Offer, model: RegistryModel = MODEL) -> SaleFit:
-    return fit_sale(model, config, OnSale(offers=offers or SOLD))
+    now = datetime.now(UTC)
+    seen = tuple(one.model_copy(update={"seen_at": now}) for one in offers or SOLD)
+    return fit_sale(model, config, OnSale(offers=seen))
 
 
 def test_the_cheapest_on_which_it_fits_come_first() -> None:
