@@ -67,6 +67,7 @@ class Launching(Running, Renting, ABC):
         from peft_studio.core.runs.prediction import save_prediction
         from peft_studio.core.services.quotes import quote_rented
         from peft_studio.core.services.rent.caps import read_caps
+        from peft_studio.core.services.rent.hub_pass import mark_closed
 
         caps = read_caps(offers, max_usd=max_usd, max_hours=max_hours)
         self._require_network("Renting a machine")
@@ -79,7 +80,10 @@ class Launching(Running, Renting, ABC):
             raise NotReadyError(
                 "Not ready:\n" + "\n".join(map(str, blocking)), fields=tuple(one.field for one in blocking if one.field)
             )
+        closed = self._machines.check_model(spec.model)
         folder = self._store().create(spec.replace(model=settle_name(spec.model)))
+        if closed:
+            mark_closed(folder)
         if quote:
             save_prediction(folder, quote.prediction)
         self._machines.desk.order(folder.id, offers, lifetime_s=caps.lifetime_s, budget_usd=caps.budget_usd)
@@ -91,9 +95,13 @@ class Launching(Running, Renting, ABC):
     def _find_compute(self, folder: RunFolder) -> Compute:
         if not (self.home / "rent").is_dir() or not (records := self._machines.desk.store.list_run(folder.id)):
             return super()._find_compute(folder)
+        from peft_studio.core.services.rent.hub_pass import mark_closed
+
         last = records[-1].intent
 
         def again(folder: RunFolder) -> None:
+            if self._machines.check_model(folder.load_spec().model):
+                mark_closed(folder)
             self._machines.desk.order(folder.id, last.offers, lifetime_s=last.lifetime_s, budget_usd=last.budget_usd)
             self._machines.ensure_watched()
 

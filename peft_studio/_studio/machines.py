@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import re
 import time
 from collections.abc import Callable, Mapping
 from functools import cached_property
@@ -15,9 +15,11 @@ from peft_studio.core.ports.platform import Capability, Keys, Role
 from peft_studio.core.redact import Secret
 from peft_studio.core.runs.folder import RunFolder
 from peft_studio.core.runs.store import RunStore
+from peft_studio.core.services.hub_needs import HUB
 from peft_studio.core.services.rent.compute import RentedCompute
 from peft_studio.core.services.rent.desk import Desk
 from peft_studio.core.services.rent.followers import Followers
+from peft_studio.core.services.rent.hub_pass import check_access, comes_from_hub, is_closed
 from peft_studio.core.services.rent.limits import read_limits
 from peft_studio.core.services.rent.moment import read_now
 from peft_studio.core.services.rent.order import PORT, Passes, build_rent
@@ -35,7 +37,6 @@ if TYPE_CHECKING:
     from peft_studio.core.services.rent.record import Intent, Record
 
 LOOK_S = 5.0
-_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 class Machines:
@@ -46,6 +47,7 @@ class Machines:
         self._home, self._catalog, self._connections = home, catalog, connections
         self._rentals: dict[str, CatalogRental] = {}
         self._looked_at: dict[str, float] = {}
+        self._hub_keys: Keys | None = None
 
     @cached_property
     def desk(self) -> Desk:
@@ -71,6 +73,9 @@ class Machines:
     def ensure_watched(self) -> None:
         """See to it that a process looks after the machines, with the keys that this one can read. After an order."""
         keys = {name: self._connections.read_keys(name) for name in self.rentals()}
+        if self._connections.has_secret(HUB):
+            with contextlib.suppress(StudioError):  # the vault is locked: a closed model was refused before
+                keys[HUB] = self._connections.read_keys(HUB)
         given = {name: {field: key.reveal() for field, key in of.items()} for name, of in keys.items()}
         start_watching(self._home, self.folder, given=json.dumps(given).encode() if given else b"")
 
@@ -78,6 +83,7 @@ class Machines:
         """Look after the machines, in this process, until none is left; False where another one does."""
         for name, given in keys.items():
             self._connections.hold(name, given)
+        self._hub_keys = keys.get(HUB)
         followers = Followers(
             self.desk.store,
             RunStore(self._home),
@@ -86,6 +92,7 @@ class Machines:
             now=read_now,
             forget=self._forget,
             note_start=self._note_start,
+            token_of=self._token_of,
         )
         return self._reconciler(beside=followers).run(take_over=bool(keys))
 
@@ -172,11 +179,23 @@ class Machines:
 
         return SshDoors(self._ssh_home)
 
+    def check_model(self, model: str) -> bool:
+        """Whether a machine needs the hub's token for a base model; raises where it would not get it. See :func:`check_access`."""
+        if not comes_from_hub(model) or not self._catalog.is_enabled(HUB):
+            return False
+        self._connections.make_ready(HUB)
+        return check_access(self._catalog, model, has_token=bool(self._connections.read_keys(HUB)))
+
+    def _token_of(self, folder: RunFolder) -> Secret | None:
+        if not is_closed(folder):
+            return None
+        return (self._hub_keys or self._connections.read_keys(HUB)).get("token")
+
     def _model_of(self, model: str) -> Path | None:
         from peft_studio.core.models import find_prepared
 
         # What is on a hub comes to the machine from there, on a better line than ours.
-        return None if _HUB_ID.fullmatch(model) and not Path(model).exists() else find_prepared(model, self._home)
+        return None if comes_from_hub(model) else find_prepared(model, self._home)
 
 
 def read_given(text: str) -> dict[str, Keys]:

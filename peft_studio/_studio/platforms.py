@@ -8,6 +8,7 @@ import sys
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from peft_studio.core.services.model_list import ModelList
     from peft_studio.core.services.model_order import Order
     from peft_studio.core.services.model_sheet import ModelSheet
+    from peft_studio.core.services.shelf import Shelf
     from peft_studio.core.vault import Vault
 
 
@@ -89,21 +91,18 @@ class Platforms(Home, ABC):
         Args:
             text: Words of the name.
             registries: Names of platforms; else all that are connected, or while none is, those that need no key.
-            fits: ``"local"``, or a card of the device table (``"RTX 4090"``): whether they can be trained there, and how.
+            fits: ``"local"``, ``"sale"`` (the GPUs on sale that are known), or a card's name (``"RTX 4090"``): whether they can be trained there.
             task: None for models of every kind.
             sort: "downloads", "likes" or "updated", by which each registry chooses; "size" or "parameters" orders the most downloaded,
                 smallest first.
             limit: At most so many, 100 at the most.
         """
-        from functools import partial
-
         from peft_studio.core.ports.platform import Role
         from peft_studio.core.services.browse import search_models
-        from peft_studio.core.services.model_fit import find_machine
         from peft_studio.core.services.model_order import build_query
-        from peft_studio.core.services.model_sheet import find_fits
+        from peft_studio.core.services.model_sheet import find_fits, find_where, say_where
 
-        machine = find_machine(fits) if fits else None  # a wrong name is said before anybody is asked
+        where = find_where(fits, self._shelf) if fits else None  # a wrong name is said before anybody is asked
         query = build_query(text=text, task=task, order=sort, limit=limit)
         known = [info.name for info in self._catalog.list_infos(Role.REGISTRY)]
         for name in registries or ():
@@ -112,24 +111,24 @@ class Platforms(Home, ABC):
         names = list(registries) if registries is not None else self._connections.list_ready(Role.REGISTRY)
         make_ready = self._connections.make_ready
         found = search_models(self._catalog, names, query, kept=self._kept, order=sort, make_ready=make_ready)
-        if machine is None:
+        if where is None:
             return found
-        judge = partial(find_fits, self._catalog, machine=machine, kept=self._kept)
-        return found.with_fits(judge, "here" if machine.here else machine.name)
+        judge = partial(find_fits, self._catalog, where=where, kept=self._kept)
+        return found.with_fits(judge, say_where(where))
 
     def model_details(self, model: str, registry: str = "huggingface") -> ModelSheet:
-        """All that a registry says of one model: its files, its card, its config; and its ``fit`` here, and on ``gpus`` for rent.
+        """All that a registry says of one model: its files, its card, its config; its ``fit`` here, and where it fits on ``sale``.
 
-        Without a network, what it said before, with its age in ``as_of``.
+        Without a network, what it said before, with its age in ``as_of``. Offers are those seen last; newer ones are asked for behind, and a very
+        first one is waited for, two seconds at most. ``gpus`` are the smallest cards of the device table.
 
         Raises:
-            NotFound: It has none of that name, or does not show it to this account.
-            Offline: There is no network, and it was never asked.
+            NotFound: It has none of that name, or does not show it to this account. Offline: There is no network, and it was never asked.
         """
         from peft_studio.core.services.model_sheet import fetch_sheet
 
         ready = self._connections.make_ready
-        return fetch_sheet(self._catalog, registry, model, kept=self._kept, make_ready=ready)
+        return fetch_sheet(self._catalog, registry, model, kept=self._kept, make_ready=ready, shelf=self._shelf)
 
     def download(
         self,
@@ -213,6 +212,11 @@ class Platforms(Home, ABC):
         from peft_studio.core.services.connections import Connections
 
         return Connections(self.home, self.vault, self._catalog, forget=lambda name: self._kept.forget(name))
+
+    @property
+    @abstractmethod
+    def _shelf(self) -> Shelf:
+        """What is on sale, as far as it is known at once."""
 
     @property
     @abstractmethod

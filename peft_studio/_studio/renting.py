@@ -7,6 +7,7 @@ from abc import ABC
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from peft_studio._studio.home import once
 from peft_studio._studio.offline import Syncing
 from peft_studio._studio.plan import Planning
 from peft_studio._studio.platforms import Platforms
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from peft_studio.core.ports.offers import OfferQuery
     from peft_studio.core.services.offers import OfferList
     from peft_studio.core.services.quote_list import QuoteList
+    from peft_studio.core.services.shelf import Shelf
 
 
 class Renting(Planning, Platforms, Syncing, ABC):
@@ -76,6 +78,16 @@ class Renting(Planning, Platforms, Syncing, ABC):
         return build_quote_list(
             spec, self.home, offers, local=local, history=start_history(self.home), corrections=read_corrections(self.home), made_on=made_on
         )  # fmt: skip
+
+    @once
+    def _shelf(self) -> Shelf:
+        from peft_studio.core.ports.platform import Role
+        from peft_studio.core.services.shelf import Shelf
+
+        ready = self._connections
+        return Shelf(
+            self._catalog, self._cache, list_ready=lambda: ready.list_ready(Role.COMPUTE), make_ready=ready.make_ready
+        )
 
     def _offer_query(self, **fields: object) -> OfferQuery:
         from pydantic import ValidationError

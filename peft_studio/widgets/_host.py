@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from peft_studio.core.services.rentals import RentalList
     from peft_studio.core.services.run import Run
     from peft_studio.core.services.runs import RunList
+    from peft_studio.core.services.shelf import Shelf
     from peft_studio.core.services.spend import Spend
     from peft_studio.core.services.sweep import Sweep
     from peft_studio.core.services.sync import OutboxView, Synced
@@ -110,6 +111,9 @@ class Host(Protocol):
 
     @property
     def _connectivity(self) -> Connectivity: ...
+
+    @property
+    def _shelf(self) -> Shelf: ...
 
     @property
     def _kept(self) -> Kept: ...

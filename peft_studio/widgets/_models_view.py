@@ -12,6 +12,7 @@ from peft_studio.core.services.gpu_fit import GpuFit, find_smallest
 from peft_studio.core.services.model_fit import HERE, Machine, MethodFit, ModelFit, find_reason, fit_model
 from peft_studio.core.services.model_list import short_count, size
 from peft_studio.core.services.registry_search import Answer
+from peft_studio.core.services.sale_fit import SaleFit, say_fit
 from peft_studio.widgets._text import plain
 
 _NAME, _CARD, _FILES = 300, 60_000, 60
@@ -21,7 +22,9 @@ _BORDER = "1px solid var(--jp-border-color2,#e0e0e0)"
 Section = dict[str, Any]
 
 
-def view_row(model: RegistryModel, machine: Machine, *, here: Collection[str], known: ModelFit | None) -> Section:
+def view_row(
+    model: RegistryModel, machine: Machine, *, here: Collection[str], known: ModelFit | None, sale: SaleFit
+) -> Section:
     """A result. ``known``: the verdict that its config gave, once its details were opened."""
     reason = plain(find_reason(model), limit=_NAME)
     fit = None if reason else known or fit_model(model, None, machine)
@@ -33,6 +36,7 @@ def view_row(model: RegistryModel, machine: Machine, *, here: Collection[str], k
         "updated_at": model.updated_at.timestamp() if model.updated_at else None, "url": _web(model.url),
         "here": model.registry == HERE or (model.registry == "huggingface" and model.id in here),
         "fit": fit.fit if fit else None, "fit_basis": plain(fit.sentence) if fit else "", "reason": reason,
+        "sale_fit": sale.fit, "sale_words": sale.words, "words": say_fit(fit, sale) if fit else "",
     }  # fmt: skip
 
 
@@ -44,14 +48,16 @@ def view_answer(answer: Answer, title: str) -> Section:
     }  # fmt: skip
 
 
-def view_details(details: ModelDetails, machine: Machine, *, as_of: str, here: Collection[str]) -> Section:
+def view_details(
+    details: ModelDetails, machine: Machine, *, as_of: str, here: Collection[str], sale: SaleFit
+) -> Section:
     """All of one model: what it needs, its shapes, its files, and its card as text."""
     model = details.model
     config = dict(details.config) if details.config else None
     fit = fit_model(model, config, machine)
     gpus = find_smallest(config) if fit.methods and config else ()
     return {
-        **view_row(model, machine, here=here, known=fit),
+        **view_row(model, machine, here=here, known=fit, sale=sale),
         "author": plain(model.author or "", limit=_NAME),
         "revision": plain(details.revision or "", limit=_NAME),
         "as_of": plain(as_of),
@@ -65,7 +71,7 @@ def view_details(details: ModelDetails, machine: Machine, *, as_of: str, here: C
 
 
 def _need(found: MethodFit, rented: GpuFit | None) -> Section:
-    """Memory to train it in one way here, and the smallest card for rent that it fits on."""
+    """Memory to train it in one way here, and the smallest card of the device table that it fits on."""
     needs, gpu = found.needs, rented.gpu if rented else None
     given_up = f"{found.way}. {found.costs} " if found.way != found.title else ""
     return {
@@ -94,7 +100,7 @@ def build_snapshot(rows: Sequence[Section], asked: str, places: str) -> str:
     """The first results as a table: static, everything escaped."""
     head = "".join(
         f'<th style="{_cell()};{_MUTED}">{name}</th>'
-        for name in ("model", "from", "parameters", "size", "licence", "fits here")
+        for name in ("model", "from", "parameters", "size", "licence", "fit")
     )
     body = "".join(_row(row) for row in rows[:12])
     title = f"Models: {asked}" if asked else "Models"
@@ -106,13 +112,10 @@ def build_snapshot(rows: Sequence[Section], asked: str, places: str) -> str:
     )
 
 
-_FITS = {"ok": "OK", "tight": "Tight", "wont-fit": "Won't fit", "unknown": "Unknown", None: "—"}
-
-
 def _row(row: Section) -> str:
     place = "this machine" if row["registry"] == HERE else row["registry"]
     words = (
-        row["title"], place, short_count(row["parameters"]), size(row["size_bytes"]), row["licence"] or "—", _FITS[row["fit"]],
+        row["title"], place, short_count(row["parameters"]), size(row["size_bytes"]), row["licence"] or "—", row["words"] or "—",
     )  # fmt: skip
     return f'<tr style="background:none">{"".join(f"<td style={chr(34)}{_cell()}{chr(34)}>{_text(word)}</td>" for word in words)}</tr>'
 

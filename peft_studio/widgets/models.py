@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import count
 from typing import Any
 
@@ -24,11 +24,12 @@ from peft_studio.widgets._content import Content, command
 from peft_studio.widgets._host import Host
 from peft_studio.widgets._looker import Looker
 from peft_studio.widgets._models_found import describe_here, matches
+from peft_studio.widgets._models_sale import Sales
 from peft_studio.widgets._models_view import build_snapshot, view_answer, view_details, view_row
 from peft_studio.widgets._text import plain
 
 _RESTLESS_S, _QUIET_S = 0.15, 1.0
-_AGAIN_S = 5.0  # between looks at which registries there are
+_AGAIN_S, _SOON_S = 5.0, 0.5  # between looks at registries and at what is on sale; while providers are asked
 LIMIT = 50  # of each registry
 
 
@@ -52,7 +53,9 @@ class ModelsContent(Content):
         self._details: dict[str, Any] | None = None
         self._numbers = count(1)
         self._newest = 0  # number of the details asked for last
+        self._shown: ModelDetails | None = None  # behind ``_details``
         self._titles: dict[str, str] = {}  # of registries, by name
+        self._sales = Sales(studio)
         self._looker = Looker(self._look, name="models")  # a stranger's package may take seconds to say who it is
         self._looked_at = time.monotonic()
 
@@ -62,12 +65,13 @@ class ModelsContent(Content):
     def sections(self) -> dict[str, Any]:
         """What was asked, how each registry stands, and all results by now."""
         with self._lock:
-            search, details = self._search, self._details
+            search, details, shown = self._search, self._details, self._shown
         answers = search.answers() if search else []
         busy = details is not None and details["state"] == "busy"
         self.interval_s = _RESTLESS_S if busy or (search and not search.is_over) else _QUIET_S
         infos = self._titles
-        if self._looker.again(due=time.monotonic() - self._looked_at > _AGAIN_S):
+        pause_s = _SOON_S if self._sales.is_asking else _AGAIN_S
+        if self._looker.again(due=time.monotonic() - self._looked_at > pause_s):
             self._looked_at = time.monotonic()
         offline = self._studio.offline
         return {
@@ -79,12 +83,13 @@ class ModelsContent(Content):
             "machine": {"name": self._machine.name, "free_bytes": self._machine.free_bytes},
             "offline": offline if isinstance(offline, str) else "" if offline is False else "set by hand",
             "chosen": self._studio.session.now.model,
-            "details": details,
+            "details": {**details, "sale": self._sales.view(shown.model)} if details and shown else details,
             "code": self._code(),
         }  # fmt: skip
 
     def _look(self) -> None:
         self._titles = {info.name: info.title for info in self._studio._catalog.list_infos(Role.REGISTRY)}
+        self._sales.look(ask=bool(self._search or self._details))
 
     def close(self) -> None:
         """End the looking thread."""
@@ -117,7 +122,7 @@ class ModelsContent(Content):
         machine = find_machine()
         with self._lock:
             self._asked, self._wanted, self._search, self._machine = query, tuple(registries), found, machine
-            self._order = sort
+            self._order, self._looked_at = sort, float("-inf")
             self._fits.clear()
             self._known.clear()
             self._own.clear()
@@ -142,20 +147,22 @@ class ModelsContent(Content):
         with self._lock:
             number = self._newest = next(self._numbers)
             self._details = {"state": "busy", "registry": registry, "id": plain(model, limit=300), "problem": None}
+            self._shown, self._looked_at = None, float("-inf")
+        found = None
         try:
-            shown = self._fetch(registry, model)
+            found, shown = self._fetch(registry, model)
         except StudioError as exc:
             problem = {"message": plain(exc.message), "hint": plain(exc.hint)}
             shown = {"state": "failed", "registry": registry, "id": plain(model, limit=300), "problem": problem}
         with self._lock:
             if number == self._newest:
-                self._details = shown
+                self._details, self._shown = shown, found
 
     @command
     def close_details(self) -> None:
         """Back to the results."""
         with self._lock:
-            self._details, self._newest = None, next(self._numbers)
+            self._details, self._shown, self._newest = None, None, next(self._numbers)
 
     @command
     def use(self, registry: str, model: str) -> None:
@@ -184,7 +191,8 @@ class ModelsContent(Content):
         rows = [*own, *found]
         if self._order in ("size", "parameters"):
             rows = sort_models(rows, self._order)
-        return [view_row(model, self._machine, here=here, known=self._fit(model)) for model in rows]
+        at, fit, sale = self._machine, self._fit, self._sales.fit
+        return [view_row(model, at, here=here, known=fit(model), sale=sale(model)) for model in rows]
 
     def _fit(self, model: RegistryModel) -> ModelFit | None:
         """By its details, where they were had at any time; these are looked for once a search."""
@@ -192,7 +200,7 @@ class ModelsContent(Content):
         if key not in self._known and model.registry != HERE and not find_reason(model):
             self._known.add(key)
             if (kept := self._studio._kept.find_details(*key)) and kept[0].config:
-                self._fits[key] = fit_model(model, kept[0].config, self._machine)
+                self._judge(model, kept[0].config)
         return self._fits.get(key)
 
     def _here(self, name: str) -> RegistryModel:
@@ -203,10 +211,15 @@ class ModelsContent(Content):
             if folder is None:
                 return model
             self._own[name] = model
-            self._fits[(HERE, name)] = fit_model(model, config, self._machine)
+            self._judge(model, config)
         return self._own[name]
 
-    def _fetch(self, registry: str, model: str) -> dict[str, Any]:
+    def _judge(self, model: RegistryModel, config: Mapping[str, Any] | None) -> None:
+        self._fits[(model.registry, model.id)] = fit_model(model, config, self._machine)
+        if config:
+            self._sales.learn(model, config)
+
+    def _fetch(self, registry: str, model: str) -> tuple[ModelDetails, dict[str, Any]]:
         here, as_of = list_known(self._studio.home), ""
         if registry == HERE:
             own, config = describe_here(model, find_prepared(model, self._studio.home))
@@ -217,8 +230,9 @@ class ModelsContent(Content):
                 self._studio._catalog, registry, model, kept=self._studio._kept, make_ready=make_ready
             )
         if found.config:
-            self._fits[(registry, model)] = fit_model(found.model, found.config, self._machine)
-        return {"state": "ready", "problem": None, **view_details(found, self._machine, as_of=as_of, here=here)}
+            self._judge(found.model, found.config)
+        view = view_details(found, self._machine, as_of=as_of, here=here, sale=self._sales.fit(found.model))
+        return found, {"state": "ready", "problem": None, **view}
 
     def _code(self) -> str:
         asked = self._asked

@@ -12,6 +12,8 @@ from playwright.sync_api import expect
 
 from tests.emulators.civitai import Site, make_model, serve_civitai
 from tests.emulators.hub import Hub, Repo, serve_hub
+from tests.emulators.machine import Machines
+from tests.emulators.runpod import Cloud, make_gpu, serve_runpod
 from tests.ui.lab import Lab, Notebook
 from tests.unit.widgets.test_models import CONFIG
 
@@ -21,11 +23,13 @@ WIDTHS = (280, 320, 480, 640, 800, 1400)
 CARD = "# Card\n<img src=x onerror='window.stolen=1'><script>window.stolen=2</script>\n" + "word " * 400
 SHOW = """
 import os
-os.environ.update(HF_ENDPOINT={hub!r}, OLLAMA_HOST={ollama!r}, CIVITAI_URL={civitai!r})
+os.environ.update(HF_ENDPOINT={hub!r}, OLLAMA_HOST={ollama!r}, CIVITAI_URL={civitai!r}, RUNPOD_URL={runpod!r}, RUNPOD_PROXY_URL={runpod!r})
 from peft_studio import Studio
 studio = Studio(home={home!r})
 studio.show("models")
 """
+KEY = "rpa_" + "A" * 40
+CONNECT = f"studio.connect('runpod', key={KEY!r}, keep=False)"
 CHOSEN = "print('chosen', studio.session.now.model)"
 
 
@@ -52,13 +56,20 @@ def hub() -> Hub:
 
 @pytest.fixture
 def notebook(lab: Lab, hub: Hub, tmp_path: Path) -> Iterator[Notebook]:
-    """A notebook whose Ollama takes connections and says nothing."""
+    """A notebook whose Ollama takes connections and says nothing; RunPod has one card on sale and is not connected."""
     site = Site(models=[make_model(1, "tiny <b>one</b>", type="LLM")])
-    with serve_hub(hub) as address, serve_civitai(site) as civitai, socket.create_server(("127.0.0.1", 0)) as silent:
+    gpus = [make_gpu("NVIDIA L4", 24, secure=0.39), make_gpu("NVIDIA A40", 48, secure=0.2, free="NONE")]
+    cloud = Cloud(machines=Machines(tmp_path / "pods"), gpus=gpus, keys={KEY: "all"})
+    with (
+        serve_hub(hub) as address,
+        serve_civitai(site) as civitai,
+        serve_runpod(cloud) as (runpod, _),
+        socket.create_server(("127.0.0.1", 0)) as silent,
+    ):
         ollama = f"127.0.0.1:{silent.getsockname()[1]}"
-        cell = SHOW.format(hub=address, civitai=civitai, ollama=ollama, home=str(tmp_path / "home"))
+        cell = SHOW.format(hub=address, civitai=civitai, ollama=ollama, runpod=runpod, home=str(tmp_path / "home"))
         opened = lab.open(
-            [cell, "studio.offline = 'on a plane'", CHOSEN],
+            [cell, "studio.offline = 'on a plane'", CHOSEN, CONNECT],
             name="models.ipynb",
             viewport={"width": 1700, "height": 1200},
         )
@@ -97,6 +108,12 @@ def test_a_model_is_found_looked_at_and_chosen(notebook: Notebook, hub: Hub) -> 
     expect(panel.locator(".ps-needs li")).to_have_count(2)
     expect(panel.locator(".ps-needs li").first).to_contain_text("the smallest GPU for rent is RTX 3080 (10\u202fGiB)")
     expect(panel.get_by_role("heading", name="org/tiny-1")).to_be_focused()
+    expect(panel).to_contain_text("Not known: no provider of machines is connected")
+    notebook.run(3)
+    expect(panel).to_contain_text("fits a GPU on sale from $0.39/h", timeout=20_000)
+    expect(panel.locator(".ps-on-sale li")).to_have_count(1)
+    expect(panel.locator(".ps-on-sale li")).to_contain_text("NVIDIA L4, 24\u202fGiB at RunPod")
+    expect(panel.locator(".ps-needs li").first).to_contain_text("on sale from $0.39/h on NVIDIA L4")
     for width in WIDTHS:
         notebook.resize(panel, width=width, font="16px" if width == 320 else "13px")
         assert notebook.sticking_out(panel) == []
@@ -104,6 +121,10 @@ def test_a_model_is_found_looked_at_and_chosen(notebook: Notebook, hub: Hub) -> 
     expect(panel.get_by_text("Chosen", exact=True)).to_be_visible()
     keys.press("Escape")
     expect(tiny).to_be_focused()
+    expect(rows.filter(has_text="instruct-v0.1")).to_contain_text("too large for what is on sale")
+    panel.get_by_label("Fit", exact=True).select_option("sale")
+    expect(rows).to_have_count(1)
+    panel.get_by_role("button", name="Clear", exact=True).click()
     assert notebook.page.evaluate("() => window.stolen") is None
 
     notebook.run(1)

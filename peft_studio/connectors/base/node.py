@@ -81,7 +81,7 @@ class NodeClient:
         self._door.request("POST", "/over")
 
     def give_secret(self, name: str, secret: Secret) -> None:
-        """Give the trainer a secret, ``HF_TOKEN``. The machine keeps it in memory: one whose door died has to be given it again."""
+        """Give the run a secret, ``HF_TOKEN``, and ``HF_ENDPOINT``, whose token that is. The machine keeps it in memory: one whose door died has to be given it again."""
         self._door.request("POST", "/secrets", json={name: secret.reveal()}, repeatable=True)
 
     def start(self, *, from_step: int = 0) -> None:

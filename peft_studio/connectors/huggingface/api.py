@@ -24,7 +24,7 @@ PLATFORM = Platform(INFO.name, INFO.title, INFO.docs_url)
 PACE = (1.5, 40)
 FIELDS = (
     "author", "baseModels", "cardData", "config", "downloads", "gated", "gguf", "lastModified", "library_name", "likes",
-    "pipeline_tag", "safetensors", "tags",
+    "pipeline_tag", "private", "safetensors", "tags",
 )  # fmt: skip
 SORTS = {"downloads": "downloads", "updated": "lastModified", "likes": "likes"}
 _ID = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", re.ASCII)

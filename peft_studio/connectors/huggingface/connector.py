@@ -134,6 +134,7 @@ class HuggingFace:
             downloads_over="30 days",
             likes=count(found, "likes"),
             gated=None if gated is None else gated is not False,
+            private=private if isinstance(private := found.get("private"), bool) else None,
             quantisation=_quantisation(record(config, "quantization_config")),
             format="gguf" if gguf else "safetensors" if tensors else None,
             task=text(found, "pipeline_tag"),

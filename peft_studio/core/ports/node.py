@@ -10,6 +10,7 @@ from typing import Annotated, Protocol
 from pydantic import Field, NonNegativeFloat, NonNegativeInt
 
 from peft_studio.core.ports.platform import Sentence, Value, Word
+from peft_studio.core.redact import Secret
 from peft_studio.core.runs.events import Event
 
 
@@ -76,6 +77,10 @@ class Node(Protocol):
 
     def let_go(self) -> None:
         """Say that its owner has everything: it ends itself at once where it can."""
+        ...
+
+    def give_secret(self, name: str, secret: Secret) -> None:
+        """Give the run a secret, which the machine keeps in memory: one whose door died has to be given it again."""
         ...
 
     def upload(self, path: Path, name: str) -> None:

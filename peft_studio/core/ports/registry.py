@@ -33,7 +33,7 @@ class RegistryModel(Value):
         licence: SPDX or the registry's own short name, in lower case.
         size_bytes: Of its weights as they are stored there.
         downloads_over: What ``downloads`` counts: "30 days" or "all time".
-        gated: Its files are given only to accounts that were let in.
+        gated: Its files are given only to accounts that were let in. private: it is shown to those alone, too.
         quantisation: Such as "Q4_K_M" or "gptq"; None where it is not quantised or nothing says so.
         task: Such as "text-generation" or "text-to-image".
     """
@@ -49,6 +49,7 @@ class RegistryModel(Value):
     downloads_over: Literal["30 days", "all time"] | None = None
     likes: NonNegativeInt | None = None
     gated: bool | None = None
+    private: bool | None = None
     quantisation: Word | None = None
     format: Word | None = None
     task: Word | None = None

@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING
 
 from peft_studio.core.ports.registry import Query, RegistryModel
 from peft_studio.core.services.model_fit import ASSUMED_TOKENS, WEIGHTS_ALONE, ModelFit
+from peft_studio.core.services.sale_fit import SaleFit
 from peft_studio.core.services.table import Table
 
 if TYPE_CHECKING:
     import pandas
 
+Fits = Mapping[tuple[str, str], ModelFit | SaleFit]
+Judge = Callable[[Sequence[RegistryModel], Fits], dict[tuple[str, str], ModelFit | SaleFit]]
 _UNITS = ((10**12, "T"), (10**9, "B"), (10**6, "M"), (10**3, "k"))
 
 
@@ -73,7 +76,7 @@ class ModelList(Table[RegistryModel]):
         more: Callable[[], ModelList] | None = None,
     ) -> None:
         self.parts, self.query = tuple(parts), query
-        self.fits: Mapping[tuple[str, str], ModelFit] = {}
+        self.fits: Fits = {}
         self.fits_on = ""
         self._more = more
         self._ages = {part.registry: part.as_of for part in parts}
@@ -92,10 +95,10 @@ class ModelList(Table[RegistryModel]):
 
     def with_fits(
         self,
-        judge: Callable[[Sequence[RegistryModel], Mapping[tuple[str, str], ModelFit]], dict[tuple[str, str], ModelFit]],
+        judge: Judge,
         on: str,
         *,
-        known: Mapping[tuple[str, str], ModelFit] | None = None,
+        known: Fits | None = None,
     ) -> ModelList:
         """The same with a column more, and so are its further pages.
 

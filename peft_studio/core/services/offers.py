@@ -152,7 +152,7 @@ def _fetch(
     for name in providers:
         try:
             make_ready(name)
-            calls[name] = catalog.start(name, Offers, lambda one: _list(one, query), deadline_s=deadline_s)
+            calls[name] = catalog.start(name, Offers, lambda one: list_offers(one, query), deadline_s=deadline_s)
         except StudioError as exc:
             errors[name] = exc
     answers = gather(calls, before, errors, deadline_s=deadline_s)
@@ -161,10 +161,9 @@ def _fetch(
     old: dict[str, str] = {}
     for name in providers:
         if name in answers:
-            with contextlib.suppress(OSError):  # no room on the disk: the value is there all the same
-                cache.save(_key(name, query), answers[name].model_dump(mode="json"))
+            keep_offers(cache, name, query, answers[name])
             found += answers[name].offers
-        elif known := _known(cache, name, query):
+        elif known := find_kept_offers(cache, name, query):
             offers, as_of = known
             found += offers
             old[name] = f"{as_of}, because: {errors[name].message}"
@@ -173,15 +172,23 @@ def _fetch(
     return found, missing, old
 
 
-def _list(connector: Any, query: OfferQuery) -> Offers:
+def list_offers(connector: Any, query: OfferQuery) -> Offers:
+    """A connector's answer; none of one that sells nothing."""
     if not hasattr(connector, "list_offers"):
         return Offers(offers=())  # it says why in ``unsupported``
     offers: Offers = connector.list_offers(query)
     return offers
 
 
-def _known(cache: Cache, name: str, query: OfferQuery) -> tuple[tuple[Offer, ...], str] | None:
-    kept = cache.find(_key(name, query))
+def keep_offers(cache: Cache, name: str, query: OfferQuery, offers: Offers) -> None:
+    """Keep what a provider answered to a question."""
+    with contextlib.suppress(OSError):  # no room on the disk: the value is there all the same
+        cache.save(offers_key(name, query), offers.model_dump(mode="json"))
+
+
+def find_kept_offers(cache: Cache, name: str, query: OfferQuery) -> tuple[tuple[Offer, ...], str] | None:
+    """What a provider said last to the same question, and its age in words."""
+    kept = cache.find(offers_key(name, query))
     if kept is None:
         return None
     try:
@@ -190,7 +197,8 @@ def _known(cache: Cache, name: str, query: OfferQuery) -> tuple[tuple[Offer, ...
         return None
 
 
-def _key(name: str, query: OfferQuery) -> str:
+def offers_key(name: str, query: OfferQuery) -> str:
+    """Under which a provider's answer is kept."""
     return f"offers {name} {query.model_dump_json()}"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import functools
 import os
 import platform
 import signal
@@ -22,6 +23,7 @@ from peft_studio.core.runs.state import HEARTBEAT_S
 from peft_studio.core.spec import RunSpec
 from peft_studio.core.system import try_lock
 from peft_studio.runner.agent.journal import Journal
+from peft_studio.runner.agent.model_errand import ModelErrand, read_given
 from peft_studio.runner.agent.ranks import Ending, Ranks
 from peft_studio.runner.agent.server import AgentServer
 from peft_studio.runner.agent.slots import Slot
@@ -34,13 +36,15 @@ LINGER_S = 20.0  # clients get this long to read the last event; less than LOCK_
 class Agent:
     """Supervises one job. Owns the journal; the only place that decides how a job ended."""
 
-    def __init__(self, folder: RunFolder, *, from_step: int) -> None:
+    def __init__(self, folder: RunFolder, *, from_step: int, given: dict[str, str] | None = None) -> None:
+        """``given``: the hub's token, where the base model does not come without one; see :class:`ModelErrand`."""
         self._folder = folder
         self._spec: RunSpec = folder.load_spec()
         self._from_step = from_step
         self._journal = Journal(folder)
         self._server = AgentServer(folder, self._journal, self._take_command)
         self._ranks: Ranks | None = None
+        self._errand = ModelErrand(folder, self._spec, given) if given and given.get("HF_TOKEN") else None
         self._stopped = asyncio.Event()
         self._outcome: ev.Finished | None = None
         self._vitals: Vitals | None = None
@@ -77,7 +81,28 @@ class Agent:
         stopped.cancel()
         return not self._stopped.is_set()
 
+    async def _bring_model(self, errand: ModelErrand) -> ev.Finished | None:
+        """Have the base model brought; an end of the job where it did not come, or somebody stopped the run."""
+        self._journal.append(ev.PhaseEntered(phase="downloading", detail=self._spec.model))
+        await errand.start()
+        self._vitals = Vitals(errand.pid)
+        said = functools.partial(self._journal.log, "info", source="trainer")
+        coming, stopped = asyncio.create_task(errand.run(say=said)), asyncio.create_task(self._stopped.wait())
+        await asyncio.wait({coming, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        if not coming.done():
+            await asyncio.to_thread(errand.stop)
+        await coming
+        if self._stopped.is_set():
+            return ev.Finished(state="stopped")
+        if errand.error is None:
+            return None
+        code, message, hint = errand.error
+        return ev.Finished(state="failed", failure=build_failure(code, message, spec=self._spec, hint=hint))
+
     async def _supervise(self, slot: Slot) -> ev.Finished:
+        if self._errand and (ended := await self._bring_model(self._errand)):
+            return ended
         ranks = Ranks(self._folder, from_step=self._from_step, processes=self._spec.processes or 1, strategy="ddp")
         await ranks.start(keep_open=slot.fileno())
         self._ranks, self._vitals = ranks, Vitals(*ranks.pids)
@@ -204,7 +229,9 @@ def agent_main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="agent")
     parser.add_argument("run_folder", type=Path)
     parser.add_argument("--from-step", type=int, default=0)
+    parser.add_argument("--given", action="store_true", help="what the run was given stands on standard input")
     arguments = parser.parse_args(argv)
+    given = read_given(sys.stdin.read()) if arguments.given else {}
     folder = RunFolder(arguments.run_folder)
     deadline = time.monotonic() + LOCK_WAIT_S
     with folder.agent_lock.open("a+b") as lock:
@@ -213,9 +240,9 @@ def agent_main(argv: list[str]) -> int:
                 print(f"Another agent has {folder.id}.", file=sys.stderr)
                 return 3
             time.sleep(0.05)
-        asyncio.run(_run(folder, arguments.from_step))
+        asyncio.run(_run(folder, arguments.from_step, given))
     return 0
 
 
-async def _run(folder: RunFolder, from_step: int) -> None:
-    await Agent(folder, from_step=from_step).run()
+async def _run(folder: RunFolder, from_step: int, given: dict[str, str]) -> None:
+    await Agent(folder, from_step=from_step, given=given).run()

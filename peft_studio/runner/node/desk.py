@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -96,13 +97,17 @@ class Desk:
             str(self.run),
             "--from-step",
             wanted.read_text(),
+            *(["--given"] if self.secrets else []),
         ]
         own = {"PYTHONPATH": (self.base / "site").read_text(), "PEFT_STUDIO_HOME": str(self.base / "home")}
         with (self.run / "agent.log").open("ab") as log:
             self.agent = subprocess.Popen(
-                command, cwd=self.run, env={**os.environ, **own, **self.secrets}, stdin=subprocess.DEVNULL,
+                command, cwd=self.run, env={**os.environ, **own}, stdin=subprocess.PIPE,
                 stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
+        assert self.agent.stdin
+        with contextlib.suppress(OSError), self.agent.stdin as given:  # by its input: no process has them in sight
+            given.write(json.dumps(self.secrets).encode() if self.secrets else b"")
         wanted.unlink()
 
     def want(self, from_step: int) -> None:

@@ -10,7 +10,7 @@ POST /upload/<name>?sha256=h  the file is whole: it stands under its name in the
 POST /start?from_step=n       start the run's agent, as soon as everything is there; again is nothing
 POST /lease                   somebody is there
 POST /over                    the owner has everything: this machine ends itself, where it can
-POST /secrets                 {"HF_TOKEN": …} for the trainer; kept in this process's memory alone
+POST /secrets                 {"HF_TOKEN": …, "HF_ENDPOINT": …} for the model's download; in this process's memory alone
 GET  /files/<name>?until=n    a file of the run, up to there, by Range; /files/ lists them
 GET  /digest/<name>           its size and SHA-256
 GET  /agent/<rest>            the agent's own door, with its token put in
@@ -42,7 +42,7 @@ HEAD_BYTES, HEAD_S, IDLE_S = 2**14, 10.0, 60.0
 BODY_S = 90.0
 NOWHERE = open(os.devnull, "wb", buffering=0)  # noqa: SIM115
 SHORTEST_TOKEN = 32
-GIVEN = {"HF_TOKEN"}  # what /secrets takes
+GIVEN = {"HF_TOKEN", "HF_ENDPOINT"}  # what /secrets takes
 JUNK = (ValueError, OSError, EOFError, asyncio.LimitOverrunError, asyncio.TimeoutError)
 
 

@@ -1,7 +1,7 @@
 """Fetches models and data sets from a Hugging Face hub with huggingface_hub's own client and cache.
 
 The studio brings what it can before a run starts, with the vault's token; this is for the rest: models with code of their own, connectors that are
-switched off. The token comes from ``HF_TOKEN`` in the environment and from nowhere else; it is never printed. ``HF_ENDPOINT`` and the
+switched off. The token is the one held here (a rented machine's), else ``HF_TOKEN`` in the environment, and from nowhere else; it is never printed. ``HF_ENDPOINT`` and the
 cache's place are the client's own settings. Every failure becomes a :class:`ModelFailure` that says what to do.
 """
 
@@ -87,9 +87,17 @@ def fetch_dataset_folder(repo: str, *, revision: str | None, say: Say) -> Path:
     return Path(folder)
 
 
+_held: list[str] = []  # in this process alone
+
+
+def hold_token(token: str) -> None:
+    """Ask with this token from now on."""
+    _held[:] = [token]
+
+
 def _token() -> str | bool:
-    """The token of the environment, or False: never one that another program left in a file."""
-    return os.environ.get("HF_TOKEN") or False
+    """The token held, or that of the environment, or False: never one that another program left in a file."""
+    return (_held[0] if _held else os.environ.get("HF_TOKEN")) or False
 
 
 @contextlib.contextmanager
@@ -137,6 +145,8 @@ def _hub_errors(repo: str, kind: str, *, coded: bool = False) -> Iterator[None]:
 
 def _gated(repo: str, kind: str, *, coded: bool) -> ModelFailure:
     have = "The token in HF_TOKEN has no access" if os.environ.get("HF_TOKEN") else "No token is set"
+    if _held:
+        have = "The token that was given has no access"
     way = 'connect it, studio.connect("huggingface"), or set HF_TOKEN.'
     if coded:
         way = "set HF_TOKEN: what runs code of its own is brought by the run, which has no key of the vault."

@@ -1,6 +1,6 @@
 """Brings a base model or a hub data set onto this machine, once, so that everything after it works without network.
 
-    python -m peft_studio.runner prepare NAME --home HOME [--revision R] [--remote-code ORG/NAME@COMMIT]
+    python -m peft_studio.runner prepare NAME --home HOME [--revision R] [--remote-code ORG/NAME@COMMIT] [--token-on-stdin]
     python -m peft_studio.runner fetch-dataset ID --home HOME [--revision R]
 
 One JSON line a step on standard output, ``{"step": …}``; the last is ``{"folder": …}`` or ``{"error": {message, hint,
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ from peft_studio.core.models.trust import PinnedCode
 from peft_studio.core.system import locked, write_private
 from peft_studio.runner.trainer.channel import claim_stdout
 from peft_studio.runner.trainer.convert import convert_embedded, convert_tokenizer
-from peft_studio.runner.trainer.hub import fetch_dataset_folder, fetch_model
+from peft_studio.runner.trainer.hub import fetch_dataset_folder, fetch_model, hold_token
 
 Say = Callable[[str], None]
 
@@ -125,6 +126,8 @@ def prepare_main(argv: list[str]) -> int:
     """``prepare``: see the module. Returns 0, or 1 after an error line."""
     args = _parse("prepare", argv)
     code = args.remote_code
+    if args.token_on_stdin:
+        hold_token(sys.stdin.read().strip())
 
     def work(say: Say) -> Path:
         pinned = parse_remote_code(code) if code else None
@@ -146,6 +149,7 @@ def _parse(command: str, argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--revision")
     if command == "prepare":
         parser.add_argument("--remote-code", metavar="ORG/NAME@COMMIT")
+        parser.add_argument("--token-on-stdin", action="store_true")
     return parser.parse_args(argv)
 
 

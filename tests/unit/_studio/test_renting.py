@@ -12,10 +12,12 @@ import pytest
 from peft_studio import Studio
 from peft_studio.connectors.base import door, patience
 from peft_studio.core.errors import NotAuthorised, StudioError
+from tests.emulators.hub import Hub, Repo, serve_hub
 from tests.emulators.machine import Machines
 from tests.emulators.runpod import Cloud, make_gpu, serve_runpod
 from tests.speed import write_speed
 from tests.tiny import write_rows, write_tokenizer
+from tests.unit.core.services.test_model_fit import LLAMA_8B
 
 KEY = "rpa_" + "A" * 40
 
@@ -114,3 +116,27 @@ def test_a_loaded_spec_is_mapped_to_what_is_equal_or_better(studio: Studio, spec
         studio.quotes(studio.spec(model=spec.model, data=studio.data(str(tmp_path / "rows.jsonl")))).equal_or_better
         == ()
     )
+
+
+def test_a_models_sheet_says_where_it_fits_of_what_is_on_sale(
+    studio: Studio, cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before a provider is connected the smallest cards of the table, and why; then prices; later what was seen last."""
+    files = {"config.json": json.dumps({**LLAMA_8B, "architectures": ["LlamaForCausalLM"]}).encode()}
+    hub = Hub(repos=[Repo("org/llama", files, facts={"pipeline_tag": "text-generation"})])
+    with serve_hub(hub) as address:
+        monkeypatch.setenv("HF_ENDPOINT", address)
+        sheet = studio.model_details("org/llama")
+        assert "for rent: fits an RTX 3090 (24 GiB) with LoRA" in repr(sheet)
+        assert repr(sheet).endswith("on sale: no provider of machines is connected")
+        studio.connect("runpod", key=KEY)
+        words = "fits a GPU on sale from $0.39/h"
+        sheet = studio.model_details("org/llama")
+        assert "on sale: fits with LoRA from $0.39/h (NVIDIA L4 at runpod, seen just now)" in repr(sheet)
+        assert [str(row.offer.usd_per_hour) for row in sheet.sale] == ["0.39", "1.19"]
+        found = studio.models("llama", registries=["huggingface"], fits="sale")
+        assert (found.fits["huggingface", "org/llama"].fit, found.cells(found[0])[-1]) == ("ok", words)
+        assert found.HEADS[-1] == "fits on sale"
+        studio.offline, asked = "on a train", len(cloud.asked)
+        assert studio.model_details("org/llama").sale.words == words
+        assert len(cloud.asked) == asked

@@ -12,11 +12,14 @@ import pytest
 
 from peft_studio import Studio
 from peft_studio.connectors.ollama.connector import Ollama
+from peft_studio.connectors.runpod.connector import RunPod
+from peft_studio.core.ports.offers import Offers
 from peft_studio.core.ports.registry import Page, Query
 from peft_studio.widgets import models
 from tests.emulators.civitai import Site, make_model, serve_civitai
 from tests.emulators.hub import Hub, Repo, serve_hub
 from tests.emulators.ollama import Daemon, Local, serve_ollama
+from tests.unit.core.services.test_offers import offer
 from tests.unit.widgets.browser import Browser
 
 OpenBrowser = Callable[[Callable[[], Any]], Browser]
@@ -141,6 +144,28 @@ def test_the_panel_says_what_code_says(page: Browser, studio: Studio) -> None:
     assert [(one["name"], one["fit"], one["value"]) for one in page.sections["details"]["needs"]] == [
         (one.title, one.fit, float(one.needs.value)) for one in sheet.fit.methods
     ]
+
+
+def test_the_panel_says_what_is_on_sale(page: Browser, studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody is asked before a search; then each row has its verdict, the details their cards; what was seen stays without a network."""
+    asked: list[str] = []
+    sold = Offers(offers=(offer("runpod", "NVIDIA L4", "0.39"),))
+    monkeypatch.setattr(RunPod, "list_offers", lambda self, query: (asked.append("runpod"), sold)[1])
+    monkeypatch.setattr(studio._shelf, "_list_ready", lambda: ["runpod"])
+    assert asked == []
+    search(page)
+    words = "too large for what is on sale"
+    page.wait(lambda: rows(page)["org/tiny-900b"]["sale_words"] == words)
+    found = rows(page)
+    assert (found["org/tiny-1"]["sale_fit"], found["org/tiny-1"]["words"]) == ("ok", "fits here")
+    assert (found["org/tiny-900b"]["words"], found["tiny:1"]["sale_words"]) == (words, "")
+    page.command("details", registry="huggingface", model="org/tiny-1")
+    page.wait(lambda: page.sections["details"]["state"] == "ready")
+    sale = page.sections["details"]["sale"]
+    assert [(row["gpu"], row["provider"], row["price"], row["way"]) for row in sale["rows"]] == [("NVIDIA L4", "RunPod", "$0.39/h", "LoRA")]  # fmt: skip
+    assert sale["methods"] == {"LoRA": "$0.39/h on NVIDIA L4", "QLoRA": "$0.39/h on NVIDIA L4"}
+    assert sale["words"] == studio.model_details("org/tiny-1").sale.words == "fits a GPU on sale from $0.39/h"
+    assert asked == ["runpod"]
 
 
 def test_more_brings_the_next_page(page: Browser, hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,12 +16,15 @@ from pathlib import Path
 
 from peft_studio.core.errors import ConnectorError, RentError, StudioError
 from peft_studio.core.ports.node import Chunk, Node
+from peft_studio.core.redact import Secret
 from peft_studio.core.runs import events as ev
 from peft_studio.core.runs.checkpoints import find_newest
 from peft_studio.core.runs.failures import build_failure
+from peft_studio.core.runs.folder import RunFolder
 from peft_studio.core.runs.metrics import read_last
 from peft_studio.core.runs.mirror import Mirror
 from peft_studio.core.services.rent.bring import Bringer
+from peft_studio.core.services.rent.hub_pass import ENDPOINT, TOKEN, find_endpoint
 from peft_studio.core.services.rent.lease import Lease
 from peft_studio.core.services.rent.luggage import build_package, pack, write_spec
 from peft_studio.core.services.rent.moment import Now
@@ -43,12 +46,14 @@ log = logging.getLogger("peft_studio.rent")
 
 NoteStart = Callable[[Record, float, float | None], None]
 """Told of each machine that came to train: seconds from the request to buy until its door answered, and how long it installed."""
+TokenOf = Callable[[RunFolder], Secret | None]
+"""The hub's token where a run's machine does not get its base model without one; None for others."""
 Reach = Callable[[Record], Node | None]
 """The way to a record's machine; None while it has no address."""
 
 
 class Follower:
-    """One attempt of one run. ``model``: the base model's folder where the machine cannot get it from a hub.
+    """One attempt of one run. ``model``: the base model's folder where the machine cannot get it from a hub, else who has the hub's token for it.
 
     Args:
         stop: Set, it lets go within a second; the machine goes on.
@@ -56,12 +61,13 @@ class Follower:
     """
 
     def __init__(
-        self, label: str, mirror: Mirror, *, store: Store, reach: Reach, now: Now, stop: threading.Event, model: Path | None = None,
+        self, label: str, mirror: Mirror, *, store: Store, reach: Reach, now: Now, stop: threading.Event, model: Path | TokenOf | None = None,
         note_start: NoteStart = lambda record, seconds, install_s: None,
     ) -> None:  # fmt: skip
         self._label, self._mirror, self._folder = label, mirror, mirror.folder
-        self._store, self._reach, self._now, self._stop, self._model = store, reach, now, stop, model
+        self._store, self._reach, self._now, self._stop = store, reach, now, stop
         self._bring, self._note_start = Bringer(mirror), note_start
+        self._given, self._model = model, model if isinstance(model, Path) else None
         self._starts, self._told_at, self._looked_at = 0, float("-inf"), float("-inf")
         self._ended = self._trains = False
         self._finished: ev.Finished | None = None
@@ -154,7 +160,7 @@ class Follower:
         for item in items:
             if item.name == "events.jsonl":
                 node.upload(item.path, item.name)
-        node.start(from_step=find_newest(self._folder.checkpoints) or 0)
+        self._start(node, from_step=find_newest(self._folder.checkpoints) or 0)
         if record and record.done.asked_at:
             installed = [phase.seconds for phase in node.status().phases if phase.name == "installing"]
             self._note_start(record, answered_at.past(record.done.asked_at), installed[0] if installed else None)
@@ -190,7 +196,16 @@ class Follower:
         steps = [
             int(name.split("/")[1].removeprefix("checkpoint-")) for name in node.list_files() if _is_manifest(name)
         ]
-        node.start(from_step=max(steps, default=0))
+        self._start(node, from_step=max(steps, default=0))
+
+    def _start(self, node: Node, *, from_step: int) -> None:
+        """Have the agent started. A base model that the hub does not give to everybody comes with our token, which goes first."""
+        token = self._given(self._folder) if callable(self._given) else None
+        if token:
+            node.give_secret(TOKEN, token)
+            if endpoint := find_endpoint():
+                node.give_secret(ENDPOINT, Secret(endpoint))
+        node.start(from_step=from_step)
 
     def _listen(self, node: Node) -> None:
         """Write down what comes, until the job has ended or its machine is not to be heard."""

@@ -12,7 +12,7 @@ from peft_studio.core.runs import events as ev
 from peft_studio.core.runs.failures import HINTS
 from peft_studio.core.runs.mirror import Mirror
 from peft_studio.core.runs.store import RunStore
-from peft_studio.core.services.rent.follow import Follower, NoteStart, Reach
+from peft_studio.core.services.rent.follow import Follower, NoteStart, Reach, TokenOf
 from peft_studio.core.services.rent.moment import Now
 from peft_studio.core.services.rent.record import Record, Why
 from peft_studio.core.services.rent.store import Store
@@ -47,10 +47,10 @@ class Followers:
 
     def __init__(
         self, store: Store, runs: RunStore, *, reach: Reach, model_of: ModelOf, now: Now, forget: Callable[[Record], None],
-        note_start: NoteStart,
+        note_start: NoteStart, token_of: TokenOf = lambda folder: None,
     ) -> None:  # fmt: skip
         self._store, self._runs, self._reach, self._model_of, self._now = store, runs, reach, model_of, now
-        self._forget, self._note_start = forget, note_start
+        self._forget, self._note_start, self._token_of = forget, note_start, token_of
         self._stop = threading.Event()
         self._threads: dict[str, threading.Thread] = {}
 
@@ -124,7 +124,7 @@ class Followers:
                     usd_per_hour=str(offer.usd_per_hour),
                 )
             )
-        model = self._model_of(mirror.folder.load_spec().model)
+        model = self._model_of(mirror.folder.load_spec().model) or self._token_of
         Follower(
             record.label,
             mirror,

@@ -44,7 +44,7 @@ class World:
 
     def fits(self, names: list[RegistryModel], gib: float = 80, **known: ModelFit) -> dict[tuple[str, str], ModelFit]:
         before = {("huggingface", name): fit for name, fit in known.items()}
-        return find_fits(self.catalog, names, before, machine=machine(gib), kept=self.kept)
+        return find_fits(self.catalog, names, before, where=machine(gib), kept=self.kept)
 
 
 def model(name: str, **facts: Any) -> RegistryModel:
@@ -77,7 +77,7 @@ def test_what_is_known_stays_and_details_of_before_are_used(world: World) -> Non
 
     assert again["huggingface", "a/0"].way == "QLoRA with micro-batches of 1"
     assert again["huggingface", "a/9"].way == WEIGHTS_ALONE
-    known = find_fits(world.catalog, [model("a/0")], first, machine=machine(1), kept=world.kept)
+    known = find_fits(world.catalog, [model("a/0")], first, where=machine(1), kept=world.kept)
     assert known == first
 
 

@@ -6,7 +6,7 @@ import { count, fileSize, gib, UNKNOWN } from "../../ui/format";
 import { Icon } from "../../ui/icon";
 import { Notice } from "../../ui/notice";
 import { Skeleton } from "../../ui/skeleton";
-import { type Details, type ModelsView, type Needs, parameters, placeOf } from "./view";
+import { type Details, type ModelsView, type Needs, type Sale, parameters, placeOf } from "./view";
 
 interface DetailsProps {
   view: ModelsView;
@@ -53,6 +53,7 @@ function Ready({ details, view, onUse, onNext }: { details: Details; view: Model
     <>
       <Facts details={details} view={view} />
       <NeedsSection details={details} view={view} />
+      {!details.reason && <SaleSection sale={details.sale} />}
       {details.shapes.length > 0 && (
         <div class="ps-sec">
           <header>
@@ -176,7 +177,7 @@ function NeedsSection({ details, view }: { details: Details; view: ModelsView })
       ) : (
         <ul class="ps-needs">
           {details.needs.map((one) => (
-            <Need key={one.name} needs={one} />
+            <Need key={one.name} needs={one} sale={details.sale} />
           ))}
         </ul>
       )}
@@ -184,16 +185,53 @@ function NeedsSection({ details, view }: { details: Details; view: ModelsView })
   );
 }
 
-function Need({ needs }: { needs: Needs }) {
+function Need({ needs, sale }: { needs: Needs; sale: Sale }) {
+  const price = sale.methods[needs.name];
   return (
     <li>
       <b>{needs.name}</b>
       <FitBadge fit={needs.fit} />
       <span>
         about <b>{gib(needs.value)}</b> <span class="ps-muted">({gib(needs.low)}–{gib(needs.high)})</span>{"\u202f"}GiB here{"; "}
-        {needs.gpu === null ? "no single GPU for rent has enough" : <span title={needs.gpu_others ? `As much memory: ${needs.gpu_others}` : undefined}>the smallest GPU for rent is <b>{needs.gpu}</b></span>}
+        {price ? <span>on sale from <b>{price}</b></span> : needs.gpu === null ? "no single GPU for rent has enough" : <span title={needs.gpu_others ? `As much memory: ${needs.gpu_others}` : undefined}>the smallest GPU for rent is <b>{needs.gpu}</b></span>}
       </span>
       <span class="ps-muted ps-xs" dir="auto">{needs.basis}</span>
     </li>
+  );
+}
+
+function SaleSection({ sale }: { sale: Sale }) {
+  const more = sale.total - sale.rows.length;
+  return (
+    <div class="ps-sec">
+      <header>
+        <h3>On sale</h3>
+        {sale.fit !== "unknown" && <FitBadge fit={sale.fit} />}
+        <span class="ps-muted ps-s" role="status" dir="auto">
+          {sale.words || `Not known: ${sale.sentence}. The smallest GPUs above are those of a table.`}
+        </span>
+      </header>
+      {sale.rows.length > 0 && (
+        <ul class="ps-on-sale">
+          {sale.rows.map((row) => (
+            <li key={`${row.provider} ${row.gpu} ${row.memory} ${row.price}`}>
+              <b>{row.price}</b>
+              <span>
+                <bdi>{row.gpu}</bdi>, {row.memory} at <bdi>{row.provider}</bdi>
+              </span>
+              <span>{row.way}</span>
+              <span class="ps-muted">seen {row.seen}</span>
+            </li>
+          ))}
+          {more > 0 && <li class="ps-muted">… and {count(more)} more</li>}
+        </ul>
+      )}
+      {sale.notes.map((note) => (
+        <p key={note} class="ps-muted ps-xs" dir="auto">
+          {note}
+        </p>
+      ))}
+      {sale.rows.length > 0 && <p class="ps-muted ps-xs">One hour, as the provider prices it. What your run costs in all stands in Compute, once its data is chosen.</p>}
+    </div>
   );
 }

@@ -44,7 +44,7 @@ export function Filters({ view, narrowed, onSearch, onOrder, onNarrow }: Filters
         <Select label="Parameters" value={narrowed.size} options={[{ value: "", title: "Any size" }, ...SIZES.map((size) => ({ value: size, title: `Up to ${size} B` }))]} onChange={(size) => set({ size })} />
         <Select label="Licence" value={narrowed.licence} options={[{ value: "", title: "Any licence" }, ...licences.map((one) => ({ value: one, title: one }))]} onChange={(licence) => set({ licence })} />
         <Select label="Gate" value={narrowed.gated} options={options([["", "Gated or not"], ["open", "Not gated"], ["gated", "Gated"]])} onChange={(gated) => set({ gated })} />
-        <Select label="Fit" value={narrowed.fits} options={options([["", "Fits or not"], ["ok", "Fits here"], ["tight", "Fits or tight"], ["here", "On this machine"]])} onChange={(fits) => set({ fits })} />
+        <Select label="Fit" value={narrowed.fits} options={options([["", "Fits or not"], ["ok", "Fits here"], ["tight", "Fits or tight"], ["sale", "Fits a GPU on sale"], ["either", "Fits here or on sale"], ["here", "On this machine"]])} onChange={(fits) => set({ fits })} />
         {Object.values(narrowed).some(Boolean) && (
           <Button small kind="quiet" onPress={() => onNarrow(EVERYTHING)}>
             Clear

@@ -57,7 +57,18 @@ export function Results({ rows, view, onOpen }: { rows: Row[]; view: ModelsView;
               </button>
               <Second row={row} view={view} />
             </th>
-            <td>{row.fit ? <span title={row.fit_basis}><FitBadge fit={row.fit} /></span> : <span class="ps-muted" title={row.reason}>{UNKNOWN}</span>}</td>
+            <td>
+              {row.fit ? (
+                <span title={row.fit_basis}>
+                  <FitBadge fit={row.fit} />
+                </span>
+              ) : (
+                <span class="ps-muted" title={row.reason}>
+                  {UNKNOWN}
+                </span>
+              )}
+              {row.fit && row.fit !== "ok" && row.sale_words && <span class="ps-sale-words">{row.sale_words}</span>}
+            </td>
             <td class="ps-num ps-p1">{parameters(row.parameters)}</td>
             <td class="ps-num ps-p2">{fileSize(row.size_bytes)}</td>
             <td class="ps-p2">

@@ -24,6 +24,24 @@ export interface Row {
   fit_basis: string;
   /** Why it cannot be trained here; empty where it can. */
   reason: string;
+  /** The verdict on the GPUs on sale, and its words; empty where nothing is known. */
+  sale_fit: Fit;
+  sale_words: string;
+  /** Where it fits, this machine first. */
+  words: string;
+}
+
+/** Where a model fits of what is on sale, from the cheapest up: the first rows of `total`. */
+export interface Sale {
+  fit: Fit;
+  words: string;
+  /** From which price by which method; or why that is not known. */
+  sentence: string;
+  total: number;
+  notes: string[];
+  /** By a method's title the cheapest card that it fits with room. */
+  methods: Record<string, string>;
+  rows: { gpu: string; memory: string; provider: string; region: string; price: string; way: string; seen: string }[];
 }
 
 export interface Part {
@@ -43,7 +61,7 @@ export interface Needs {
   low: number;
   high: number;
   basis: string;
-  /** The smallest card for rent that it fits on; null where one is not enough, or nobody knows. */
+  /** The smallest card of the device table that it fits on; null where one is not enough, or nobody knows. */
   gpu: string | null;
   /** Others with as much memory. */
   gpu_others: string;
@@ -59,6 +77,7 @@ export interface Details extends Row {
   files: [string, number | null][];
   files_total: number;
   card: string;
+  sale: Sale;
 }
 
 export type DetailsView = ({ state: "ready" } & Details) | { state: "busy" | "failed"; registry: string; id: string; problem: Problem | null };
@@ -100,6 +119,14 @@ export const placeOf = (row: { registry: string }, view: ModelsView): string => 
 /** As models are called: `1.71 B`, `135 M`. */
 export const parameters = (count: number | null): string => (count !== null && count >= 1e9 ? `${(count / 1e9).toPrecision(3)}\u202fB` : large(count));
 
+const FITS: Record<string, (row: Row) => boolean> = {
+  ok: (row) => row.fit === "ok",
+  tight: (row) => row.fit === "ok" || row.fit === "tight",
+  here: (row) => row.here,
+  sale: (row) => row.sale_fit === "ok",
+  either: (row) => row.fit === "ok" || row.sale_fit === "ok",
+};
+
 /** What is not known is not shown where something is asked of it. */
 export function narrow(rows: Row[], by: Narrowed): Row[] {
   return rows.filter(
@@ -107,6 +134,6 @@ export function narrow(rows: Row[], by: Narrowed): Row[] {
       (!by.size || (row.parameters !== null && row.parameters <= Number(by.size) * 1e9)) &&
       (!by.licence || row.licence === by.licence) &&
       (!by.gated || (by.gated === "open" ? row.gated === false : row.gated === true)) &&
-      (!by.fits || (by.fits === "here" ? row.here : row.fit === "ok" || (by.fits === "tight" && row.fit === "tight"))),
+      (!by.fits || FITS[by.fits]!(row)),
   );
 }

@@ -1,0 +1,77 @@
+"""Brings a closed base model of the hub before the trainer starts, in a process that has its token by standard input and in memory alone.
+
+On rented machines. At home the studio brings such models itself, and no process of a run has a token.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from peft_studio.core.runs.folder import RunFolder
+from peft_studio.core.spec import RunSpec
+from peft_studio.core.system import SHARING, end_process_tree
+
+# core/models/failure.py → ours
+CODES = {"gated": "model_gated", "untrusted": "model_untrusted", "unsupported": "not_supported_here", "disk-full": "disk_full"}  # fmt: skip
+
+
+def read_given(text: str) -> dict[str, str]:
+    """What the machine's door has for this run, as its desk writes it: a JSON object of texts."""
+    found = json.loads(text or "{}")
+    return {str(name): str(value) for name, value in found.items()}
+
+
+class ModelErrand:
+    """One download. ``error``: what came of it, where it failed: code, message, hint."""
+
+    def __init__(self, folder: RunFolder, spec: RunSpec, given: dict[str, str]) -> None:
+        code = ["--remote-code", f"{spec.remote_code.repo}@{spec.remote_code.commit}"] if spec.remote_code else []
+        self._command = [
+            sys.executable, "-m", "peft_studio.runner", "prepare", spec.model, "--home", str(folder.home), "--token-on-stdin", *code,
+        ]  # fmt: skip
+        self._token = given.pop("HF_TOKEN", "")
+        self._environment = {**SHARING, **os.environ, **given, "HF_HUB_DISABLE_TELEMETRY": "1"}
+        self._process: asyncio.subprocess.Process | None = None
+        self.error: tuple[str, str, str] | None = None
+
+    @property
+    def pid(self) -> int:
+        """Of the process that downloads."""
+        assert self._process
+        return self._process.pid
+
+    async def start(self) -> None:
+        """Start it, and hand it the token: here it is forgotten."""
+        pipe = asyncio.subprocess.PIPE
+        self._process = await asyncio.create_subprocess_exec(
+            *self._command, stdin=pipe, stdout=pipe, stderr=asyncio.subprocess.DEVNULL, env=self._environment, start_new_session=True
+        )  # fmt: skip
+        assert self._process.stdin
+        self._process.stdin.write(self._token.encode())
+        self._process.stdin.close()
+        self._token = ""
+
+    async def run(self, *, say: Callable[[str], None]) -> None:
+        """Until it has ended. Its steps are said; the hub client's own output, which nobody has looked through, is not kept."""
+        process, last = self._process, dict[str, Any]()
+        assert process
+        assert process.stdout
+        async for line in process.stdout:
+            last = json.loads(line)
+            if step := last.get("step"):
+                say(str(step))
+        status = await process.wait()
+        if error := last.get("error"):
+            self.error = CODES.get(error["code"], "model_missing"), str(error["message"]), str(error["hint"])
+        elif status or "folder" not in last:
+            self.error = "model_missing", f"Downloading the base model ended with status {status} and no reason.", ""
+
+    def stop(self) -> None:
+        """End it, at any point: what has arrived stays in the client's cache."""
+        if self._process and self._process.returncode is None:
+            end_process_tree(self._process.pid, grace_s=1.0)
