@@ -12,8 +12,11 @@ from peft_studio.core.estimators.estimate import Estimate
 from peft_studio.core.estimators.fit import GIB, find_fit
 from peft_studio.core.estimators.memory import Sharding, estimate_training_memory
 from peft_studio.core.estimators.shares import Share, Strategy, share_step, step_items
+from peft_studio.core.estimators.work import WIDTH
 from peft_studio.core.models.shapes import ModelShapes
 from peft_studio.core.spec import RunSpec
+
+ROOM = 0.9  # of a device's memory: what even the weights alone must leave
 
 QUANTISED = (
     "weights of 4 or 8 bits cannot be shared out here: bitsandbytes keeps constants beside them that FSDP does not cut"
@@ -61,6 +64,8 @@ def choose_layout(spec: RunSpec, shapes: ModelShapes | None, devices: Devices) -
     shared = whole if against else _estimate(spec, shapes, devices, count=count, sharding="fsdp")
     if spec.sharding == "fsdp":
         return Layout(count, "fsdp", share, shared, "set by you: a share of the base model on each device")
+    if whole is None and not against and (weights := _too_heavy(spec, devices)):
+        return Layout(count, "fsdp", share, None, weights)
     if find_fit(whole, devices.memory_bytes) != "wont-fit":
         return Layout(count, "ddp", share, whole, _why_whole(whole, devices))
     if against:
@@ -73,11 +78,6 @@ def against_shares(spec: RunSpec) -> str | None:
     if spec.quantization:
         return QUANTISED
     return PISSA if spec.method == "pissa" else None
-
-
-def say_layout(processes: int, strategy: str, device: str) -> str:
-    """``2 × A100, FSDP``; the device's name alone for one."""
-    return device if processes == 1 else f"{processes} × {device}, {strategy.upper()}"
 
 
 def _count(spec: RunSpec, devices: Devices) -> int:
@@ -115,6 +115,14 @@ def _estimate(
     return estimate_training_memory(
         spec.model_copy(update=mine), shapes, device=devices.kind, row_tokens=spec.basis.max_tokens, gpus=count, sharding=sharding,
     )  # fmt: skip
+
+
+def _too_heavy(spec: RunSpec, devices: Devices) -> str | None:
+    """For a base model whose shapes are not here yet: whether its weights alone fill a device."""
+    weights = (spec.basis.parameters or 0) * WIDTH[spec.precision]
+    if not devices.memory_bytes or weights <= ROOM * devices.memory_bytes:
+        return None
+    return f"the weights alone take {weights / GIB:.1f} GiB, a device has {devices.memory_bytes / GIB:.1f}"
 
 
 def _why_one(spec: RunSpec, devices: Devices) -> str:
