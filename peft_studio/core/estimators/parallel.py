@@ -60,10 +60,10 @@ def choose_layout(spec: RunSpec, shapes: ModelShapes | None, devices: Devices) -
     share = share_step(spec, count)
     against = against_shares(spec)
     if spec.sharding == "ddp":
-        return Layout(count, "ddp", share, whole, "set by you: the whole model on each device")
+        return Layout(count, "ddp", share, whole, "as the spec says: the whole model on each device")
     shared = whole if against else _estimate(spec, shapes, devices, count=count, sharding="fsdp")
     if spec.sharding == "fsdp":
-        return Layout(count, "fsdp", share, shared, "set by you: a share of the base model on each device")
+        return Layout(count, "fsdp", share, shared, "as the spec says: a share of the base model on each device")
     if whole is None and not against and (weights := _too_heavy(spec, devices)):
         return Layout(count, "fsdp", share, None, weights)
     if find_fit(whole, devices.memory_bytes) != "wont-fit":
@@ -127,7 +127,7 @@ def _too_heavy(spec: RunSpec, devices: Devices) -> str | None:
 
 def _why_one(spec: RunSpec, devices: Devices) -> str:
     if spec.processes == 1:
-        return "set by you: one process"
+        return "as the spec says: one process"
     if devices.kind == "cpu":
         return "the cores of a CPU work on one step together"
     return "there is one device" if devices.count == 1 else "a step has one row, which cannot be divided"

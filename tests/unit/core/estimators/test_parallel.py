@@ -56,10 +56,10 @@ def cards(count: int, gib: float | None = 80) -> Devices:
         ({}, Devices("cpu", 64, 500 * GIB), (1, "single", Share(4, 4), "CPU")),
         # what a person chose stands
         ({"processes": 2}, Devices("cpu", 1, 64 * GIB), (2, "ddp", Share(4, 2), "fits each")),
-        ({"processes": 1}, cards(8), (1, "single", Share(4, 4), "set by you")),
+        ({"processes": 1}, cards(8), (1, "single", Share(4, 4), "as the spec says")),
         ({"processes": 4}, cards(8), (4, "ddp", Share(4, 1), "fits each")),
-        ({"sharding": "fsdp"}, cards(2), (2, "fsdp", Share(4, 2), "set by you")),
-        ({"sharding": "ddp"}, cards(2, gib=16), (2, "ddp", Share(4, 2), "set by you")),
+        ({"sharding": "fsdp"}, cards(2), (2, "fsdp", Share(4, 2), "as the spec says")),
+        ({"sharding": "ddp"}, cards(2, gib=16), (2, "ddp", Share(4, 2), "as the spec says")),
     ],
     ids=str,
 )
