@@ -18,10 +18,8 @@ from peft_studio.core.spec import RunSpec
 
 ROOM = 0.9  # of a device's memory: what even the weights alone must leave
 
-QUANTISED = (
-    "weights of 4 or 8 bits cannot be shared out here: bitsandbytes keeps constants beside them that FSDP does not cut"
-)
-PISSA = "PiSSA cannot be shared out: its adapter is tried on the untouched base, whole, on one device"
+QUANTISED = "weights of 4 or 8 bits are not shared out: bitsandbytes keeps constants beside them, and that these follow onto a GPU was not seen"
+PISSA = "PiSSA is not shared out: its adapter is tried on the untouched base, whole, on one device"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from peft_studio.core.compute import find_gpu
@@ -15,8 +14,6 @@ from peft_studio.core.models.shapes import ModelShapes, build_model_shapes
 from peft_studio.core.runs.events import DevicesTaken
 from peft_studio.core.spec import RunSpec
 from peft_studio.core.system import free_memory_bytes
-
-MACHINES = "PEFT_STUDIO_MACHINES"  # equal ones that share the run, set by whoever started this agent on one of them
 
 
 def take_devices(spec: RunSpec, home: Path) -> DevicesTaken:
@@ -35,12 +32,11 @@ def take_devices(spec: RunSpec, home: Path) -> DevicesTaken:
 def find_devices(kind: str) -> Devices:
     """The devices of a kind; of unequal GPUs the smallest memory counts. Without one it is the CPU, as for the trainer."""
     gpus = find_gpus() if kind == "cuda" else []
-    machines = int(os.environ.get(MACHINES, "1"))
     if not gpus:
         return Devices("cpu", 1, float(free_memory_bytes()), "CPU")
     name = gpus[0][0]
     known = find_gpu(name)
-    return Devices("cuda", len(gpus) * machines, min(memory for _, memory in gpus), known.name if known else name)
+    return Devices("cuda", len(gpus), min(memory for _, memory in gpus), known.name if known else name)
 
 
 def _find_shapes(model: str, home: Path) -> ModelShapes | None:

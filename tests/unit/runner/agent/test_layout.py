@@ -58,14 +58,6 @@ def test_more_than_there_are_is_refused(tmp_path: Path) -> None:
         take_devices(make(processes=3), tmp_path)
 
 
-@pytest.mark.usefixtures("cards")
-def test_machines_that_share_a_run_have_their_cards_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each as many as this one."""
-    monkeypatch.setenv("PEFT_STUDIO_MACHINES", "2")
-
-    assert take_devices(make(), tmp_path).processes == 4
-
-
 def test_a_cpu_takes_one_unless_asked(tmp_path: Path) -> None:
     """Its cores work on one step together."""
     assert find_devices("cpu").kind == "cpu"
