@@ -12,13 +12,14 @@ from peft_studio.core.estimators.estimate import Estimate
 from peft_studio.core.estimators.fit import GIB, find_fit
 from peft_studio.core.estimators.memory import Sharding, estimate_training_memory
 from peft_studio.core.estimators.shares import Share, Strategy, share_step, step_items
+from peft_studio.core.estimators.work import WIDTH
 from peft_studio.core.models.shapes import ModelShapes
 from peft_studio.core.spec import RunSpec
 
-QUANTISED = (
-    "weights of 4 or 8 bits cannot be shared out here: bitsandbytes keeps constants beside them that FSDP does not cut"
-)
-PISSA = "PiSSA cannot be shared out: its adapter is tried on the untouched base, whole, on one device"
+ROOM = 0.9  # of a device's memory: what even the weights alone must leave
+
+QUANTISED = "weights of 4 or 8 bits are not shared out: bitsandbytes keeps constants beside them, and that these follow onto a GPU was not seen"
+PISSA = "PiSSA is not shared out: its adapter is tried on the untouched base, whole, on one device"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +58,12 @@ def choose_layout(spec: RunSpec, shapes: ModelShapes | None, devices: Devices) -
     share = share_step(spec, count)
     against = against_shares(spec)
     if spec.sharding == "ddp":
-        return Layout(count, "ddp", share, whole, "set by you: the whole model on each device")
+        return Layout(count, "ddp", share, whole, "as the spec says: the whole model on each device")
     shared = whole if against else _estimate(spec, shapes, devices, count=count, sharding="fsdp")
     if spec.sharding == "fsdp":
-        return Layout(count, "fsdp", share, shared, "set by you: a share of the base model on each device")
+        return Layout(count, "fsdp", share, shared, "as the spec says: a share of the base model on each device")
+    if whole is None and not against and (weights := _too_heavy(spec, devices)):
+        return Layout(count, "fsdp", share, None, weights)
     if find_fit(whole, devices.memory_bytes) != "wont-fit":
         return Layout(count, "ddp", share, whole, _why_whole(whole, devices))
     if against:
@@ -73,11 +76,6 @@ def against_shares(spec: RunSpec) -> str | None:
     if spec.quantization:
         return QUANTISED
     return PISSA if spec.method == "pissa" else None
-
-
-def say_layout(processes: int, strategy: str, device: str) -> str:
-    """``2 × A100, FSDP``; the device's name alone for one."""
-    return device if processes == 1 else f"{processes} × {device}, {strategy.upper()}"
 
 
 def _count(spec: RunSpec, devices: Devices) -> int:
@@ -117,9 +115,17 @@ def _estimate(
     )  # fmt: skip
 
 
+def _too_heavy(spec: RunSpec, devices: Devices) -> str | None:
+    """For a base model whose shapes are not here yet: whether its weights alone fill a device."""
+    weights = (spec.basis.parameters or 0) * WIDTH[spec.precision]
+    if not devices.memory_bytes or weights <= ROOM * devices.memory_bytes:
+        return None
+    return f"the weights alone take {weights / GIB:.1f} GiB, a device has {devices.memory_bytes / GIB:.1f}"
+
+
 def _why_one(spec: RunSpec, devices: Devices) -> str:
     if spec.processes == 1:
-        return "set by you: one process"
+        return "as the spec says: one process"
     if devices.kind == "cpu":
         return "the cores of a CPU work on one step together"
     return "there is one device" if devices.count == 1 else "a step has one row, which cannot be divided"

@@ -9,7 +9,7 @@ import pytest
 
 from peft_studio.core.errors import SpecError
 from peft_studio.core.estimators import Estimate, estimate_training_memory
-from peft_studio.core.estimators.parallel import Devices, Layout, choose_layout, say_layout
+from peft_studio.core.estimators.parallel import Devices, Layout, choose_layout
 from peft_studio.core.estimators.scaling import SLOW, USUAL, Case, gradient_bytes, share_duration, shared_s
 from peft_studio.core.estimators.shares import Share
 from peft_studio.core.spec import Basis, DataRef, RunSpec
@@ -56,10 +56,10 @@ def cards(count: int, gib: float | None = 80) -> Devices:
         ({}, Devices("cpu", 64, 500 * GIB), (1, "single", Share(4, 4), "CPU")),
         # what a person chose stands
         ({"processes": 2}, Devices("cpu", 1, 64 * GIB), (2, "ddp", Share(4, 2), "fits each")),
-        ({"processes": 1}, cards(8), (1, "single", Share(4, 4), "set by you")),
+        ({"processes": 1}, cards(8), (1, "single", Share(4, 4), "as the spec says")),
         ({"processes": 4}, cards(8), (4, "ddp", Share(4, 1), "fits each")),
-        ({"sharding": "fsdp"}, cards(2), (2, "fsdp", Share(4, 2), "set by you")),
-        ({"sharding": "ddp"}, cards(2, gib=16), (2, "ddp", Share(4, 2), "set by you")),
+        ({"sharding": "fsdp"}, cards(2), (2, "fsdp", Share(4, 2), "as the spec says")),
+        ({"sharding": "ddp"}, cards(2, gib=16), (2, "ddp", Share(4, 2), "as the spec says")),
     ],
     ids=str,
 )
@@ -89,9 +89,12 @@ def test_what_cannot_be_had_is_refused(fields: dict[str, Any], devices: Devices,
 
 
 def test_a_model_of_unknown_shapes_is_tried() -> None:
-    """No number is made up for it."""
+    """No number is made up for it; weights that alone fill a device are shared out."""
     found = choose_layout(make(), None, cards(2))
     assert (found.strategy, found.memory) == ("ddp", None)
+    heavy = make().model_copy(update={"basis": Basis(parameters=8_000_000_000)})
+    assert choose_layout(heavy, None, cards(2, gib=16)).strategy == "fsdp"
+    assert choose_layout(heavy, None, cards(2, gib=24)).strategy == "ddp"
 
 
 def test_memory_of_a_share_by_hand() -> None:
@@ -148,8 +151,3 @@ def test_a_duration_is_divided_where_it_can_be() -> None:
     assert "not measured" in two.basis
     assert "1.6 to 2.0 times" in two.basis
     assert share_duration(one, make(), SHAPES, choose_layout(make(), SHAPES, cards(1))) is one
-
-
-def test_as_it_is_said() -> None:
-    """For panels and terminals."""
-    assert (say_layout(2, "fsdp", "A100"), say_layout(1, "single", "A100")) == ("2 × A100, FSDP", "A100")

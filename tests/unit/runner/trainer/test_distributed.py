@@ -14,6 +14,7 @@ from peft_studio import Studio
 from peft_studio.core.errors import RunFailed
 from tests.conftest import wait_for
 from tests.e2e.evidence import jobs_of, last_step, numbers_of, processes, weights_of
+from tests.trained_here import train_here
 
 pytestmark = pytest.mark.slow
 MakeSpec = Callable[..., Any]
@@ -35,7 +36,7 @@ def assert_same_numbers(found: dict[int, dict[str, float]], wanted: dict[int, di
 def test_two_see_what_one_sees_and_one_alone_goes_on(studio: Studio, spec: Any) -> None:
     """Step by step the numbers are those of one process, until one of the two is killed: that is said, nobody hangs, and a single process
     finishes from the checkpoint as if nothing had been."""
-    one = studio.launch(spec.replace(processes=1)).wait(300)
+    one = train_here(studio, spec.replace(processes=1))
     run = studio.launch(spec)
     wait_for(lambda: last_step(run) >= 7, "step 7")
     ranks = processes(run, "train")
@@ -65,7 +66,7 @@ def test_two_see_what_one_sees_and_one_alone_goes_on(studio: Studio, spec: Any) 
 def test_the_numbers_of_one(studio: Studio, spec: Any, fields: dict[str, Any]) -> None:
     """Whatever the loop, and also where a step cannot be dealt out evenly."""
     two = studio.launch(spec.replace(**fields)).wait(300)
-    one = studio.launch(spec.replace(**fields).replace(processes=1)).wait(300)
+    one = train_here(studio, spec.replace(**fields).replace(processes=1))
 
     assert_same_numbers(numbers_of(two), numbers_of(one))
 
