@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
 
-from peft_studio.core.services.rent.decide import rate_of, too_dear
+from peft_studio.core.services.rent.decide import too_dear
+from peft_studio.core.services.rent.idle import IDLE, IDLE_STOP
 from peft_studio.core.services.rent.limits import LIMITS, Limits
 from peft_studio.core.services.rent.moment import Moment
-from peft_studio.core.services.rent.record import Record
+from peft_studio.core.services.rent.record import Record, rate_of
+from peft_studio.core.services.rent.saving import say_due
 from peft_studio.core.services.rent.store import Stray
 
-Kind = Literal["not-gone", "price", "trouble", "stray"]
+Kind = Literal["not-gone", "price", "idle", "cap", "trouble", "stray"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,7 @@ def build_alarms(
         alarms.append(
             Alarm("stray", stray.provider, stray.label, stray.instance_id, f"{stray.instance_id} at {stray.provider} is of {whose}.", day, loud=stray.ours)
         )  # fmt: skip
-    order: tuple[Kind, ...] = ("not-gone", "price", "trouble", "stray")
+    order: tuple[Kind, ...] = ("not-gone", "price", "idle", "cap", "trouble", "stray")
     return sorted(alarms, key=lambda alarm: (order.index(alarm.kind), -(alarm.usd_per_day or 0)))
 
 
@@ -68,6 +70,9 @@ def _alarm_of(record: Record, now: Moment, limits: Limits) -> Alarm | None:
             "price",
             f"{provider} asks ${done.usd_per_hour}/h and {record.intent.max_usd_per_hour} was agreed. Without an answer it is ended in {left_s:.0f} s.",
         )
+    for code, message, hint in () if done.leaving else reversed([*say_due(record)]):
+        kind: Kind = "idle" if code in (IDLE, IDLE_STOP) else "cap"
+        return alarm(kind, f"{record.label}: {message} {hint}")
     if done.trouble and done.trouble_at is not None and now.past(done.trouble_at) >= limits.loud_s / 2:
         return alarm("trouble", f"{record.label}: {done.trouble}")
     return None

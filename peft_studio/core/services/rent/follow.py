@@ -22,8 +22,10 @@ from peft_studio.core.runs.mirror import Mirror
 from peft_studio.core.services.rent.bring import Bringer
 from peft_studio.core.services.rent.luggage import build_package, pack, write_spec
 from peft_studio.core.services.rent.moment import Now
+from peft_studio.core.services.rent.presence import Presence
 from peft_studio.core.services.rent.record import Record
 from peft_studio.core.services.rent.store import Store
+from peft_studio.core.services.rent.tell import HomeLoad, Teller, why_ended
 
 LOOK_S = 1.0  # between two looks at a machine that does not answer yet
 TOLD_S = 10.0  # how often the store hears that the run gets on
@@ -51,7 +53,10 @@ class Follower:
     ) -> None:  # fmt: skip
         self._label, self._mirror, self._folder = label, mirror, mirror.folder
         self._store, self._reach, self._now, self._stop, self._model = store, reach, now, stop, model
-        self._bring, self._note_start = Bringer(mirror), note_start
+        self._bring, self._note_start = Bringer(mirror, note_took=self._note_took), note_start
+        self._tell, self._load, self._record = Teller(mirror), HomeLoad(mirror, None), store.find(label)
+        if self._record:
+            self._load = HomeLoad(mirror, self._record.intent.idle_s)
         self._starts, self._told_at, self._looked_at = 0, float("-inf"), float("-inf")
         self._ended = self._trains = False
         self._finished: ev.Finished | None = None
@@ -76,7 +81,7 @@ class Follower:
         if node is None:
             self._wait_for_machine(record)
             return False
-        with contextlib.closing(node), _Lease(node):
+        with contextlib.closing(node), Presence(node):
             done = self._attend(node)
         self.trouble = ""
         return done
@@ -87,7 +92,7 @@ class Follower:
             return self._stop.is_set() or self._ended
         self._looked_at = time.monotonic()
         with contextlib.suppress(RentError):
-            record = self._store.find(self._label)
+            self._record = record = self._store.find(self._label)
             self._ended = record is None or not record.open or bool(record.done.leaving or record.wish.end)
         return self._ended
 
@@ -110,8 +115,12 @@ class Follower:
             self._catch_up(node)
         if self._finished is None or self._over():
             return False
+        self._gets_on(
+            trains=True
+        )  # it did, while nobody was here; fetching may take longer than the patience for one that did not
         self._bring.home(node, self._finished)
-        self._store.wish_end(self._label, "completed" if self._finished.state == "completed" else "stopped")
+        record = self._store.find(self._label)
+        self._store.wish_end(self._label, why_ended(record, self._mirror, self._finished) if record else "stopped")
         return True
 
     def _furnish(self, node: Node) -> None:
@@ -184,6 +193,22 @@ class Follower:
                         self._bring.checkpoint(node, message)
                 if self._over():
                     return
+                self._obey(node)
+
+    def _obey(self, node: Node) -> None:
+        """See to what is decided about the machine, and tell what its load says about it."""
+        if (record := self._record) is None:
+            return
+        verdict = self._load.judge()
+        if verdict != record.wish.idle and record.wish.idle != "stop":
+            with contextlib.suppress(RentError):
+                self._store.wish_idle(self._label, verdict)
+                self._record = self._store.find(self._label)
+        self._tell.pass_on(node, self._record or record)
+
+    def _note_took(self, seconds: float) -> None:
+        with contextlib.suppress(RentError):
+            self._store.wish_took(self._label, seconds)
 
     def _catch_up(self, node: Node) -> None:
         """What its log has and ours has not: the agent is gone, and its files are all that is left to ask. Its last word is held back."""
@@ -202,27 +227,6 @@ class Follower:
         self._told_at, self._trains = time.monotonic(), self._trains or trains
         with contextlib.suppress(RentError):
             self._store.wish_moved(self._label, self._now(), ready=self._trains)
-
-
-class _Lease:
-    """Tells a machine that its owner is there, while a ``with`` block lasts."""
-
-    def __init__(self, node: Node) -> None:
-        self._node, self._left = node, threading.Event()
-        self._thread = threading.Thread(target=self._renew, name="lease", daemon=True)
-
-    def _renew(self) -> None:
-        while not self._left.is_set():
-            with contextlib.suppress(ConnectorError):
-                self._node.renew_lease()
-            self._left.wait(20.0)  # of a lease that is ten minutes long by default, and never shorter than one
-
-    def __enter__(self) -> _Lease:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self._left.set()
 
 
 def _is_manifest(name: str) -> bool:

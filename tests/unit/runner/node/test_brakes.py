@@ -125,7 +125,7 @@ def test_a_run_that_stands_still_is_saved_before_the_machine_ends(rent_stand_in:
 
 def test_a_lifetime_that_is_nearly_over_saves_what_was_learned(rent_stand_in: RentStandIn) -> None:
     """The run trains well, but what brake 2 has counted leaves time for saving only: it stops, saves, and the machine ends."""
-    rented = rent_stand_in(SLOW, lifetime_s=3600, lease_s=300, save_s=60)
+    rented = rent_stand_in(SLOW, lifetime_s=3600, lease_s=300, save_s=60, keep_s=2)
     wait_for(lambda: rented.step() > 0, "training", timeout_s=30)
     brake_2(rented).suspend()
     (rented.base / "used").write_text(f"{3600 - 60:010}\n")

@@ -20,7 +20,7 @@ def offer(usd_per_hour: str) -> Offer:
 
 @pytest.mark.parametrize(
     ("rate", "high", "proposed"),
-    [("0.39", 0.15, "0.20"), ("0.39", 0.0, "0.10"), ("2", 9.7, "9.90"), ("2", 9.9, "11.00"), ("30", 100.0, "110.00")],
+    [("0.39", 0.15, "0.30"), ("0.39", 0.0, "0.20"), ("2", 9.1, "9.80"), ("2", 9.9, "11.00"), ("30", 100.0, "120.00")],
 )
 def test_the_proposed_cap_is_above_the_high_end_and_pays_for_a_machine(rate: str, high: float, proposed: str) -> None:
     """Rounded up in steps that a person would choose, and always one that is taken."""
