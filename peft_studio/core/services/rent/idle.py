@@ -70,18 +70,28 @@ def say_idle(policy: IdlePolicy, verdict: Verdict) -> tuple[str, str]:
 
 
 class LoadWatch:
-    """Judges samples as they come, and keeps as few as the rule needs."""
+    """Judges samples as they come, and keeps as few as the rule needs. It never stops what it has not warned of for the whole grace."""
 
     def __init__(self, policy: IdlePolicy) -> None:
         self.policy = policy
         self._kept: list[Load] = []
+        self._warned_at_s: float | None = None
 
     def take(self, sample: Load) -> Verdict:
         """What to do, now that this one has come."""
         busy = sample.gpu_percent is None or sample.gpu_percent >= self.policy.busy_percent
         if busy:
             self._kept.clear()
+            self._warned_at_s = None
             return "busy"
         if not self._kept or sample.at_s - self._kept[-1].at_s >= min(THIN_S, self.policy.gap_s):
             self._kept.append(sample)
-        return judge_idle([*self._kept, sample], sample.at_s, self.policy)
+        verdict = judge_idle([*self._kept, sample], sample.at_s, self.policy)
+        if verdict == "busy":
+            self._warned_at_s = None
+        elif self._warned_at_s is None:
+            self._warned_at_s = sample.at_s
+            return "warn"  # also where samples were so rare that its grace is over by now
+        elif sample.at_s - self._warned_at_s < self.policy.grace_s:
+            return "warn"
+        return verdict

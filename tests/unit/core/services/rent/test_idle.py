@@ -45,6 +45,18 @@ def test_samples_as_they_come_are_judged_as_all_of_them_at_once(step_s: float) -
     assert len(watch._kept) <= 9000 / 30
 
 
+def test_nothing_is_stopped_without_a_warning_and_its_grace() -> None:
+    """Samples that are rarer than the grace is long: the warning comes late, and so does the stop."""
+    watch = LoadWatch(IdlePolicy(idle_s=100, grace_s=10))
+    assert [watch.take(Load(at_s, 0.0)) for at_s in (0.0, 60.0, 150.0, 155.0, 160.0)] == [
+        "busy",
+        "busy",
+        "warn",
+        "warn",
+        "stop",
+    ]
+
+
 def test_a_shorter_rule_has_a_shorter_grace_and_a_longer_one_the_same() -> None:
     """An hour gives ten minutes."""
     assert [build_policy(idle_s).grace_s for idle_s in (300.0, 3600.0, 7200.0)] == [50.0, 600.0, 600.0]
