@@ -54,7 +54,7 @@ def _alarm_of(record: Record, now: Moment, limits: Limits) -> Alarm | None:
     day = rate_of(record) * 24
 
     def alarm(kind: Kind, text: str) -> Alarm:
-        return Alarm(kind, provider, record.label, done.instance_id, text, day, loud=kind == "not-gone")
+        return Alarm(kind, provider, record.label, done.instance_id, text, day, loud=kind in ("not-gone", "idle"))
 
     if done.leaving_at is not None and done.asked_at is not None and now.past(done.leaving_at) >= limits.loud_s:
         times = max((asked.times for asked in done.ends), default=0)

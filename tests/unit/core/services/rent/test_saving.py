@@ -85,5 +85,5 @@ def test_what_is_due_is_an_alarm_until_it_leaves() -> None:
     assert "Four fifths of how long its machine may live are over." in alarm.text
     idle = record(after(60, wish=Wish(idle="stop")), Wish(ready=True, idle="stop"))
     assert [code for code, *_ in say_due(idle)] == ["gpu_idle", "gpu_idle_stop"]
-    assert [one.kind for one in build_alarms([idle], [], at(60))] == ["idle"]
+    assert [(one.kind, one.loud) for one in build_alarms([idle], [], at(60))] == [("idle", True)]
     assert build_alarms([record(made(leaving="lifetime", leaving_at=at(60)), TRAINS)], [], at(61)) == []
