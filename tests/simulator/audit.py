@@ -262,14 +262,13 @@ class Audit:
         )
 
     def _check_patience(self) -> None:
-        """A machine that gets on is not ended for want of progress."""
+        """A machine that gets on, or keeps a result that nobody has fetched yet, is not ended for want of progress."""
         for record in self.world.store.list_run():
             machine, at = self.find(record.done.instance_id), record.done.leaving_at
             if machine is None or at is None or record.done.leaving != "no-progress":
                 continue
-            gets_on = (
-                machine.ready_s + DRIVER_S < at.steady_s < min(machine.trained_s, machine.ended_s, machine.stopped_s)
-            )
+            wanted_s = machine.trained_s + (machine.keep_s if machine.completes else 0.0)
+            gets_on = machine.ready_s + DRIVER_S < at.steady_s < min(wanted_s, machine.ended_s, machine.stopped_s)
             if gets_on and not any(map(self.world.scenario.has, ("frozen-worker", "disk-full"))):
                 self.blame("a machine that gets on is left alone", machine.id)
 
