@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,15 +10,20 @@ from typing import Any
 import pytest
 
 from peft_studio.core.errors import RunStateError
+from peft_studio.core.ports.node import NodeStatus
 from peft_studio.core.runs import events as ev
 from peft_studio.core.runs.metrics import MetricsWriter
 from peft_studio.core.runs.mirror import Mirror
 from peft_studio.core.runs.store import RunStore
 from peft_studio.core.services.rent import tell
+from peft_studio.core.services.rent.bring import Bringer
+from peft_studio.core.services.rent.follow import Follower
+from peft_studio.core.services.rent.moment import read_now
 from peft_studio.core.services.rent.record import Record, Wish
+from peft_studio.core.services.rent.sqlite_store import SqliteStore
 from peft_studio.core.services.rent.tell import HomeLoad, Teller, why_ended
 from tests.unit.core.runs.conftest import build_spec
-from tests.unit.core.services.rent.world import at, made, record
+from tests.unit.core.services.rent.world import LABEL, at, intent, made, record
 
 
 class Agent:
@@ -94,3 +100,34 @@ def test_the_load_is_judged_from_what_has_come_home(mirror: Mirror, monkeypatch:
     for _ in range(100):
         system.log(0, cpu_percent=1.0)
     assert load.judge() == "busy"
+
+
+def test_a_run_that_ended_while_nobody_was_here_has_its_time_to_be_fetched(
+    mirror: Mirror, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Home never saw it train: it says so before it fetches, or a slow line would pass for a machine that does not get on."""
+    store, known = SqliteStore(tmp_path / "rent"), list[Wish]()
+    store.put(intent(run_id=mirror.folder.id))
+
+    class Machine:
+        """Its agent is gone, its files are there."""
+
+        def __getattr__(self, name: str) -> Any:
+            status = NodeStatus(
+                phases=(), log=(), agent=False, starting=False, folder="r", secrets=(), used_s=1, lifetime_s=9, lease_s=9, ends_itself=True,
+                free_bytes=1, python="3.11",
+            )  # fmt: skip
+            return lambda *_: {"status": status, "list_files": {"events.jsonl": 9}}.get(name)
+
+    def home(self: Bringer, node: Any, finished: ev.Finished) -> None:
+        record = store.find(LABEL)
+        assert record
+        known.append(record.wish)
+
+    monkeypatch.setattr(Bringer, "read_log", lambda self, node: [ev.Finished(state="completed", seq=9)])
+    monkeypatch.setattr(Bringer, "home", home)
+    Follower(LABEL, mirror, store=store, reach=lambda record: Machine(), now=read_now, stop=threading.Event()).follow()  # type: ignore[arg-type,return-value]
+    assert [(wish.ready, wish.end) for wish in known] == [(True, None)]
+    record = store.find(LABEL)
+    assert record
+    assert record.wish.end == "completed"
