@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import json
 import os
 import sys
 import threading
@@ -18,13 +19,17 @@ import psutil
 from peft_studio.connectors.base.node import NodeClient
 from peft_studio.core.ports.rental import SelfEnd
 from peft_studio.core.runs.folder import RunFolder
+from peft_studio.core.runs.store import RunStore
 from peft_studio.core.services.rent.boot import BootPlan, build_boot
 from peft_studio.core.services.rent.credentials import make_credentials
 from peft_studio.core.services.rent.luggage import build_package, pack, write_spec
 from peft_studio.core.system import write_private
 from tests.conftest import wait_for
 from tests.emulators.machine import Machine
+from tests.unit.core.runs.conftest import build_spec
+from tests.unit.runner.agent.stand_in import MODULE
 
+ROOT = Path(__file__).parents[1]
 PORT = 8443
 KEY = "only-for-this-machine"
 
@@ -136,6 +141,16 @@ class Rented:
         return rows[-1].step if rows else 0
 
 
+def put_gpu(folder: Path, *percent: float) -> None:
+    """An ``nvidia-smi`` that says how busy its cards are, in a folder for PATH; without cards one that fails. Again: it says other things."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = "".join(f"echo '{one:g}, 1000, 24000'\n" for one in percent) or "exit 9\n"
+    aside = folder / ".nvidia-smi"
+    aside.write_text(f"#!/bin/sh\n{lines}")
+    aside.chmod(0o755)
+    aside.replace(folder / "nvidia-smi")
+
+
 def rent(
     at: Path, provider: Provider, folder: RunFolder, *, base: str = "", by_file: bool = False, **plan: object
 ) -> Rented:
@@ -154,7 +169,9 @@ def rent(
     switch.parent.mkdir(parents=True)
     switch.write_text('#!/bin/sh\necho "$@" >> "$HOME/switched-off"\n')
     switch.chmod(0o755)
-    env["PATH"] = os.pathsep.join((str(switch.parent), str(Path(sys.executable).parent), os.environ["PATH"]))
+    env["PATH"] = os.pathsep.join(
+        (str(switch.parent), str(at / "gpu"), str(Path(sys.executable).parent), os.environ["PATH"])
+    )
     machine = Machine(at, ["bash", "-c", build_boot(wanted)], env=env, ports=(PORT,))
     provider.machine = machine
     scheme = "https" if wanted.door == "tls" else "http"
@@ -166,3 +183,23 @@ def rent(
         aside.rename(wanted.secrets_file)
     private = [base64.b64decode(given.key.reveal()).splitlines()[1].decode(), given.key.reveal()] if given.key else []
     return Rented(machine, provider, client, folder, (given.token.reveal(), KEY, *private))
+
+
+def rent_training(at: Path, provider: Provider, trains: dict[str, object], **plan: object) -> Rented:
+    """A machine in ``at/pod`` on which a stand-in trains by a plan (see ``tests/unit/runner/agent/stand_in.py``), for a run of ``at/home``.
+
+    Other fields are the boot plan's.
+    """
+    folder: RunFolder = RunStore(at / "home").create(build_spec(name=json.dumps(trains)))
+    rented = rent(at / "pod", provider, folder, **plan)
+    rented.until_it_answers()
+    rented.client.upload(build_package(at / "package.whl"), "package.whl")
+    wait_for(lambda: (rented.base / "python").exists(), "what training needs", timeout_s=60)
+    python = rented.base / "stand-in"
+    python.write_text(f'#!/bin/sh\nshift 2\nPYTHONPATH="{ROOT}" exec "{sys.executable}" -m {MODULE} "$@"\n')
+    python.chmod(0o755)
+    (rented.base / "python").write_text(str(python))
+    rented.client.upload(folder.spec, "spec.json")
+    rented.client.upload(folder.events, "events.jsonl")
+    rented.client.start()
+    return rented

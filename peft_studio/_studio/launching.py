@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from peft_studio.core.ports.compute import Compute
     from peft_studio.core.ports.offers import Offer
     from peft_studio.core.runs.folder import RunFolder
+    from peft_studio.core.services.rent.caps import Caps
     from peft_studio.core.services.run import Run
 
 
@@ -31,6 +32,8 @@ class Launching(Running, Renting, ABC):
         compute: str | Offer | Sequence[Offer] = "local",
         max_usd: Decimal | float | str | None = None,
         max_hours: float | None = None,
+        keep_minutes: float = 15,
+        idle_minutes: float | None = 60,
         **changes: Any,
     ) -> Run:
         """Start a run and return at once. It goes on whatever happens to this process.
@@ -38,18 +41,22 @@ class Launching(Running, Renting, ABC):
         Args:
             spec: What to train.
             compute: ``"local"``; or an offer of ``studio.offers()``, or several, the best first: where one is not to be had, the next is taken.
-            max_usd: On a rented machine: what the run may cost. At that point its machine is ended.
+            max_usd: On a rented machine: what the run may cost. Before that point it is stopped and saved, and its machine is ended.
             max_hours: On a rented machine: how long one may live at most, 24 by default. The machine itself keeps to it, too.
+            keep_minutes: On a rented machine: how long it waits, paid for, when this computer is away at the run's end; then what was not
+                fetched is lost. Within both caps.
+            idle_minutes: On a rented machine: after so long with its GPU below 10 % you are warned, ten minutes later at most the run is
+                stopped and saved. None: it may idle.
             changes: Fields of the spec to be changed first.
 
         Raises:
             NotReadyError: Preflight found blocking problems.
         """
         if compute == "local":
-            if max_usd is not None or max_hours is not None:
+            if (max_usd, max_hours, keep_minutes, idle_minutes) != (None, None, 15, 60):
                 raise SpecError(
                     "A run on this machine costs no rent.",
-                    hint="max_usd and max_hours go with an offer.",
+                    hint="max_usd, max_hours, keep_minutes and idle_minutes go with an offer.",
                     fields=("compute",),
                 )
             return super().launch(spec, **changes)
@@ -58,18 +65,19 @@ class Launching(Running, Renting, ABC):
         if isinstance(compute, str):
             return super().launch(spec, compute=compute, **changes)  # says which names there are
         offers = [compute] if isinstance(compute, Offer) else list(compute)
-        return self._rent(spec.replace(**changes) if changes else spec, offers, max_usd=max_usd, max_hours=max_hours)
+        from peft_studio.core.services.rent.caps import read_caps
 
-    def _rent(
-        self, spec: ExplainedSpec, offers: Sequence[Offer], *, max_usd: Decimal | float | str | None, max_hours: float | None
-    ) -> Run:  # fmt: skip
+        caps = read_caps(
+            offers, max_usd=max_usd, max_hours=max_hours, keep_minutes=keep_minutes, idle_minutes=idle_minutes
+        )
+        return self._rent(spec.replace(**changes) if changes else spec, offers, caps)
+
+    def _rent(self, spec: ExplainedSpec, offers: Sequence[Offer], caps: Caps) -> Run:
         from peft_studio.core.models.prepared import settle_name
         from peft_studio.core.runs.prediction import save_prediction
         from peft_studio.core.services.quotes import quote_rented
-        from peft_studio.core.services.rent.caps import read_caps
         from peft_studio.core.services.rent.hub_pass import mark_closed
 
-        caps = read_caps(offers, max_usd=max_usd, max_hours=max_hours)
         self._require_network("Renting a machine")
         for name in {offer.provider for offer in offers}:
             self._connections.make_ready(name)
@@ -86,7 +94,9 @@ class Launching(Running, Renting, ABC):
             mark_closed(folder)
         if quote:
             save_prediction(folder, quote.prediction)
-        self._machines.desk.order(folder.id, offers, lifetime_s=caps.lifetime_s, budget_usd=caps.budget_usd)
+        self._machines.desk.order(
+            folder.id, offers, lifetime_s=caps.lifetime_s, budget_usd=caps.budget_usd, keep_s=caps.keep_s, idle_s=caps.idle_s
+        )  # fmt: skip
         self._machines.ensure_watched()
         run = self._run(folder.id)
         self.session.choose(run_id=run.id)
@@ -102,7 +112,9 @@ class Launching(Running, Renting, ABC):
         def again(folder: RunFolder) -> None:
             if self._machines.check_model(folder.load_spec().model):
                 mark_closed(folder)
-            self._machines.desk.order(folder.id, last.offers, lifetime_s=last.lifetime_s, budget_usd=last.budget_usd)
+            self._machines.desk.order(
+                folder.id, last.offers, lifetime_s=last.lifetime_s, budget_usd=last.budget_usd, keep_s=last.keep_s, idle_s=last.idle_s
+            )  # fmt: skip
             self._machines.ensure_watched()
 
         return self._machines.compute(last.provider, again)

@@ -11,7 +11,8 @@ from peft_studio.core.errors import SpecError
 from peft_studio.core.services.offers import say_gpu
 from peft_studio.core.services.quotes import changes
 from peft_studio.core.services.rent.caps import DAY_HOURS, Caps, read_caps, suggest_usd
-from peft_studio.core.services.rent.order import KEEP_S, LEASE_S
+from peft_studio.core.services.rent.order import LEASE_S
+from peft_studio.core.services.rent.record import KEEP_S
 from peft_studio.core.words import disk, duration, usd
 from peft_studio.widgets._compute_view import NAME, WORDS, amount, key_of, say_rate, title_of
 from peft_studio.widgets._text import plain
@@ -106,9 +107,10 @@ def _away(offer: Offer, title: str) -> tuple[str, str]:
             f"{title} gives it no key for that. While this computer is away the work there can stop, but nothing ends the machine, whatever the cap: "
             "the bill goes on until you end it, here or at the provider."
         )
+    kept = offer.usd_per_hour * Decimal(str(KEEP_S)) / 3600
     return (
-        f"{GOES_ON} When it has ended, its machine waits {duration(KEEP_S)} for this computer to fetch the results and then ends itself: what was "
-        f"not fetched by then is lost. It ends itself, too, after {duration(LEASE_S)} with neither this computer nor progress, and at the end of its life."
+        f"{GOES_ON} If this computer is off when it ends, the machine is kept {duration(KEEP_S)} at {usd(kept)}, then it ends itself and what was "
+        f"not fetched is lost; keep_minutes of studio.launch keeps it longer. It ends itself, too, after {duration(LEASE_S)} with neither this computer nor progress, and at the end of its life."
     ), ""
 
 

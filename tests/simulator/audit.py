@@ -13,6 +13,7 @@ from tests.simulator.machine import FOR_EVER_S, NODE_AGAIN_S, Machine
 from tests.simulator.scenario import LEASE_S, NO_OWN_KEY
 
 if TYPE_CHECKING:
+    from peft_studio.core.services.rent.record import Record
     from tests.simulator.world import World
 
 SLACK_S = 120.0
@@ -22,6 +23,7 @@ DRIVER_S = 30.0
 SECOND_S = 240.0
 LOOKS_S = 110.0  # until a price is seen, an answer given, and that acted on: 30 s each
 DOUBT_S = 60.0
+SAVE_LOOKS_S = 90.0  # until a cap is seen to be near, the machine is asked to save, and that it did is seen: 30 s each
 
 
 class Audit:
@@ -125,6 +127,7 @@ class Audit:
         self._check_strangers()
         self._check_money(ours)
         self._check_patience()
+        self._check_saving()
         if home_is_back and not self.trained and not self._may_fail():
             self.blame("a run that can complete does", self._last_words())
 
@@ -154,6 +157,8 @@ class Audit:
             lease_s = machine.created_s + PATIENCE_S
         else:
             lease_s = max(machine.trained_s, machine.renewed_s, machine.running_s)
+            if machine.has_ended(machine.trained_s):  # its result is kept for whoever fetches it, as was chosen
+                lease_s += machine.keep_s - LEASE_S
         failed, since = self.failed_brakes(machine), [lease_s]
         if not failed >= {2, 3}:
             since.append(machine.created_s + machine.lifetime_s)
@@ -260,16 +265,73 @@ class Audit:
         )
 
     def _check_patience(self) -> None:
-        """A machine that gets on is not ended for want of progress."""
+        """A machine that gets on, or keeps a result that nobody has fetched yet, is not ended for want of progress."""
         for record in self.world.store.list_run():
             machine, at = self.find(record.done.instance_id), record.done.leaving_at
             if machine is None or at is None or record.done.leaving != "no-progress":
                 continue
-            gets_on = (
-                machine.ready_s + DRIVER_S < at.steady_s < min(machine.trained_s, machine.ended_s, machine.stopped_s)
-            )
+            wanted_s = machine.trained_s + (machine.keep_s if machine.completes else 0.0)
+            gets_on = machine.ready_s + DRIVER_S < at.steady_s < min(wanted_s, machine.ended_s, machine.stopped_s)
             if gets_on and not any(map(self.world.scenario.has, ("frozen-worker", "disk-full"))):
                 self.blame("a machine that gets on is left alone", machine.id)
+
+    def _check_saving(self) -> None:
+        """A cap that ends a machine at work has had it save before, in time, and not long before either."""
+        for record in self.world.store.list_run():
+            machine, done = self.find(record.done.instance_id), record.done
+            if machine is None or self.failed_brakes(machine) & {3} or self._sees_badly():
+                continue
+            lead_s = min(LIMITS.save_s, record.intent.lifetime_s / 4)
+            if done.leaving in {"budget", "lifetime"} and done.leaving_at is not None:
+                until_s = min(done.leaving_at.steady_s, machine.ended_s)
+                trained = machine.ready_s + DRIVER_S < until_s - lead_s and machine.trained_s >= min(
+                    until_s, machine.stopping_s
+                )
+                in_time = self.world.scenario.save_s + SAVE_LOOKS_S <= lead_s
+                if trained and in_time and machine.saved_s > until_s:
+                    self.blame(
+                        "what was learned is saved before a cap ends it",
+                        f"{machine.id}: {done.leaving} at {until_s:.0f} s",
+                    )
+            first = record.intent.attempt == 1  # of one that vanished the estimate counts on until that is proven
+            if (
+                first and done.saving in {"budget", "lifetime"} and done.saving_at is not None
+                and self._left_s(record, machine, done.saving_at.steady_s) > lead_s + SAVE_LOOKS_S
+            ):  # fmt: skip
+                self.blame("a machine that gets on is left alone", f"{machine.id} is stopped long before its cap")
+
+    def _left_s(self, record: Record, machine: Machine, at_s: float) -> float:
+        """How long its caps still pay for it, by the true invoice."""
+        scenario, asked_at = self.world.scenario, record.done.asked_at
+        left = [record.intent.lifetime_s - (at_s - asked_at.steady_s)] if asked_at else []
+        spent = sum((one.invoice_usd(at_s) for one in self.machines() if one.whose == "ours"), Decimal(0))
+        for cap in (scenario.budget_usd, scenario.month_cap_usd):
+            if cap is not None:
+                left.append(
+                    float((cap - spent) / machine.price_at(max(at_s, machine.created_s)) * 3600)
+                    - LIMITS.calm_s
+                    - LIMITS.spare_s
+                )
+        return min(left)
+
+    def _sees_badly(self) -> bool:
+        """Whether this scenario keeps the home from seeing, writing down or counting in time."""
+        return self._may_be_blind() or any(
+            map(
+                self.world.scenario.has,
+                (
+                    "crash",
+                    "reboot",
+                    "clock-step",
+                    "dearer",
+                    "dearer-later",
+                    "twins",
+                    "namesake",
+                    "frozen-trainer",
+                    "laptop-off",
+                ),
+            )
+        )
 
     def _check_ledger(self, ours: list[Machine]) -> None:
         store = self.world.store
@@ -302,7 +364,7 @@ class Audit:
         return (
             scenario.lifetime_s < 2000 or self._gave_up() or {"clock-step", "reboot"} <= scenario.faults
             or (scenario.has("frozen-worker") and (scenario.freeze_s > 600 or scenario.crashes)) or any(end - begin > 600 for begin, end in self.world.outages)
-            or any(down_s > 600 for down_s in scenario.down_s[: len(scenario.crashes)]) or scenario.stop_at_s is not None or scenario.budget_usd is not None or scenario.month_cap_usd is not None
+            or any(down_s > 600 for down_s in scenario.down_s[: len(scenario.crashes)]) or scenario.stop_at_s is not None or scenario.budget_usd is not None or scenario.month_cap_usd is not None or scenario.has("long-run")
             or any(map(scenario.has, (
                 "not-allowed", "frozen-trainer", "dearer", "dearer-later", "list-fails", "list-429", "end-fails", "end-429", "keys-gone", "disk-full",
                 "vault-locked", "laptop-off", "sold-out", "end-ignored-long",

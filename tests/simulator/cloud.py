@@ -17,7 +17,7 @@ from peft_studio.core.errors import BadConnector, Forbidden, RateLimited, SoldOu
 from peft_studio.core.ports.rental import Ended, Instance, Instances, InstanceState, Rent
 from tests.simulator.clock import Clock
 from tests.simulator.machine import FOR_EVER_S, Machine
-from tests.simulator.scenario import NO_OWN_KEY, Scenario
+from tests.simulator.scenario import LEASE_S, NO_OWN_KEY, Scenario
 
 Cross = Callable[[str], None]
 ONCE = ("lost-reply", "error-not-made", "made-late", "connector-bug", "phantom", "create-429", "twins")
@@ -155,6 +155,7 @@ class Cloud:
             f"{self.name}-{len(self.machines)}", rent.label, self.name, begin_s, prices, running_s, ready_s, trained_s,
             lifetime_s=float(rent.settings["PS_LIFETIME_S"]), ignored=scenario.ignored,
             brakes=frozenset() if self.name == NO_OWN_KEY else frozenset(brakes), completes=not stalls,
+            keep_s=float(rent.settings.get("PS_KEEP_S", LEASE_S)),
             fails_s=begin_s + scenario.boot_s if fails else FOR_EVER_S,
             taken_s=begin_s + scenario.preempt_after_s if self._happens("preempted") else FOR_EVER_S,
             stopped_s=begin_s + scenario.preempt_after_s if self._happens("stopped-by-host") else FOR_EVER_S,

@@ -33,6 +33,9 @@ class Machine:
     whose: str = "ours"
     extra: bool = False
     renewed_s: float = -FOR_EVER_S
+    keep_s: float = LEASE_S  # how long its node waits with what a run that has ended left
+    stopping_s: float = FOR_EVER_S  # when its trainer was asked to stop and save
+    saved_s: float = FOR_EVER_S  # when that is done, and fetched
     ended_s: float = FOR_EVER_S
     ended_by: str = ""
     asked_to_end: int = 0
@@ -63,10 +66,20 @@ class Machine:
         at_s = FOR_EVER_S
         if 1 in self.brakes:
             heard_s = max(self.running_s, self.renewed_s, min(now_s, self.trained_s))
-            at_s = min(heard_s + LEASE_S, self.let_go_s)
+            at_s = min(heard_s + (self.keep_s if self.has_ended(now_s) else LEASE_S), self.let_go_s)
         if 2 in self.brakes:
             at_s = min(at_s, self.running_s + self.lifetime_s)
         return max(at_s, self.node_asks_s)
+
+    def has_ended(self, now_s: float) -> bool:
+        """Whether its run has ended, so that its files wait to be fetched."""
+        return now_s >= self.saved_s or (self.completes and now_s >= self.trained_s)
+
+    def stop_and_save(self, now_s: float, save_s: float) -> None:
+        """Its trainer is asked to; one that is frozen does not hear it."""
+        self.stopping_s = now_s
+        if self.completes or now_s < self.trained_s:
+            self.trained_s, self.completes, self.saved_s = min(self.trained_s, now_s), False, now_s + save_s
 
     def price_at(self, at_s: float) -> Decimal:
         """Dollars an hour."""

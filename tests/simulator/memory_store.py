@@ -7,6 +7,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 from peft_studio.core.errors import RentError
+from peft_studio.core.services.rent.idle import Verdict
 from peft_studio.core.services.rent.moment import Moment
 from peft_studio.core.services.rent.record import Done, Intent, Record, Why, Wish, open_again
 from peft_studio.core.services.rent.store import Bill, Reading, StaleWorker, Stray
@@ -105,6 +106,12 @@ class MemoryStore:
 
     def wish_moved(self, label: str, at: Moment, *, ready: bool = False) -> None:
         self._wish(label, lambda wish: replace(wish, moved_at=at, ready=ready or wish.ready))
+
+    def wish_idle(self, label: str, verdict: Verdict) -> None:
+        self._wish(label, lambda wish: replace(wish, idle="stop" if wish.idle == "stop" else verdict))
+
+    def wish_took(self, label: str, seconds: float) -> None:
+        self._wish(label, lambda wish: replace(wish, took_s=seconds))
 
     def _wish(self, label: str, change: Callable[[Wish], Wish]) -> None:
         def apply() -> None:

@@ -18,6 +18,7 @@ from peft_studio.core.services.rent import decide as deciding
 from peft_studio.core.services.rent import keeper as keeping
 from peft_studio.core.services.rent import notice as noticing
 from peft_studio.core.services.rent import replies as replying
+from peft_studio.core.services.rent import saving
 from peft_studio.core.services.rent.decide import Step
 from peft_studio.core.services.rent.limits import LIMITS
 from peft_studio.core.services.rent.moment import Moment
@@ -242,6 +243,26 @@ def machine_outlives_the_budget() -> Any:
     return stack
 
 
+def a_cap_ends_without_saving() -> Any:
+    return _in(deciding, prepare=lambda record, now, **known: record.done)
+
+
+def saves_in_the_last_seconds() -> Any:
+    return _in(saving, lead_s=lambda record, limits: 5.0)
+
+
+def saves_long_before_the_cap() -> Any:
+    return _in(saving, lead_s=lambda record, limits: 1200.0)
+
+
+def the_cap_waits_for_what_is_saved() -> Any:
+    return _why(lambda record, now, why: None if why in {"budget", "lifetime"} and record.done.saving else why)
+
+
+def an_idle_machine_may_save_for_ever() -> Any:
+    return _in(deciding, has_idled_on=lambda record, now, limits: False)
+
+
 def any_price_is_fine() -> Any:
     return _in(deciding, too_dear=lambda record: False)
 
@@ -402,6 +423,9 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "a_429_on_create_leaves_it_open": ("create-429",), "a_connectors_bug_ends_the_process": ("connector-bug",), "bought_although_stopped": ("sold-out",),
     "life_by_the_wall_clock": ("clock-step",), "given_up_after_15_minutes": ("end-fails",),
     "a_clock_that_was_set_back_is_believed": ("clock-step", "reboot", "never-boots"),
+    "a_cap_ends_without_saving": ("long-run",), "saves_in_the_last_seconds": ("long-run",),
+    "saves_long_before_the_cap": ("long-run",), "the_cap_waits_for_what_is_saved": ("long-run", "save-hangs"),
+    "an_idle_machine_may_save_for_ever": ("frozen-trainer", "brake-1-off"),
 }  # fmt: skip
 
 

@@ -16,7 +16,7 @@ FAULTS = {
     "lost-reply": 8, "error-not-made": 4, "made-late": 4, "connector-bug": 3, "sold-out": 5, "create-429": 3, "not-allowed": 1,
     "phantom": 3, "twins": 4, "namesake": 2, "dearer": 6, "dearer-later": 3, "never-boots": 5, "fails-at-boot": 3, "preempted": 6, "stopped-by-host": 3,
     "list-lags": 10, "list-omits": 5, "list-fails": 5, "list-429": 3, "end-ignored": 6, "end-ignored-long": 3, "end-fails": 5, "end-429": 3,
-    "end-done-but-error": 3, "keys-gone": 3, "disk-full": 3, "frozen-trainer": 3, "clock-step": 4, "laptop-off": 5, "laptop-gone": 6,
+    "end-done-but-error": 3, "keys-gone": 3, "disk-full": 3, "frozen-trainer": 3, "long-run": 6, "save-hangs": 3, "clock-step": 4, "laptop-off": 5, "laptop-gone": 6,
     "crash": 16, "two-crashes": 4, "frozen-worker": 5, "two-workers": 6, "reboot": 3, "brake-1-off": 5, "brake-2-off": 5, "vault-locked": 3,
 }  # fmt: skip
 
@@ -53,6 +53,8 @@ class Scenario:
     clock_step_s: float = 0.0
     clock_step_at_s: float = 0.0
     stall_after_s: float = 0.0
+    save_s: float = 30.0
+    keep_s: float = 900.0
     overdue_stranger: bool = False
     dice: int = 0
     forced: bool = False
@@ -105,9 +107,17 @@ def _detail(scenario: Scenario, roll: random.Random) -> Scenario:
     dearer = Decimal(roll.randint(105, 200)) / 100
     preempt, stall = roll.uniform(0, life_s), roll.uniform(0, scenario.train_s)
     step, step_at = roll.choice((-86_400.0, -3600.0, 3600.0, 86_400.0)), roll.uniform(0, life_s)
+    save_s, keep_s = roll.choice((15.0, 40.0, 90.0, 150.0, 400.0)), roll.choice((900.0, 900.0, 3600.0))
+    long_s, cut, by_budget = roll.uniform(900, 2700), roll.uniform(0.4, 0.9), roll.random() < 0.5
     has = scenario.has
+    if has("long-run"):  # one of the caps comes before its end
+        whole_s, price = scenario.boot_s + scenario.install_s + long_s, max(usd for _, usd in scenario.offers)
+        scenario = replace(
+            scenario, train_s=long_s, budget_usd=price * Decimal(whole_s * cut) / 3600 if by_budget else None,
+            lifetime_s=scenario.lifetime_s if by_budget else whole_s * cut,
+        )  # fmt: skip
     return replace(
-        scenario,
+        scenario, save_s=float("inf") if has("save-hangs") else save_s, keep_s=keep_s,
         crashes=tuple(sorted(crashes)) if has("two-crashes") else crashes[:1] if has("crash") or has("reboot") else (),
         down_s=downs, gone_at_s=gone_at if has("laptop-gone") else None, off_at_s=off_at if has("laptop-off") else None,
         off_for_s=off_for, freeze_at=freeze_at if has("frozen-worker") else None, freeze_s=freeze_s,

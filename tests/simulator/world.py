@@ -27,7 +27,7 @@ RUN = "r-20260921-120000-abcdef"
 HOME, OTHER_HOME = "aaaaaa", "bbbbbb"
 HORIZON_S = 3 * 86_400.0
 DRIVER_S = 15.0
-STALL_S = 600.0
+STALL_S = 300.0  # shorter than the rule of the product, so that stopping and saving lie within the lease, too
 WAKE_S = 2.0  # what is said to the store is seen so soon by whoever watches (``reconciler.LOOK_S``)
 
 
@@ -247,7 +247,7 @@ class Process:
         if scenario.has("vault-locked") and self.world.clock.true_s < scenario.window[1] - scenario.window[0]:
             raise VaultLocked("the vault is locked")
         assert intent.offer is not None
-        settings = {"PS_LIFETIME_S": str(intent.lifetime_s)}
+        settings = {"PS_LIFETIME_S": str(intent.lifetime_s), "PS_KEEP_S": str(intent.keep_s)}
         return Rent(intent.label, intent.offer, "#!/bin/sh", intent.disk_gib, settings=settings)
 
     # -- the run-level and its user
@@ -289,22 +289,28 @@ class Process:
                 world.store.wish_end(record.label, "stopped")
 
     def _look_at_node(self, record: Record) -> None:
-        world, now_s = self.world, self.world.clock.true_s
+        world, scenario, now_s = self.world, self.world.scenario, self.world.clock.true_s
         machine = world.audit.find(record.done.instance_id)
         if machine is None or record.wish.end is not None or record.done.leaving is not None:
             return
         machine.settle(now_s)
         if now_s < machine.running_s or now_s >= min(machine.ended_s, machine.stopped_s):
             return
-        stalled = not machine.completes and now_s >= machine.trained_s
+        stalled = not machine.completes and machine.saved_s == FOR_EVER_S and now_s >= machine.trained_s
         if now_s >= machine.trained_s and machine.completes:
             world.audit.trained = True
             world.audit.end_wanted(record.label)
             world.store.wish_end(record.label, "completed")
             machine.let_go_s = world.clock.true_s
-        elif stalled and now_s >= machine.trained_s + STALL_S:
+            return
+        if record.done.saving is not None and machine.stopping_s == FOR_EVER_S:
+            machine.stop_and_save(now_s, scenario.save_s)
+        if now_s >= machine.saved_s:
+            machine.let_go_s = world.clock.true_s
             world.audit.end_wanted(record.label)
-            world.store.wish_end(record.label, "idle")
+            world.store.wish_end(record.label, record.done.saving or "stopped")
+        elif stalled and now_s >= machine.trained_s + STALL_S and record.wish.idle != "stop":
+            world.store.wish_idle(record.label, "stop")
         elif not stalled:
             machine.renewed_s = now_s
             if not record.wish.ready:
@@ -326,7 +332,7 @@ def first_intent(world: World) -> Intent:
     offers = tuple(build_offer(number, *offer) for number, offer in enumerate(scenario.offers))
     draft = Intent(
         "", RUN, 1, offers[0].provider, world.clock.now(), offers, max_usd_per_hour=scenario.ceiling,
-        budget_usd=scenario.budget_usd, lifetime_s=scenario.lifetime_s,
+        budget_usd=scenario.budget_usd, lifetime_s=scenario.lifetime_s, keep_s=scenario.keep_s,
     )  # fmt: skip
     left = [usd for usd in (scenario.budget_usd, scenario.month_cap_usd) if usd is not None]
     return build_intent(replace(draft), home=HOME, left_usd=min(left) if left else None)

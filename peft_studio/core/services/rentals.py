@@ -12,9 +12,9 @@ from peft_studio.core.compute.ledger import Life, Total, cost, total
 from peft_studio.core.errors import RentError, nearest
 from peft_studio.core.ports.compute import RunMeter
 from peft_studio.core.services.rent.alarms import Alarm
-from peft_studio.core.services.rent.decide import rate_of, too_dear
+from peft_studio.core.services.rent.decide import too_dear
 from peft_studio.core.services.rent.label import read_label
-from peft_studio.core.services.rent.record import Record, Why
+from peft_studio.core.services.rent.record import Record, Why, rate_of
 from peft_studio.core.services.rent.store import Stray
 from peft_studio.core.services.spend import build_meter, say_total
 from peft_studio.core.services.table import Table

@@ -23,6 +23,7 @@ from peft_studio.core.runs.metrics import MetricsWriter
 from peft_studio.core.runs.state import HEARTBEAT_S
 from peft_studio.core.spec import RunSpec
 from peft_studio.core.system import try_lock
+from peft_studio.runner.agent.idle import IdleBrake
 from peft_studio.runner.agent.journal import Journal
 from peft_studio.runner.agent.layout import take_devices
 from peft_studio.runner.agent.model_errand import ModelErrand, read_given
@@ -32,6 +33,7 @@ from peft_studio.runner.agent.slots import Slot
 from peft_studio.runner.agent.vitals import SAMPLE_S, Vitals
 
 LOCK_WAIT_S = 30.0  # a reader that asks who lives may hold the lock for an instant
+WORDS = 500  # of a warning, in characters
 LINGER_S = 20.0  # clients get this long to read the last event; less than LOCK_WAIT_S, or a resume could not start
 
 
@@ -50,6 +52,7 @@ class Agent:
         self._stopped = asyncio.Event()
         self._outcome: ev.Finished | None = None
         self._vitals: Vitals | None = None
+        self._idle = IdleBrake(self._journal, lambda: self._stop(save=True))
 
     async def run(self) -> None:
         """Carry the job from start to its last event."""
@@ -179,14 +182,28 @@ class Agent:
         return [event for event in read_events(self._folder.events) if isinstance(event, ev.Logged)][-30:]
 
     def _take_command(self, command: dict[str, object]) -> str | None:
+        if command["command"] == "warn":
+            return self._warn(command)
         if command["command"] != "stop":
-            return f"Unknown command {command['command']!r}; this agent knows 'stop'."
-        save = bool(command.get("save", True))
+            return f"Unknown command {command['command']!r}; this agent knows 'stop' and 'warn'."
+        self._stop(save=bool(command.get("save", True)))
+        return None
+
+    def _warn(self, command: dict[str, object]) -> str | None:
+        """Put down what whoever looks after the machine has to say; he may not write here himself. Once is enough."""
+        code, message, hint = (str(command.get(name, ""))[:WORDS] for name in ("code", "message", "hint"))
+        state = self._journal.state
+        if not code or not message:
+            return "A warning has a code and a message."
+        if all((one.code, one.job) != (code, state.job) for one in state.warnings):
+            self._journal.append(ev.Warned(code=code, step=self._journal.last_step, message=message, hint=hint))
+        return None
+
+    def _stop(self, *, save: bool) -> None:
         self._journal.append(ev.StopRequested(save=save))
         self._stopped.set()
         if self._ranks:
             self._stop_trainer(save=save)
-        return None
 
     def _stop_trainer(self, *, save: bool) -> None:
         ranks = self._ranks
@@ -212,6 +229,7 @@ class Agent:
                 figures = await asyncio.to_thread(self._vitals.sample)
                 with contextlib.suppress(OSError):  # a full disk: the trainer meets it too, and says so
                     system.log(0, **figures)
+                self._idle.take(figures)
             await asyncio.sleep(0.5)
 
 

@@ -60,6 +60,11 @@ class Journal:
         self.state = fold([event], self.state)
         self.changed.set()
 
+    @property
+    def last_step(self) -> int:
+        """The newest step that :meth:`index` has seen."""
+        return self._tail[-1].step if self._tail else 0
+
     def log(self, level: ev.Level, text: str, *, source: str = "agent") -> None:
         """Append one line of output. A full disk loses lines: what room is left belongs to events."""
         try:

@@ -9,7 +9,8 @@ Python 3.10 on. Needs neither the door nor the other brake; the boot script star
 PS_LEASE_S     without a sign for so long: stop, save, end
 PS_KEEP_S      the same once the run has ended: how long its files wait for the owner
 PS_SAVE_S      how long saving may take
-PS_LIFETIME_S  what brake 2 allows; the run is stopped and saved in time before
+PS_LIFETIME_S  what brake 2 allows; the run is stopped and saved in time before: with nobody at home so early that its files wait as long
+               as they shall, half the life at most
 PS_END_CODE    end.py; its key comes on standard input
 """
 
@@ -36,6 +37,13 @@ class Signs:
         self._base, self._run = base, run
         self._offset = self._events = 0
         self.has_ended = False
+        self._owner, self._owner_at = -1, now_s()
+
+    def owner_silent_s(self) -> float:
+        """How long its owner has not called."""
+        if (owner := self.of_owner()) != self._owner:
+            self._owner, self._owner_at = owner, now_s()
+        return now_s() - self._owner_at
 
     def of_owner(self) -> int:
         """Differs after each call of the owner."""
@@ -68,7 +76,7 @@ class Signs:
 def watch(signs: Signs) -> str:
     """Return when the machine is to end, with the reason."""
     lease_s, keep_s = float(os.environ["PS_LEASE_S"]), float(os.environ["PS_KEEP_S"])
-    last_s = float(os.environ["PS_LIFETIME_S"]) - float(os.environ["PS_SAVE_S"])
+    life_s, save_s = float(os.environ["PS_LIFETIME_S"]), float(os.environ["PS_SAVE_S"])
     seen, at = (signs.of_owner(), signs.of_training()), now_s()
     while True:
         time.sleep(POLL_S)
@@ -80,7 +88,8 @@ def watch(signs: Signs) -> str:
             return "its owner has everything"
         if silent_s >= limit_s:
             return f"neither owner nor training gave a sign for {silent_s:.0f} s"
-        if not signs.has_ended and used_s() >= last_s:
+        kept_s = min(keep_s, life_s / 2) if signs.owner_silent_s() >= lease_s else 0.0
+        if not signs.has_ended and used_s() >= life_s - save_s - kept_s:
             return "its longest lifetime is nearly over"
 
 
@@ -92,6 +101,7 @@ def stop_and_save(run: Path, signs: Signs) -> None:
     while now_s() < deadline and (run / "agent.json").exists() and not signs.has_ended:
         signs.of_training()
         time.sleep(0.1)
+    signs.of_training()  # its last word may have come with its end
 
 
 def ask_to_stop(agent: dict[str, str]) -> None:
@@ -150,9 +160,12 @@ def main() -> None:
     signs = Signs(base, run)
     while True:
         say(f"{watch(signs)}. The run is stopped and saved, then this machine ends itself.")
-        owner, again = signs.of_owner(), 0
+        owner, again, had_ended = signs.of_owner(), 0, signs.has_ended
         if not signs.of_goodbye():
             stop_and_save(run, signs)
+            if signs.has_ended and not had_ended:
+                say(f"the run has ended; what it left waits {os.environ['PS_KEEP_S']} s for its owner.")
+                continue
         while signs.of_owner() == owner or signs.of_goodbye():
             end(key, again)
             again += 1

@@ -7,14 +7,16 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
 
-from peft_studio.core.services.rent.decide import rate_of, too_dear
+from peft_studio.core.services.rent.decide import too_dear
+from peft_studio.core.services.rent.idle import IDLE, IDLE_STOP
 from peft_studio.core.services.rent.limits import LIMITS, Limits
 from peft_studio.core.services.rent.moment import Moment
-from peft_studio.core.services.rent.record import Record
+from peft_studio.core.services.rent.record import Record, rate_of
+from peft_studio.core.services.rent.saving import say_due
 from peft_studio.core.services.rent.store import Stray
 from peft_studio.core.words import duration
 
-Kind = Literal["not-gone", "price", "trouble", "stray"]
+Kind = Literal["not-gone", "price", "idle", "cap", "trouble", "stray"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,7 @@ def build_alarms(
         alarms.append(
             Alarm("stray", stray.provider, stray.label, stray.instance_id, f"{stray.instance_id} at {stray.provider} is of {whose}.", day, loud=stray.ours)
         )  # fmt: skip
-    order: tuple[Kind, ...] = ("not-gone", "price", "trouble", "stray")
+    order: tuple[Kind, ...] = ("not-gone", "price", "idle", "cap", "trouble", "stray")
     return sorted(alarms, key=lambda alarm: (order.index(alarm.kind), -(alarm.usd_per_day or 0)))
 
 
@@ -53,7 +55,7 @@ def _alarm_of(record: Record, now: Moment, limits: Limits) -> Alarm | None:
     day = rate_of(record) * 24
 
     def alarm(kind: Kind, text: str) -> Alarm:
-        return Alarm(kind, provider, record.label, done.instance_id, text, day, loud=kind == "not-gone")
+        return Alarm(kind, provider, record.label, done.instance_id, text, day, loud=kind in ("not-gone", "idle"))
 
     if done.leaving_at is not None and done.asked_at is not None and now.past(done.leaving_at) >= limits.loud_s:
         times = max((asked.times for asked in done.ends), default=0)
@@ -70,6 +72,9 @@ def _alarm_of(record: Record, now: Moment, limits: Limits) -> Alarm | None:
             f"{provider} asks ${done.usd_per_hour}/h and ${record.intent.max_usd_per_hour}/h was agreed."
             f" Without an answer it is ended in {duration(left_s)}.",
         )
+    for code, message, hint in () if done.leaving else reversed([*say_due(record)]):
+        kind: Kind = "idle" if code in (IDLE, IDLE_STOP) else "cap"
+        return alarm(kind, f"{record.label}: {message} {hint}")
     if done.trouble and done.trouble_at is not None and now.past(done.trouble_at) >= limits.loud_s / 2:
         return alarm("trouble", f"{record.label}: {done.trouble}")
     return None

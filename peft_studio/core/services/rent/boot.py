@@ -36,6 +36,7 @@ class BootPlan:
         lifetime_s: Brake 2: the machine ends after so long, whatever happens.
         lease_s: Brake 1: it ends after so long without its owner and without progress.
         keep_s: The same once the run has ended, for its files to be fetched; as ``lease_s`` where None.
+        idle_s: A GPU that has nothing to do for so long: the agent warns, then stops and saves. 0: it may.
         self_end: None where the provider lets no machine end itself: the brakes end the work, and switch it off.
         secrets_file: Where the owner puts the secrets, if they do not come in the environment.
     """
@@ -47,6 +48,7 @@ class BootPlan:
     lease_s: int = 600
     keep_s: int | None = None
     save_s: int = SAVE_S
+    idle_s: int = 0
     self_end: SelfEnd | None = None
     secrets_file: str = ""
 
@@ -99,6 +101,7 @@ def _settings(plan: BootPlan) -> str:
         "PS_LEASE_S": str(plan.lease_s),
         "PS_KEEP_S": str(plan.lease_s if plan.keep_s is None else plan.keep_s),
         "PS_SAVE_S": str(plan.save_s),
+        "PS_IDLE_S": str(plan.idle_s),
         "PS_END_METHOD": end.method if end else "DELETE",
         "PS_END_URL": f'"{_with_defaults(end.url)}"' if end else "''",
         "PS_END_KEY": f"${{{end.key}:-}}; unset {end.key}" if end else "''",

@@ -7,6 +7,7 @@ import os
 import shutil
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from peft_studio.core.errors import ConnectorError, Corrupt
@@ -25,10 +26,10 @@ FULL = (
 
 
 class Bringer:
-    """Writes into one run's folder."""
+    """Writes into one run's folder. ``note_took``: told how long saving a checkpoint there and fetching it took."""
 
-    def __init__(self, mirror: Mirror) -> None:
-        self._mirror, self._folder = mirror, mirror.folder
+    def __init__(self, mirror: Mirror, *, note_took: Callable[[float], None] = lambda seconds: None) -> None:
+        self._mirror, self._folder, self._note_took = mirror, mirror.folder, note_took
         self._aside = mirror.folder.path / ASIDE
         self._fetched_at = float("-inf")
         self._busy: threading.Thread | None = None
@@ -38,8 +39,13 @@ class Bringer:
         if (self._busy and self._busy.is_alive()) or time.monotonic() - self._fetched_at < AT_RISK_S:
             return
         self._fetched_at = time.monotonic()
-        self._busy = threading.Thread(target=self._fetch_checkpoint, args=(node, saved.step), daemon=True)
+        self._busy = threading.Thread(target=self._fetch_and_time, args=(node, saved), daemon=True)
         self._busy.start()
+
+    def _fetch_and_time(self, node: Node, saved: ev.CheckpointSaved) -> None:
+        began = time.monotonic()
+        if self._fetch_checkpoint(node, saved.step):
+            self._note_took(saved.duration_s + time.monotonic() - began)
 
     def read_log(self, node: Node) -> list[ev.Event]:
         """The machine's log and numbers as they stand in its files; its events from the job that is here on."""
@@ -78,7 +84,8 @@ class Bringer:
         self._mirror.say(ev.Finished(state=finished.state, failure=_as_seen_here(finished.failure)))
         shutil.rmtree(self._aside, ignore_errors=True)
 
-    def _fetch_checkpoint(self, node: Node, step: int) -> None:
+    def _fetch_checkpoint(self, node: Node, step: int) -> bool:
+        """Whether it is here now."""
         place = checkpoint_path(self._folder.checkpoints, step)
         inside = place.relative_to(self._folder.path).as_posix()
         with contextlib.suppress(ConnectorError, OSError):  # the next one is due soon
@@ -86,6 +93,8 @@ class Bringer:
             if verify(self._aside / inside):
                 _replace(self._aside / inside, place)
                 prune(self._folder.checkpoints, keep=max(1, self._folder.load_spec().keep_checkpoints))
+                return True
+        return False
 
     def _fetch_folder(self, node: Node, names: list[str], folder: str) -> None:
         shutil.rmtree(self._aside / folder, ignore_errors=True)

@@ -9,18 +9,34 @@ from decimal import ROUND_CEILING, Decimal, InvalidOperation
 from peft_studio.core.errors import SpecError
 from peft_studio.core.estimators import Estimate
 from peft_studio.core.ports.offers import Offer
+from peft_studio.core.services.rent.record import IDLE_S, KEEP_S
+from peft_studio.core.words import duration
 
 DAY_HOURS = 24.0
 SHORTEST_HOURS = 0.1  # a machine needs minutes to boot and to save
 LONGEST_HOURS = 24.0 * 30
+SHORTEST_KEEP_S = 600.0  # a lease: a line that breaks is not given up sooner either
+SHORTEST_IDLE_S = 300.0  # loading a large model takes minutes in which a GPU has nothing to do
 
 
 @dataclass(frozen=True, slots=True)
 class Caps:
-    """``budget_usd``: None where none was named; the lifetime bounds the cost all the same."""
+    """What one launch agrees to.
+
+    Attributes:
+        budget_usd: None where none was named; the lifetime bounds the cost all the same.
+        keep_s: How long a machine whose run has ended waits for its files to be fetched. It is paid for, within both caps.
+        idle_s: After so long without work for the GPU it is stopped and saved; None: never.
+    """
 
     lifetime_s: float
     budget_usd: Decimal | None
+    keep_s: float = KEEP_S
+    idle_s: float | None = IDLE_S
+
+    def keep_usd(self, offer: Offer) -> Decimal:
+        """What the waiting costs at most."""
+        return offer.usd_per_hour * Decimal(str(self.keep_s)) / 3600
 
     def latest_s(self, offer: Offer) -> float:
         """How long a machine of this offer lives at most: no longer than its budget pays for."""
@@ -30,18 +46,22 @@ class Caps:
 
 
 def suggest_usd(offer: Offer, cost: Estimate | None) -> Decimal | None:
-    """A cap that a run should not meet: the high end of what it may cost and the least that a machine is rented for, rounded up.
+    """A cap that a run should not meet: the high end of what it may cost, the least that a machine is rented for, and the time for which
+    it waits when nobody is at home at its end; rounded up.
 
     None where the cost is not known: who confirms names it.
     """
     if cost is None:
         return None
-    amount = Decimal(cost.high) + offer.usd_per_hour * Decimal(str(SHORTEST_HOURS))
+    amount = Decimal(cost.high) + offer.usd_per_hour * (Decimal(str(SHORTEST_HOURS)) + Decimal(str(KEEP_S)) / 3600)
     step = Decimal("0.1") if amount < 10 else Decimal(1) if amount < 100 else Decimal(10)
     return ((amount / step).to_integral_value(ROUND_CEILING) * step).quantize(Decimal("0.01"))
 
 
-def read_caps(offers: Sequence[Offer], *, max_usd: Decimal | float | str | None, max_hours: float | None) -> Caps:
+def read_caps(
+    offers: Sequence[Offer], *, max_usd: Decimal | float | str | None, max_hours: float | None,
+    keep_minutes: float = KEEP_S / 60, idle_minutes: float | None = IDLE_S / 60,
+) -> Caps:  # fmt: skip
     """Caps from arguments.
 
     Raises:
@@ -68,7 +88,37 @@ def read_caps(offers: Sequence[Offer], *, max_usd: Decimal | float | str | None,
             f"${max_usd} does not pay for {SHORTEST_HOURS * 60:g} minutes of a machine at ${dearest}/h.",
             hint=f"Give it ${least:.2f} at least, or take a cheaper offer.", fields=("max_usd",),
         )  # fmt: skip
-    return Caps(hours * 3600, budget)
+    caps = Caps(hours * 3600, budget, _read_keep_s(keep_minutes), _read_idle_s(idle_minutes))
+    longer_s = caps.keep_s - KEEP_S  # by default what is left of a short life has to do
+    if longer_s > 0 and any(caps.latest_s(offer) < caps.keep_s + SHORTEST_HOURS * 3600 for offer in offers):
+        raise SpecError(
+            f"A machine that waits {duration(caps.keep_s)} after its run, at ${dearest}/h, needs ${caps.keep_usd(max(offers, key=_price)):.2f}"
+            " for that alone, and minutes to train.",
+            hint="Raise max_usd and max_hours, or let it wait less.", fields=("keep_minutes",),
+        )  # fmt: skip
+    return caps
+
+
+def _price(offer: Offer) -> Decimal:
+    return offer.usd_per_hour
+
+
+def _read_keep_s(minutes: float) -> float:
+    if not SHORTEST_KEEP_S <= minutes * 60 <= LONGEST_HOURS * 3600:
+        raise SpecError(
+            f"A machine can wait {SHORTEST_KEEP_S / 60:g} minutes or more for its files to be fetched, not {minutes}.",
+            hint="15 is the default. It is paid for meanwhile.", fields=("keep_minutes",),
+        )  # fmt: skip
+    return float(minutes) * 60
+
+
+def _read_idle_s(minutes: float | None) -> float | None:
+    if minutes is not None and not SHORTEST_IDLE_S <= minutes * 60 <= LONGEST_HOURS * 3600:
+        raise SpecError(
+            f"A GPU can idle {SHORTEST_IDLE_S / 60:g} minutes or more before somebody is warned, not {minutes}.",
+            hint="60 is the default; None turns it off.", fields=("idle_minutes",),
+        )  # fmt: skip
+    return None if minutes is None else float(minutes) * 60
 
 
 def read_month_cap(usd: Decimal | float | str) -> Decimal:

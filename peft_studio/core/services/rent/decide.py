@@ -15,7 +15,8 @@ from peft_studio.core.ports.rental import Instance, InstanceState
 from peft_studio.core.services.rent.limits import LIMITS, Limits, end_wait_s
 from peft_studio.core.services.rent.moment import Moment
 from peft_studio.core.services.rent.notice import Seen, notice, rebase
-from peft_studio.core.services.rent.record import Done, EndAsked, Record, Why
+from peft_studio.core.services.rent.record import Done, EndAsked, Record, Why, rate_of
+from peft_studio.core.services.rent.saving import has_idled_on, prepare
 
 Act = Literal["wait", "create", "end", "close"]
 _LOST: dict[InstanceState, Why] = {
@@ -63,6 +64,7 @@ def decide(
         return _leave(record, None if seen is None else mine, now, limits)
     if record.done.asked_at is None:
         return _begin(record, seen, now, limits)
+    record = replace(record, done=prepare(record, now, left_usd=left_usd, limits=limits))
     return _keep(record, mine, now, limits)
 
 
@@ -91,6 +93,8 @@ def why_leave(
         return "vanished" if done.made == "made" else "never-made"
     if _past(done.asked_at, now, watching) >= intent.lifetime_s:
         return "lifetime"
+    if has_idled_on(record, now, limits):
+        return "idle"
     kept = next((one for one in mine if one.id == done.instance_id), None)
     if kept is not None and kept.state in _LOST:
         return _LOST[kept.state]
@@ -112,12 +116,6 @@ def too_dear(record: Record) -> bool:
     agreed = [usd for usd in (record.intent.max_usd_per_hour, record.wish.price_ok) if usd is not None]
     price = record.done.usd_per_hour
     return bool(agreed) and price is not None and price > max(agreed)
-
-
-def rate_of(record: Record) -> Decimal:
-    """Dollars an hour, as last seen, else as offered."""
-    offered = record.intent.offer.usd_per_hour if record.intent.offer else Decimal(0)
-    return offered if record.done.usd_per_hour is None else record.done.usd_per_hour
 
 
 def _stalled_s(record: Record, now: Moment, watching: Moment | None) -> float:

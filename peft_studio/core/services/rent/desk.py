@@ -13,7 +13,7 @@ from peft_studio.core.services.rent.alarms import Alarm, build_alarms
 from peft_studio.core.services.rent.limits import LIMITS
 from peft_studio.core.services.rent.meter import EVER_S, build_lives
 from peft_studio.core.services.rent.moment import Now, read_now
-from peft_studio.core.services.rent.record import Intent, Record, Why
+from peft_studio.core.services.rent.record import IDLE_S, KEEP_S, Intent, Record, Why
 from peft_studio.core.services.rent.replies import build_intent
 from peft_studio.core.services.rent.store import Bill, Store, Stray
 from peft_studio.core.services.rent.sweep import adopt
@@ -33,8 +33,8 @@ class Desk:
         max_usd_per_hour: Decimal | None = None,
         budget_usd: Decimal | None = None,
         lifetime_s: float = 86_400.0,
-        patience_s: float = 90.0,
-        disk_gib: int = 40,
+        keep_s: float = KEEP_S,
+        idle_s: float | None = IDLE_S,
     ) -> Record:
         """Write down that a machine is wanted for a run. Nothing is bought here.
 
@@ -43,6 +43,7 @@ class Desk:
             max_usd_per_hour: Above this a person is asked first; else the dearest of the offers.
             budget_usd: Cap of the run over all its machines.
             lifetime_s: The machine's hard end, shortened to what the caps pay for.
+            keep_s, idle_s: See :class:`Intent`.
 
         Raises:
             OverBudget: The caps leave less than two minutes of it.
@@ -57,7 +58,7 @@ class Desk:
         draft = Intent(
             "", run_id, len(before) + 1, offers[0].provider, now, tuple(offers), budget_usd=budget_usd, lifetime_s=lifetime_s,
             max_usd_per_hour=max(offer.usd_per_hour for offer in offers) if max_usd_per_hour is None else max_usd_per_hour,
-            patience_s=patience_s, disk_gib=disk_gib,
+            keep_s=keep_s, idle_s=idle_s,
         )  # fmt: skip
         left = [cap for cap in (budget_usd, self.left_of_month_usd()) if cap is not None]
         intent = build_intent(draft, home=self.store.home_tag(), left_usd=min(left) if left else None)

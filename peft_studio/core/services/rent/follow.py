@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -16,38 +15,30 @@ from pathlib import Path
 
 from peft_studio.core.errors import ConnectorError, RentError, StudioError
 from peft_studio.core.ports.node import Chunk, Node
-from peft_studio.core.redact import Secret
 from peft_studio.core.runs import events as ev
-from peft_studio.core.runs.checkpoints import find_newest
 from peft_studio.core.runs.failures import build_failure
-from peft_studio.core.runs.folder import RunFolder
 from peft_studio.core.runs.metrics import read_last
 from peft_studio.core.runs.mirror import Mirror
 from peft_studio.core.services.rent.bring import Bringer
-from peft_studio.core.services.rent.hub_pass import ENDPOINT, TOKEN, find_endpoint
+from peft_studio.core.services.rent.furnish import Furnisher, TokenOf, find_newest_there
 from peft_studio.core.services.rent.lease import Lease
-from peft_studio.core.services.rent.luggage import build_package, pack, write_spec
 from peft_studio.core.services.rent.moment import Now
 from peft_studio.core.services.rent.record import Record
 from peft_studio.core.services.rent.store import Store
+from peft_studio.core.services.rent.tell import HomeLoad, Teller, why_ended
 
 LOOK_S = 1.0  # between two looks at a machine that does not answer yet
 TOLD_S = 10.0  # how often the store hears that the run gets on
 MOST_STARTS = 3  # of an agent that dies without a word, on one machine
 FILES = ("metrics", "system")
-TRAINS = (
-    "training",
-    "evaluating",
-    "saving",
-)  # its metrics file alone says nothing: it is made before the model is loaded
+# What its metrics file alone does not tell: that one is made before the model is loaded.
+TRAINS = ("training", "evaluating", "saving")
 NO_ROOM = 507  # the door says so of a full disk
 SMALL_DISK = "A base model that a hub has is not sent: the machine fetches it itself. Otherwise take a smaller one."
 log = logging.getLogger("peft_studio.rent")
 
 NoteStart = Callable[[Record, float, float | None], None]
 """Told of each machine that came to train: seconds from the request to buy until its door answered, and how long it installed."""
-TokenOf = Callable[[RunFolder], Secret | None]
-"""The hub's token where a run's machine does not get its base model without one; None for others."""
 Reach = Callable[[Record], Node | None]
 """The way to a record's machine; None while it has no address."""
 
@@ -66,8 +57,11 @@ class Follower:
     ) -> None:  # fmt: skip
         self._label, self._mirror, self._folder = label, mirror, mirror.folder
         self._store, self._reach, self._now, self._stop = store, reach, now, stop
-        self._bring, self._note_start = Bringer(mirror), note_start
-        self._given, self._model = model, model if isinstance(model, Path) else None
+        self._bring, self._note_start = Bringer(mirror, note_took=self._note_took), note_start
+        self._furnisher = Furnisher(mirror, model, gets_on=self._gets_on, pause=self._pause)
+        self._tell, self._load, self._record = Teller(mirror), HomeLoad(mirror, None), store.find(label)
+        if self._record:
+            self._load = HomeLoad(mirror, self._record.intent.idle_s)
         self._starts, self._told_at, self._looked_at = 0, float("-inf"), float("-inf")
         self._ended = self._trains = False
         self._finished: ev.Finished | None = None
@@ -103,9 +97,13 @@ class Follower:
             return self._stop.is_set() or self._ended
         self._looked_at = time.monotonic()
         with contextlib.suppress(RentError):
-            record = self._store.find(self._label)
+            self._record = record = self._store.find(self._label)
             self._ended = record is None or not record.open or bool(record.done.leaving or record.wish.end)
         return self._ended
+
+    def _pause(self) -> bool:
+        self._stop.wait(LOOK_S)
+        return not self._over()
 
     def _wait_for_machine(self, record: Record | None) -> None:
         if record is not None and not self._mirror.state.is_terminal:
@@ -116,12 +114,7 @@ class Follower:
         status = node.status()
         there = node.list_files()
         if "events.jsonl" not in there:
-            try:
-                self._furnish(node)
-            except ConnectorError as exc:
-                if exc.status != NO_ROOM:
-                    raise
-                self._give_up(exc)
+            if not self._furnish(node):
                 return True
         elif not (status.agent or status.starting):
             self._catch_up(node)
@@ -132,38 +125,28 @@ class Follower:
             self._catch_up(node)
         if self._finished is None or self._over():
             return False
+        # It did, while nobody was here; fetching may take longer than the patience for one that did not.
+        self._gets_on(trains=True)
         self._bring.home(node, self._finished)
-        self._store.wish_end(self._label, "completed" if self._finished.state == "completed" else "stopped")
-        with contextlib.suppress(
-            ConnectorError
-        ):  # the sooner way where it is open; whoever watches ends it in any case
+        record = self._store.find(self._label)
+        self._store.wish_end(self._label, why_ended(record, self._mirror, self._finished) if record else "stopped")
+        with contextlib.suppress(ConnectorError):  # the sooner way; whoever watches ends it in any case
             node.let_go()
         return True
 
-    def _furnish(self, node: Node) -> None:
-        """Send everything. Our log goes last: from then on the machine writes it, and nobody here."""
+    def _furnish(self, node: Node) -> bool:
+        """Whether what it needs has a place there."""
         record, answered_at = self._store.find(self._label), self._now()
-        self._mirror.phase("sending")
-        with tempfile.TemporaryDirectory() as made:
-            node.upload(build_package(Path(made) / "package.whl"), "package.whl")
-            self._gets_on()
-            spec = write_spec(
-                self._folder.load_spec(), Path(made) / "spec.json", there=node.status().folder, model=self._model
-            )
-            node.upload(spec, "spec.json")
-        items = pack(self._folder, model=self._model)
-        for item in items:
-            if item.name != "events.jsonl":
-                node.upload(item.path, item.name)
-                self._gets_on()
-        self._until_ready(node)
-        for item in items:
-            if item.name == "events.jsonl":
-                node.upload(item.path, item.name)
-        self._start(node, from_step=find_newest(self._folder.checkpoints) or 0)
+        try:
+            installed_s = self._furnisher.furnish(node)
+        except ConnectorError as exc:
+            if exc.status != NO_ROOM:
+                raise
+            self._give_up(exc)
+            return False
         if record and record.done.asked_at:
-            installed = [phase.seconds for phase in node.status().phases if phase.name == "installing"]
-            self._note_start(record, answered_at.past(record.done.asked_at), installed[0] if installed else None)
+            self._note_start(record, answered_at.past(record.done.asked_at), installed_s)
+        return True
 
     def _give_up(self, exc: ConnectorError) -> None:
         """What it needs does not fit on its machine, and the next one would have the same disk."""
@@ -172,40 +155,13 @@ class Follower:
         self._mirror.say(ev.Finished(state="failed", failure=failure))
         self._store.wish_end(self._label, "stopped")
 
-    def _until_ready(self, node: Node) -> None:
-        """Until what training needs is installed there. As long as it prints or its disk fills, it gets on with it."""
-        seen: object = None
-        while not self._over():
-            status = node.status()
-            if status.phase in ("ready", "failed"):
-                return
-            signs = status.phase, status.log[-1:], status.free_bytes
-            if signs != seen:
-                self._gets_on()
-            seen = signs
-            self._mirror.phase("installing" if status.phase == "installing" else "sending", status.phase)
-            self._mirror.beat()
-            self._stop.wait(LOOK_S)
-
     def _start_again(self, node: Node) -> None:
         """It never started, or its agent died without a word: from its newest checkpoint, a few times."""
         self._starts += 1
         if self._starts > MOST_STARTS:
             self._store.wish_moved(self._label, self._now())
             raise ConnectorError(f"The agent of {self._folder.id} dies again and again on its machine.")
-        steps = [
-            int(name.split("/")[1].removeprefix("checkpoint-")) for name in node.list_files() if _is_manifest(name)
-        ]
-        self._start(node, from_step=max(steps, default=0))
-
-    def _start(self, node: Node, *, from_step: int) -> None:
-        """Have the agent started. A base model that the hub does not give to everybody comes with our token, which goes first."""
-        token = self._given(self._folder) if callable(self._given) else None
-        if token:
-            node.give_secret(TOKEN, token)
-            if endpoint := find_endpoint():
-                node.give_secret(ENDPOINT, Secret(endpoint))
-        node.start(from_step=from_step)
+        self._furnisher.start(node, from_step=find_newest_there(list(node.list_files())))
 
     def _listen(self, node: Node) -> None:
         """Write down what comes, until the job has ended or its machine is not to be heard."""
@@ -227,6 +183,22 @@ class Follower:
                         self._bring.checkpoint(node, message)
                 if self._over():
                     return
+                self._obey(node)
+
+    def _obey(self, node: Node) -> None:
+        """See to what is decided about the machine, and tell what its load says about it."""
+        if (record := self._record) is None:
+            return
+        verdict = self._load.judge()
+        if verdict != record.wish.idle and record.wish.idle != "stop":
+            with contextlib.suppress(RentError):
+                self._store.wish_idle(self._label, verdict)
+                self._record = self._store.find(self._label)
+        self._tell.pass_on(node, self._record or record)
+
+    def _note_took(self, seconds: float) -> None:
+        with contextlib.suppress(RentError):
+            self._store.wish_took(self._label, seconds)
 
     def _works(self) -> bool:
         """Whether its trainer did anything between the last two looks: an agent sends figures of one that hangs, too."""
@@ -250,13 +222,3 @@ class Follower:
         self._told_at, self._trains = time.monotonic(), self._trains or trains
         with contextlib.suppress(RentError):
             self._store.wish_moved(self._label, self._now(), ready=self._trains)
-
-
-def _is_manifest(name: str) -> bool:
-    parts = name.split("/")
-    return (
-        len(parts) == 3
-        and parts[0] == "checkpoints"
-        and parts[1].startswith("checkpoint-")
-        and parts[2] == "MANIFEST.json"
-    )

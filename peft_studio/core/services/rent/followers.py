@@ -12,7 +12,8 @@ from peft_studio.core.runs import events as ev
 from peft_studio.core.runs.failures import HINTS
 from peft_studio.core.runs.mirror import Mirror
 from peft_studio.core.runs.store import RunStore
-from peft_studio.core.services.rent.follow import Follower, NoteStart, Reach, TokenOf
+from peft_studio.core.services.rent.follow import Follower, NoteStart, Reach
+from peft_studio.core.services.rent.furnish import TokenOf
 from peft_studio.core.services.rent.moment import Now
 from peft_studio.core.services.rent.record import Record, Why
 from peft_studio.core.services.rent.store import Store

@@ -22,6 +22,9 @@ class Limits:
         hold_s: A worker's turn at a record, renewed with every write; longer than any one call to a provider.
         loud_s: What is to be gone and is not is an alarm from then on.
         spare_s: How much of a budget is kept for ending a machine.
+        save_s: Stopping, saving and fetching are given so long before a cap ends the machine, where they were not seen to take longer: 90 s are
+            the node's own bound of stopping and saving, the rest brings 300 MB home at 2 MB/s.
+        warn_share: So much of a life is over, by whichever cap comes first, and it is said: what is left is enough to act on.
     """
 
     settle_s: float = 120.0
@@ -35,6 +38,8 @@ class Limits:
     hold_s: float = 90.0
     loud_s: float = 120.0
     spare_s: float = 60.0
+    save_s: float = 240.0
+    warn_share: float = 0.8
 
 
 LIMITS = Limits()

@@ -10,10 +10,9 @@ from typing import cast
 from peft_studio.core.compute.billing import GB, BillingRules
 from peft_studio.core.compute.ledger import Billed, Life, Paid, Stretch, cost, month_began_s
 from peft_studio.core.ports.rental import Instance
-from peft_studio.core.services.rent.decide import rate_of
 from peft_studio.core.services.rent.moment import Moment
 from peft_studio.core.services.rent.notice import Seen
-from peft_studio.core.services.rent.record import Record
+from peft_studio.core.services.rent.record import Record, rate_of
 from peft_studio.core.services.rent.store import Bill, Reading, Store
 
 EVER_S = float("inf")

@@ -19,7 +19,6 @@ from peft_studio.core.system import write_private
 
 PORT = 8443
 LEASE_S = 600  # a machine ends itself after so long with neither its owner nor progress
-KEEP_S = 900  # a run that has ended waits so long for its files to be fetched
 SECRETS_FILE = "/home/ubuntu/.peft-studio/secrets"  # where connectors.base.ssh puts them
 
 
@@ -68,8 +67,8 @@ def build_rent(
     assert intent.offer is not None
     tunnel = way.door == "tunnel"
     plan = BootPlan(
-        run=intent.run_id, port=PORT, door=way.door, lifetime_s=int(intent.lifetime_s), lease_s=lease_s, keep_s=max(lease_s, KEEP_S),
-        self_end=way.self_end, secrets_file=SECRETS_FILE if tunnel else "",
+        run=intent.run_id, port=PORT, door=way.door, lifetime_s=int(intent.lifetime_s), lease_s=lease_s, keep_s=max(lease_s, int(intent.keep_s)),
+        idle_s=int(intent.idle_s or 0), self_end=way.self_end, secrets_file=SECRETS_FILE if tunnel else "",
     )  # fmt: skip
     return Rent(
         label=intent.label, offer=intent.offer, boot=build_boot(plan), disk_gib=intent.disk_gib,

@@ -7,8 +7,12 @@ from decimal import Decimal
 from typing import Literal
 
 from peft_studio.core.ports.offers import Offer
+from peft_studio.core.services.rent.idle import Verdict
 from peft_studio.core.services.rent.moment import Moment
 
+# Long enough for a router that restarts or a laptop on its way home; longer is a choice, for it costs money.
+KEEP_S = 900.0
+IDLE_S = 3600.0
 Made = Literal["unasked", "unsure", "made", "refused"]
 Why = Literal[
     "completed", "stopped", "idle",  # said from outside
@@ -38,6 +42,8 @@ class Intent:
         most_failed: So many of them in a row, and the run is given up.
         not_before: The provider asked for patience.
         disk_gib: What is rented with it.
+        keep_s: Once the run has ended its machine waits so long, within its life, for whoever fetches the files.
+        idle_s: A GPU that has nothing to do for so long: a warning, then it is stopped and saved. None: it may.
     """
 
     label: str
@@ -55,6 +61,8 @@ class Intent:
     most_failed: int = 6
     not_before: Moment | None = None
     disk_gib: int = 40
+    keep_s: float = KEEP_S
+    idle_s: float | None = IDLE_S
 
     @property
     def offer(self) -> Offer | None:
@@ -71,12 +79,16 @@ class Wish:
         price_ok: A price per hour that a person agreed to.
         moved_at: When the machine was last heard to get on with it.
         ready: The run trains there: whoever follows it looks after its progress from now on.
+        idle: What its GPU's load makes of it; ``stop`` cannot be unsaid.
+        took_s: How long saving a checkpoint and fetching it took there, when last seen.
     """
 
     end: Why | None = None
     price_ok: Decimal | None = None
     moved_at: Moment | None = None
     ready: bool = False
+    idle: Verdict = "busy"
+    took_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +112,8 @@ class Done:
         moved_at: When it came further.
         usd_per_hour: What the provider last said that it costs.
         asking_at: Since when its price waits for a person.
+        warned: Which cap is near: whoever follows the run says so.
+        saving: Why it is to stop and save, and since when: whoever follows the run sees to it. Its end by force may come first.
         leaving: Why it is to be gone. Never taken back.
         absent: When whole lists that count lacked it; two prove it.
         trouble: What stands in the way, and since when.
@@ -115,6 +129,9 @@ class Done:
     moved_at: Moment | None = None
     usd_per_hour: Decimal | None = None
     asking_at: Moment | None = None
+    warned: Why | None = None
+    saving: Why | None = None
+    saving_at: Moment | None = None
     leaving: Why | None = None
     leaving_at: Moment | None = None
     ends: tuple[EndAsked, ...] = ()
@@ -152,6 +169,12 @@ class Record:
         """Now on the axis of its bill: the clock at its creation and true seconds since, so a clock that is set makes no machine cheaper."""
         begin = self.done.asked_at or self.intent.at
         return begin.wall_s + now.past(begin)
+
+
+def rate_of(record: Record) -> Decimal:
+    """Dollars an hour, as last seen, else as offered."""
+    offered = record.intent.offer.usd_per_hour if record.intent.offer else Decimal(0)
+    return offered if record.done.usd_per_hour is None else record.done.usd_per_hour
 
 
 def open_again(done: Done, why: Why, at: Moment) -> Done:

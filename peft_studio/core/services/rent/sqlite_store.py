@@ -13,6 +13,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from peft_studio.core.errors import RentError
+from peft_studio.core.services.rent.idle import Verdict
 from peft_studio.core.services.rent.moment import Moment
 from peft_studio.core.services.rent.record import Done, Intent, Record, Why, Wish, open_again
 from peft_studio.core.services.rent.rentals_file import rentals_file
@@ -94,6 +95,12 @@ class SqliteStore:
 
     def wish_moved(self, label: str, at: Moment, *, ready: bool = False) -> None:
         self._wish(label, lambda wish: replace(wish, moved_at=at, ready=ready or wish.ready))
+
+    def wish_idle(self, label: str, verdict: Verdict) -> None:
+        self._wish(label, lambda wish: replace(wish, idle="stop" if wish.idle == "stop" else verdict))
+
+    def wish_took(self, label: str, seconds: float) -> None:
+        self._wish(label, lambda wish: replace(wish, took_s=seconds))
 
     def reopen(self, label: str, why: Why, at: Moment) -> None:
         with self.file.writing() as db:

@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Protocol
 
 from peft_studio.core.errors import RentError
+from peft_studio.core.services.rent.idle import Verdict
 from peft_studio.core.services.rent.moment import Moment
 from peft_studio.core.services.rent.record import Done, Intent, Record, Why
 
@@ -101,6 +102,14 @@ class Store(Protocol):
 
     def wish_moved(self, label: str, at: Moment, *, ready: bool = False) -> None:
         """It was heard to get on with it; ``ready``: it trains, and stays so."""
+        ...
+
+    def wish_idle(self, label: str, verdict: Verdict) -> None:
+        """What its GPU's load makes of it. Once it is to stop that stays."""
+        ...
+
+    def wish_took(self, label: str, seconds: float) -> None:
+        """So long took saving a checkpoint there and fetching it."""
         ...
 
     def reopen(self, label: str, why: Why, at: Moment) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 import os
 import subprocess
 import sys
@@ -15,17 +14,11 @@ import pytest
 
 from peft_studio.connectors.base.node import NodeClient
 from peft_studio.core.redact import Secret
-from peft_studio.core.runs.folder import RunFolder
-from peft_studio.core.runs.store import RunStore
-from peft_studio.core.services.rent.luggage import build_package
 from peft_studio.core.vault.certificate import MachineCertificate, make_certificate
 from tests.conftest import wait_for
 from tests.emulators.machine import free_port
-from tests.rented import Provider, Rented, provide, rent
-from tests.unit.core.runs.conftest import build_spec
-from tests.unit.runner.agent.stand_in import MODULE
+from tests.rented import Provider, Rented, provide, rent_training
 
-ROOT = Path(__file__).parents[4]
 TOKEN = "a-token-of-more-than-32-characters-0123"
 
 
@@ -96,17 +89,6 @@ def rent_stand_in(tmp_path: Path, provider: Provider) -> Callable[..., Rented]:
     """A machine on which a stand-in trains by a plan (see ``tests/unit/runner/agent/stand_in.py``); other fields are the boot plan's."""
 
     def _rent(trains: dict[str, object], **plan: object) -> Rented:
-        folder: RunFolder = RunStore(tmp_path / "home").create(build_spec(name=json.dumps(trains)))
-        rented = rent(tmp_path / "pod", provider, folder, **plan)
-        rented.until_it_answers()
-        rented.client.upload(build_package(tmp_path / "package.whl"), "package.whl")
-        wait_for(lambda: (rented.base / "python").exists(), "what training needs", timeout_s=60)
-        python = rented.base / "stand-in"
-        python.write_text(f'#!/bin/sh\nshift 2\nPYTHONPATH="{ROOT}" exec "{sys.executable}" -m {MODULE} "$@"\n')
-        python.chmod(0o755)
-        (rented.base / "python").write_text(str(python))
-        rented.client.upload(folder.spec, "spec.json")
-        rented.client.start()
-        return rented
+        return rent_training(tmp_path, provider, trains, **plan)
 
     return _rent

@@ -15,7 +15,7 @@ from peft_studio.core.runs.log import read_events
 from peft_studio.core.runs.state import fold
 from peft_studio.core.runs.store import RunStore
 from tests.conftest import wait_for
-from tests.rented import Provider, Rented, rent
+from tests.rented import Provider, Rented, put_gpu, rent
 from tests.unit.core.runs.conftest import build_spec
 
 pytestmark = pytest.mark.slow
@@ -125,13 +125,44 @@ def test_a_run_that_stands_still_is_saved_before_the_machine_ends(rent_stand_in:
 
 def test_a_lifetime_that_is_nearly_over_saves_what_was_learned(rent_stand_in: RentStandIn) -> None:
     """The run trains well, but what brake 2 has counted leaves time for saving only: it stops, saves, and the machine ends."""
-    rented = rent_stand_in(SLOW, lifetime_s=3600, lease_s=300, save_s=60)
+    rented = rent_stand_in(SLOW, lifetime_s=3600, lease_s=300, save_s=60, keep_s=2)
     wait_for(lambda: rented.step() > 0, "training", timeout_s=30)
     brake_2(rented).suspend()
     (rented.base / "used").write_text(f"{3600 - 60:010}\n")
     wait_for_end(rented, timeout_s=60)
     assert fold(read_events(rented.there.events)).state == "stopped"
     assert (rented.there.adapter / "adapter_model.safetensors").is_file()
+
+
+@pytest.mark.stress  # 15 s
+def test_with_nobody_at_home_it_stops_early_enough_for_its_files_to_wait(rent_stand_in: RentStandIn) -> None:
+    """Its life pays for the waiting, too: stopped and saved that much earlier, then kept, then ended; brake 2 was never needed."""
+    rented = rent_stand_in(SLOW, lifetime_s=3600, lease_s=2, save_s=20, keep_s=6)
+    wait_for(lambda: rented.step() > 0, "training", timeout_s=30)
+    brake_2(rented).suspend()
+    (rented.base / "used").write_text(f"{3600 - 20 - 6:010}\n")
+    wait_for(lambda: fold(read_events(rented.there.events)).state == "stopped", "the run's end", timeout_s=30)
+    stopped = time.monotonic()
+    assert (rented.there.adapter / "adapter_model.safetensors").is_file()
+    wait_for_end(rented, timeout_s=30)
+    assert 5 <= rented.provider.asked[0] - stopped < 6 + 5
+
+
+@pytest.mark.stress  # 20 s
+def test_a_gpu_that_idles_stops_its_run_with_nobody_at_home_and_no_brake(
+    rent_stand_in: RentStandIn, tmp_path: Path
+) -> None:
+    """Both brakes are out of order, the owner is gone, training gets on: the agent alone warns, stops and saves."""
+    put_gpu(tmp_path / "pod" / "gpu", 4)
+    rented = rent_stand_in(SLOW, lifetime_s=3600, lease_s=300, idle_s=5)
+    process_of(rented, "peft_studio.runner.node.lease").suspend()
+    brake_2(rented).kill()
+    wait_for(lambda: fold(read_events(rented.there.events)).state == "stopped", "the run's end", timeout_s=40)
+    state = fold(read_events(rented.there.events))
+    assert [one.code for one in state.warnings] == ["gpu_idle", "gpu_idle_stop"]
+    assert state.stop_requested
+    assert (rented.there.adapter / "adapter_model.safetensors").is_file()
+    assert not rented.provider.asked
 
 
 def test_a_machine_that_starts_again_has_no_second_life(tmp_path: Path, provider: Provider, folder: RunFolder) -> None:

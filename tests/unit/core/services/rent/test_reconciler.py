@@ -15,7 +15,6 @@ from peft_studio.core.errors import OverBudget, RentError, Unavailable
 from peft_studio.core.ports.rental import Ended, Instance, Instances, Rent
 from peft_studio.core.services.rent.alarms import build_alarms
 from peft_studio.core.services.rent.desk import Desk
-from peft_studio.core.services.rent.idle import IdlePolicy, Load, judge_idle
 from peft_studio.core.services.rent.limits import LIMITS
 from peft_studio.core.services.rent.reconciler import Reconciler, is_watched, start_watching
 from peft_studio.core.services.rent.record import EndAsked, Intent
@@ -224,26 +223,3 @@ def test_alarms_are_loudest_first() -> None:
     assert "10 min, was asked to end 7 times" in alarms[0].text
     assert "status 503" in alarms[0].text
     assert alarms[1].text == "alpha asks $9/h and $3/h was agreed. Without an answer it is ended in 4 m 10 s."
-
-
-@pytest.mark.parametrize(
-    ("loads", "verdict"),
-    [
-        ([5.0] * 61, "warn"), ([5.0] * 71, "stop"), ([5.0] * 60, "busy"), ([50.0] + [5.0] * 60, "busy"), ([5.0] * 70 + [50.0], "busy"),
-        ([None] + [5.0] * 59, "busy"), ([5.0] * 30 + [None] + [5.0] * 40, "busy"), ([], "busy"),
-    ],
-)  # fmt: skip
-def test_an_hour_without_work_warns_and_ten_minutes_later_stops(loads: list[float | None], verdict: str) -> None:
-    """What is not known is not idle. One sample a minute, the last of them now."""
-    samples = [Load(60.0 * number, load) for number, load in enumerate(loads)]
-
-    assert judge_idle(samples, 60.0 * (len(loads) - 1)) == verdict
-
-
-def test_samples_too_far_apart_say_nothing() -> None:
-    """Nor does a long silence after them."""
-    hourly = [Load(1000.0 * number, 0.0) for number in range(20)]
-
-    assert judge_idle(hourly, 19_000.0) == "busy"
-    assert judge_idle([Load(60.0 * number, 0.0) for number in range(100)], 99_000.0) == "busy"
-    assert judge_idle(hourly, 19_000.0, IdlePolicy(gap_s=1000)) == "stop"
