@@ -22,7 +22,7 @@ lab: .venv/.dev ## open the notebooks in JupyterLab, with the sidebar, on the ru
 test: .venv/.dev ## everything: check, then the slow tests (real training, a real browser, notebooks)
 	"$(BIN)/python" -m tests.run all
 
-stress: .venv/.dev ## twenty kills at random moments, exact resume of every method, 2,000 faulty days of the outbox, 120,000 rented machines (about 25 minutes)
+stress: .venv/.dev ## twenty kills at random moments, exact resume of every method, 2,000 faulty days of the outbox, 120,000 rented machines (about an hour on two cores that others use, too)
 	"$(BIN)/python" -m tests.run stress
 
 check: .venv/.dev ## all that is quick: style, types, import contracts, architecture, unit tests

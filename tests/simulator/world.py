@@ -264,7 +264,7 @@ class Process:
             if record.open:
                 self._obey(record)
                 self._look_at_node(record)
-                if world.store.find(record.label).wish is not record.wish:
+                if world.store.find(record.label).wish != record.wish:
                     world.wake(record.intent.provider)
         except keepers.RentError:
             return DRIVER_S
