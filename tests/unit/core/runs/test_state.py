@@ -133,3 +133,15 @@ def test_every_state_is_live_terminal_or_lost() -> None:
     assert set(STATES) == LIVE | TERMINAL | {"lost"}
     assert not LIVE & TERMINAL
     assert set(ev.PHASES.values()) <= LIVE
+
+
+def test_on_what_it_trains() -> None:
+    """Several devices by number and strategy; one by its kind, as the plan has it; nothing before either is known. A resume may have others."""
+
+    def taken(count: int, strategy: Any) -> ev.Event:
+        return ev.DevicesTaken(processes=count, strategy=strategy, device="A100", reason="r")
+
+    assert fold([CREATED, JOB]).trains_on is None
+    assert fold([CREATED, JOB, taken(1, "single"), PLAN]).trains_on == "cpu"
+    assert fold([CREATED, JOB, taken(2, "fsdp")]).trains_on == "2 × A100, FSDP"
+    assert fold([CREATED, JOB, taken(2, "fsdp"), PLAN, JOB, taken(4, "ddp")]).trains_on == "4 × A100, DDP"
