@@ -126,5 +126,5 @@ class Launching(Running, Renting, ABC):
         return Machines(self.home, self._catalog, self._connections)
 
 
-HERE_ALONE = frozenset({"train_extra_missing", "memory_short", "disk_short"})
+HERE_ALONE = frozenset({"train_extra_missing", "memory_short", "disk_short", "devices_short"})
 """Problems of this machine, which the rented one does not have."""

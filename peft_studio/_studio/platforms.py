@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import getpass
 import os
-import sys
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -12,13 +10,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from peft_studio._studio.asking import ask_for
 from peft_studio._studio.home import Home, ProgressLine, Say, once
 from peft_studio.core.errors import ConnectorError, StudioError, nearest
 
 if TYPE_CHECKING:
     from peft_studio.connectors.catalog import Catalog
     from peft_studio.core.ports.download import Progress
-    from peft_studio.core.ports.platform import ConnectorInfo, KeyField
+    from peft_studio.core.ports.platform import ConnectorInfo
     from peft_studio.core.redact import Secret
     from peft_studio.core.services.connection_list import Connection, ConnectionList
     from peft_studio.core.services.connections import Connections
@@ -222,31 +221,3 @@ class Platforms(Home, ABC):
     @abstractmethod
     def _kept(self) -> Kept:
         """What registries said before."""
-
-
-def ask_for(info: ConnectorInfo, field: KeyField) -> Secret | None:
-    """Ask whoever sits here for a secret, unseen. None where nobody can be asked, or nothing is given.
-
-    What the environment holds is offered, and taken only on a yes.
-    """
-    from peft_studio.core.redact import Secret
-
-    if not somebody_is_here():
-        return None
-    for variable in field.env:
-        if os.environ.get(variable) and input(
-            f"Use {variable} of the environment for {info.title}? [y/N] "
-        ).lower() in ("y", "yes"):
-            return Secret(os.environ[variable])
-    optional = "" if field.required else "; Enter for none"
-    typed = getpass.getpass(f"{field.title} for {info.title} ({info.docs_url}{optional}): ").strip()
-    return Secret(typed) if typed else None
-
-
-def somebody_is_here() -> bool:
-    """Whether a question would reach a person: a terminal, or a kernel whose notebook takes answers."""
-    ipython = sys.modules.get("IPython")
-    kernel = getattr(ipython.get_ipython(), "kernel", None) if ipython else None
-    if kernel is not None:
-        return bool(getattr(kernel, "_allow_stdin", True))  # False under nbconvert and papermill
-    return sys.stdin is not None and sys.stdin.isatty()

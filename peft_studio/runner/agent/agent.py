@@ -8,7 +8,6 @@ import contextlib
 import functools
 import os
 import platform
-import signal
 import sys
 import time
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any
 
 from peft_studio.core.errors import SpecError
 from peft_studio.core.runs import events as ev
-from peft_studio.core.runs.checkpoints import discard_after, sha256_of
+from peft_studio.core.runs.checkpoints import discard_after
 from peft_studio.core.runs.failures import build_failure
 from peft_studio.core.runs.folder import RunFolder
 from peft_studio.core.runs.metrics import MetricsWriter
@@ -27,9 +26,10 @@ from peft_studio.runner.agent.idle import IdleBrake
 from peft_studio.runner.agent.journal import Journal
 from peft_studio.runner.agent.layout import take_devices
 from peft_studio.runner.agent.model_errand import ModelErrand, read_given
-from peft_studio.runner.agent.ranks import Ending, Ranks
+from peft_studio.runner.agent.ranks import Ranks
 from peft_studio.runner.agent.server import AgentServer
 from peft_studio.runner.agent.slots import Slot
+from peft_studio.runner.agent.verdict import judge
 from peft_studio.runner.agent.vitals import SAMPLE_S, Vitals
 
 LOCK_WAIT_S = 30.0  # a reader that asks who lives may hold the lock for an instant
@@ -119,7 +119,9 @@ class Agent:
         self._ranks, self._vitals = ranks, Vitals(*ranks.pids)
         if request := self._journal.state.stop_requested:  # it came while the process was being made
             self._stop_trainer(save=request.save)
-        return self._judge(await ranks.run(on_event=self._take_event, on_line=self._take_line))
+        ending = await ranks.run(on_event=self._take_event, on_line=self._take_line)
+        peak_bytes = self._vitals.peak_rss_bytes if self._vitals else 0
+        return judge(self._outcome, ending, state=self._journal.state, folder=self._folder, spec=self._spec, peak_bytes=peak_bytes)  # fmt: skip
 
     def _take_event(self, raw: dict[str, Any]) -> None:
         event = ev.parse_event(raw)
@@ -134,52 +136,6 @@ class Agent:
             "error" if lowered.startswith(("error", "traceback")) else "warning" if "warning" in lowered else "info"
         )
         self._journal.log(level, text, source="trainer")
-
-    def _judge(self, ending: Ending) -> ev.Finished:
-        """How the job ended. ``completed`` needs the adapter's file, with the digest that was announced."""
-        outcome, adapter = self._outcome, self._journal.state.adapter
-        requested = self._journal.state.stop_requested
-        if outcome is None and requested and not requested.save:
-            return ev.Finished(state="stopped")
-        lost = outcome is not None and outcome.failure is not None and outcome.failure.code == "rank_lost"
-        if (outcome is None or lost) and ending.failure:  # another one knows why
-            return ev.Finished(state="failed", failure=ending.failure)
-        if outcome is None or (lost and ending.culprit is not None):
-            return ev.Finished(state="failed", failure=self._death(ending))
-        if outcome.state != "failed" and adapter:
-            weights = self._folder.path / adapter.path / "adapter_model.safetensors"
-            if not weights.is_file() or sha256_of(weights) != adapter.sha256:
-                failure = build_failure(
-                    "adapter_unloadable",
-                    f"{weights.name} is missing or differs from what was written.",
-                    spec=self._spec,
-                )
-                return ev.Finished(state="failed", failure=failure)
-        if outcome.state == "completed" and adapter is None:
-            failure = build_failure(
-                "adapter_unloadable", "The trainer ended without announcing an adapter.", spec=self._spec
-            )
-            return ev.Finished(state="failed", failure=failure)
-        return outcome
-
-    def _death(self, ending: Ending) -> ev.Failure:
-        status = ending.status
-        tail = [event.text for event in self._tail_of_log()]
-        step = self._journal.state.checkpoints[-1].step if self._journal.state.checkpoints else None
-        kept = f" The checkpoint of step {step} is kept." if step else " No checkpoint had been saved yet."
-        who = "The trainer" if ending.culprit is None else f"Training process {ending.culprit} of {ending.processes}"
-        if status < 0:
-            name = signal.Signals(-status).name if -status in list(signal.Signals) else f"signal {-status}"
-            peak = self._vitals.peak_rss_bytes / 2**30 if self._vitals else 0.0
-            message = f"{who} was ended from outside by {name}; it had used up to {peak:.1f} GiB of memory.{kept}"
-        else:
-            message = f"{who} ended with status {status} and said no reason.{kept}"
-        return build_failure("trainer_killed", message, spec=self._spec, trace="\n".join(tail), step=step)
-
-    def _tail_of_log(self) -> list[ev.Logged]:
-        from peft_studio.core.runs.log import read_events
-
-        return [event for event in read_events(self._folder.events) if isinstance(event, ev.Logged)][-30:]
 
     def _take_command(self, command: dict[str, object]) -> str | None:
         if command["command"] == "warn":

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from peft_studio import Studio
-from peft_studio._studio import platforms
+from peft_studio._studio import asking
 from peft_studio.connectors.base import door, patience
 from peft_studio.core.errors import StudioError
 from tests.emulators.civitai import Site, make_model, serve_civitai
@@ -206,7 +206,7 @@ def test_keys_are_asked_for_where_somebody_sits(studio: Studio, monkeypatch: pyt
         return given
 
     assert studio.connect("huggingface").account.name == "nobody"  # type: ignore[union-attr]
-    monkeypatch.setattr(platforms, "somebody_is_here", lambda: True)
+    monkeypatch.setattr(asking, "somebody_is_here", lambda: True)
     monkeypatch.setattr(getpass, "getpass", lambda prompt: answer(prompt, f" {TOKEN}\n"))
     assert studio.connect("huggingface").account.name == "ann"  # type: ignore[union-attr]
     assert "Access token for Hugging Face" in asked[0]

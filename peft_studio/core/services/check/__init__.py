@@ -13,7 +13,7 @@ from peft_studio.core.services.check.methods import check_methods
 from peft_studio.core.services.check.model import check_model
 from peft_studio.core.services.check.precision import check_precision
 from peft_studio.core.services.check.problem import SEVERITIES, Check, Problem, Severity
-from peft_studio.core.services.check.room import check_disk, check_memory
+from peft_studio.core.services.check.room import check_devices, check_disk, check_memory
 from peft_studio.core.services.check.rows import check_rows
 from peft_studio.core.services.check.schedule import check_schedule
 from peft_studio.core.services.check.serving import check_serving
@@ -31,7 +31,7 @@ def check_installed(ground: Ground) -> Iterator[Problem]:
 
 
 CHECKS: tuple[Callable[[Ground], Iterator[Problem]], ...] = (
-    check_installed, check_rows, check_model, check_disk, check_memory, check_precision, check_methods, check_targets, check_loop,
+    check_installed, check_rows, check_model, check_disk, check_devices, check_memory, check_precision, check_methods, check_targets, check_loop,
     check_schedule, check_serving,
 )  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,8 +12,10 @@ from peft_studio.core.data import Dataset
 from peft_studio.core.data.report import Report
 from peft_studio.core.defaults import ExplainedSpec
 from peft_studio.core.defaults.fit_ladder import Ladder, climb
-from peft_studio.core.device import find_free_bytes
+from peft_studio.core.device import find_free_bytes, find_gpus
+from peft_studio.core.errors import SpecError
 from peft_studio.core.estimators import Estimate, estimate_training_memory
+from peft_studio.core.estimators.parallel import Devices, choose_layout
 from peft_studio.core.models import ModelFacts, build_model_facts, find_prepared, read_config
 from peft_studio.core.models.shapes import ModelShapes, build_model_shapes
 
@@ -65,8 +68,18 @@ class Ground:
             return None
         return climb(self.spec, free_bytes=free, needs=self._needs, share_longer=self._share_longer)
 
+    @cached_property
+    def devices(self) -> Devices:
+        """The devices of this machine that the run could take."""
+        kind, free = self.spec.basis.device, find_free_bytes()
+        return Devices(kind, max(1, len(find_gpus())) if kind == "cuda" else 1, free)
+
     def _needs(self, spec: ExplainedSpec) -> Estimate:
+        """What each device needs, as the run would use them; of what cannot be had on them, what one would."""
         assert self.shapes is not None
+        with suppress(SpecError):
+            if found := choose_layout(spec, self.shapes, self.devices).memory:
+                return found
         longest = spec.basis.max_tokens
         return estimate_training_memory(spec, self.shapes, device=spec.basis.device, row_tokens=longest)
 

@@ -1,4 +1,4 @@
-"""Preflight of disk and memory."""
+"""Preflight of disk, devices and memory."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ import shutil
 from collections.abc import Iterator
 
 from peft_studio.core.defaults.fit_ladder import Ladder, Rung
+from peft_studio.core.errors import SpecError
+from peft_studio.core.estimators.parallel import choose_layout
 from peft_studio.core.services.check.ground import Ground
 from peft_studio.core.services.check.problem import Problem
+from peft_studio.core.spec import RunSpec
 from peft_studio.core.words import gib
 
 CHECKPOINT_BYTES_PER_PARAMETER = 12  # fp32 weight and Adam's two moments
@@ -28,6 +31,16 @@ def check_disk(ground: Ground) -> Iterator[Problem]:
         text = f"{free / 1e9:.1f} GB are free in {ground.home}; checkpoints and adapter may take {need / 1e9:.1f} GB."
         fix = "Free some space, or keep fewer checkpoints."
         yield Problem("disk_short", "blocking", text, fix, "keep_checkpoints", {"keep_checkpoints": 1})
+
+
+def check_devices(ground: Ground) -> Iterator[Problem]:
+    """Whether the run can use this machine's devices in the way that it was asked to."""
+    try:
+        choose_layout(ground.spec, ground.shapes, ground.devices)
+    except SpecError as error:
+        field = error.fields[0]
+        default = RunSpec.model_fields[field].get_default()
+        yield Problem("devices_short", "blocking", error.message, error.hint, field, {field: default})
 
 
 def check_memory(ground: Ground) -> Iterator[Problem]:

@@ -152,3 +152,15 @@ def test_a_machine_for_a_run_that_had_ended_means_that_it_goes_on() -> None:
 
 def machine() -> ev.Event:
     return ev.MachineRented(provider="alpha", label="ps-1", gpu="L4", usd_per_hour="0.39")
+
+
+def test_on_what_it_trains() -> None:
+    """Several devices by number and strategy; one by its kind, as the plan has it; nothing before either is known. A resume may have others."""
+
+    def taken(count: int, strategy: Any) -> ev.Event:
+        return ev.DevicesTaken(processes=count, strategy=strategy, device="A100", reason="r")
+
+    assert fold([CREATED, JOB]).trains_on is None
+    assert fold([CREATED, JOB, taken(1, "single"), PLAN]).trains_on == "cpu"
+    assert fold([CREATED, JOB, taken(2, "fsdp")]).trains_on == "2 × A100, FSDP"
+    assert fold([CREATED, JOB, taken(2, "fsdp"), PLAN, JOB, taken(4, "ddp")]).trains_on == "4 × A100, DDP"

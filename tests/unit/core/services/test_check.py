@@ -194,6 +194,32 @@ def test_the_fix_of_short_memory_fits(
     assert spec.replace(**problem.changes).effective_batch == spec.effective_batch
 
 
+def test_what_no_card_holds_fits_several(
+    light: Studio, model: Path, spec_of: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cards that are too small for it are no reason to refuse a run whose base they share; more processes than cards are."""
+    config = json.loads((model / "config.json").read_text())
+    config |= {"hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24}
+    (model / "config.json").write_text(json.dumps(config))
+    spec = spec_of(method="lora", batch_size=1, gradient_accumulation_steps=4)
+    spec = spec.replace(basis=spec.basis.model_copy(update={"device": "cuda"}))
+    need = light.check(spec).ladder.asked.needs.value  # type: ignore[union-attr]
+    monkeypatch.setattr("peft_studio.core.services.check.ground.find_free_bytes", lambda: int(need * 0.9995))
+
+    def found(cards: int, spec: Any) -> set[str]:
+        monkeypatch.setattr("peft_studio.core.services.check.ground.find_gpus", lambda: [("L4", 0.0)] * cards)
+        return {one.code for one in light.check(spec).problems if one.severity == "blocking"} & {
+            "memory_short",
+            "devices_short",
+        }
+
+    assert found(1, spec) == {"memory_short"}
+    assert found(4, spec.replace(processes=4, sharding="fsdp")) == set()
+    assert found(2, spec.replace(processes=4)) == {"memory_short", "devices_short"}
+    (problem,) = [one for one in light.check(spec.replace(processes=4)).problems if one.code == "devices_short"]
+    assert problem.changes == {"processes": None}
+
+
 @pytest.mark.parametrize(
     ("config", "fields", "code"),
     [
