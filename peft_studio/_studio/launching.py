@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from peft_studio._studio.renting import Renting
 from peft_studio._studio.runs import Running
-from peft_studio.core.errors import NotReadyError, SpecError
+from peft_studio.core.errors import ConnectorError, NotReadyError, SpecError
 
 if TYPE_CHECKING:
     from peft_studio._studio.machines import Machines
@@ -37,9 +37,11 @@ class Launching(Running, Renting, ABC):
 
         Args:
             spec: What to train.
-            compute: ``"local"``; or an offer of ``studio.offers()``, or several, the best first: where one is not to be had, the next is taken.
+            compute: ``"local"``; ``"ray"``, for the place on your cluster that fits best; or an offer of ``studio.offers()``, or several, the
+                best first: where one is not to be had, the next is taken.
             max_usd: On a rented machine: what the run may cost. At that point its machine is ended.
-            max_hours: On a rented machine: how long one may live at most, 24 by default. The machine itself keeps to it, too.
+            max_hours: On a rented machine: how long one may live at most, 24 by default, 720 where it costs nothing. The machine itself keeps
+                to it, too.
             changes: Fields of the spec to be changed first.
 
         Raises:
@@ -55,10 +57,33 @@ class Launching(Running, Renting, ABC):
             return super().launch(spec, **changes)
         from peft_studio.core.ports.offers import Offer
 
+        spec = spec.replace(**changes) if changes else spec
         if isinstance(compute, str):
-            return super().launch(spec, compute=compute, **changes)  # says which names there are
-        offers = [compute] if isinstance(compute, Offer) else list(compute)
-        return self._rent(spec.replace(**changes) if changes else spec, offers, max_usd=max_usd, max_hours=max_hours)
+            offers = self._find_free_places(spec, compute)
+            if not offers:
+                return super().launch(spec, compute=compute)  # says which names there are
+        else:
+            offers = [compute] if isinstance(compute, Offer) else list(compute)
+        return self._rent(spec, offers, max_usd=max_usd, max_hours=max_hours)
+
+    def _find_free_places(self, spec: ExplainedSpec, provider: str) -> list[Offer]:
+        """Places at a provider that costs nothing, the best for this spec alone; none where the name is no such provider's."""
+        from peft_studio.core.ports.platform import Role
+        from peft_studio.core.services.quotes import find_best_place
+
+        if provider not in [info.name for info in self._catalog.list_infos(Role.COMPUTE)]:
+            return []
+        offers = self._fetch_offers(self._offer_query(), provider)
+        if why := offers.missing.get(provider):
+            raise ConnectorError(
+                f"{provider} does not say what it has: {why}", hint="Connect it again.", platform=provider
+            )
+        if any(offer.usd_per_hour for offer in offers):
+            raise SpecError(
+                f"A machine of {provider} costs money, so one is to be named.", hint="studio.quotes(spec) lists them.", fields=("compute",)
+            )  # fmt: skip
+        best = find_best_place(spec, self.home, list(offers))
+        return [best] if best else []
 
     def _rent(
         self, spec: ExplainedSpec, offers: Sequence[Offer], *, max_usd: Decimal | float | str | None, max_hours: float | None

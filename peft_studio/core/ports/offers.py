@@ -40,6 +40,7 @@ class Offer(Value):
         reliability: Share of time that the host was up, 0 to 1, where a marketplace says so.
         ends_itself: The machine gets a key with which it can end itself and nothing else.
         stops_at: When the host's owner takes it back at the latest.
+        queues: Where none is free it is not refused: it waits in the provider's own line, and nothing is billed meanwhile.
     """
 
     id: Word
@@ -64,6 +65,7 @@ class Offer(Value):
     reliability: Annotated[float, Field(ge=0, le=1)] | None = None
     ends_itself: bool = False
     stops_at: AwareDatetime | None = None
+    queues: bool = False
     seen_at: AwareDatetime
 
     @property
