@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -59,9 +60,9 @@ def run_cluster() -> Iterator[Cluster]:
     cluster = Cluster(f"http://127.0.0.1:{dashboard}", folder, [])
     try:
         cluster.nodes.append(_start_node(folder, head))
-        wait_for(lambda: _living(cluster) == 1, "the head of the Ray cluster", timeout_s=120)
+        wait_for(lambda: _answers(gcs), "the head of the Ray cluster", timeout_s=120)
         cluster.nodes.append(_start_node(folder, [f"--address=127.0.0.1:{gcs}"]))
-        wait_for(lambda: _living(cluster) == 2, "the second node", timeout_s=120)
+        wait_for(lambda: _living(cluster) == 2, "both nodes", timeout_s=180)
         yield cluster
     finally:
         _end(cluster)
@@ -71,7 +72,7 @@ def _start_node(folder: Path, more: list[str]) -> subprocess.Popen[bytes]:
     """A node's own process, which ends with ``--block`` when it is asked to. Its jobs find this environment's Python first."""
     own = {
         "PATH": os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"])), "HOME": str(folder), "TMPDIR": str(folder),
-        "RAY_USAGE_STATS_ENABLED": "0", "RAY_enable_worker_prestart": "0",
+        "RAY_USAGE_STATS_ENABLED": "0", "RAY_raylet_start_wait_time_s": "180",
     }  # fmt: skip
     options = [
         "--block", "--num-cpus=1", "--num-gpus=0", f"--object-store-memory={STORE_BYTES}", "--disable-usage-stats",
@@ -82,6 +83,11 @@ def _start_node(folder: Path, more: list[str]) -> subprocess.Popen[bytes]:
             [str(RAY), "start", *options, *more], env={**os.environ, **own}, stdout=log, stderr=log, stdin=subprocess.DEVNULL,
             start_new_session=True,
         )  # fmt: skip
+
+
+def _answers(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def _living(cluster: Cluster) -> int:

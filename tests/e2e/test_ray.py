@@ -1,15 +1,17 @@
-"""Runs on a real Ray cluster of two nodes: launch, stream, fetch; two at once, one a node; stopped; its client killed."""
+"""Runs on a real Ray cluster of two nodes: launch, stream, fetch; two at once, one a node; a third in line; stopped; its client killed."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from peft_studio import Studio
+from peft_studio.core.runs.log import read_events
 from peft_studio.core.services.rent.limits import LAG_VARIABLE
+from peft_studio.core.services.run import Run
+from tests.conftest import processes_of, wait_for
 from tests.ray_cluster import RAY, Cluster, run_cluster
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not RAY.exists(), reason="needs ray")]
@@ -23,18 +25,62 @@ def cluster() -> Iterator[Cluster]:
 
 @pytest.fixture
 def connected(studio: Studio, cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Studio:
-    """A studio that knows the cluster."""
+    """A studio that knows the cluster, on which nothing is left of another test."""
     monkeypatch.setenv(LAG_VARIABLE, "1")
     studio.connect("ray", address=cluster.address)
+    wait_for(lambda: not live(cluster), "an empty cluster")
     return studio
 
 
-def test_a_run_like_any_other(
-    connected: Studio, make_spec: Callable[..., Any], cluster: Cluster, tmp_path: Path
+def live(cluster: Cluster) -> dict[str, dict[str, Any]]:
+    """Jobs that have not ended, by the id of their run."""
+    jobs = {label: job for label, job in cluster.jobs().items() if job["status"] in ("PENDING", "RUNNING")}
+    return {label.split("-", 2)[2].rsplit("-", 2)[0]: job for label, job in jobs.items()}
+
+
+def steps(run: Run) -> int:
+    """How far it is, by the numbers that have come home."""
+    return len(run.metrics())
+
+
+def test_two_at_once_a_third_waits_and_the_client_dies(
+    connected: Studio, make_spec: Callable[..., Any], cluster: Cluster, tiny_model: Any
 ) -> None:
-    """Launched by the cluster's name it trains there, and everything of it is here when it has ended."""
-    run = connected.launch(make_spec(), compute="ray")
-    run.wait(timeout=240)
-    assert (run.state, run.provider) == ("completed", "ray")
-    assert len(run.metrics()) == 6
-    assert run.adapter.path.is_dir()
+    """Each node has one; the third is stopped before its turn; one is stopped and saved; the other outlives a kill -9 of all that followed it."""
+    offers = connected.offers()
+    assert [(one.provider, one.region, one.usd_per_hour) for one in offers] == [("ray", "2 of 2 CPU nodes free", 0)]
+    assert "ray" in repr(connected.quotes(make_spec(), measure=False))
+
+    stopped, finishing, waiting = (
+        connected.launch(make_spec(max_steps=count, save_steps=50), compute="ray") for count in (5000, 250, 6)
+    )
+    wait_for(lambda: steps(stopped) and steps(finishing), "two that train", timeout_s=200)
+    there = live(cluster)
+    assert {there[run.id]["status"] for run in (stopped, finishing)} == {"RUNNING"}
+    assert there[stopped.id]["driver_node_id"] != there[finishing.id]["driver_node_id"]
+    assert there[waiting.id]["status"] == "PENDING"
+    wait_for(lambda: waiting.read()[0].detail == "waiting for the cluster", "the line to be shown")
+    waiting.stop()
+    waiting.wait(timeout=60)
+    assert waiting.state == "stopped"
+
+    followers = processes_of(connected.home)
+    assert followers
+    for process in followers:
+        process.kill()
+    other = Studio(home=connected.home)
+    again = other.run(finishing.id)
+    again.wait(timeout=200)
+    assert (again.state, again.provider, steps(again)) == ("completed", "ray", 250)
+    assert [event.seq for event in read_events(again.folder.events)] == list(
+        range(1, len(read_events(again.folder.events)) + 1)
+    )
+    assert sum(label.split("-", 2)[2].startswith(finishing.id) for label in cluster.jobs()) == 1
+
+    other.run(stopped.id).stop(save=True)
+    stopped.wait(timeout=100)
+    assert (stopped.state, stopped.adapter.path.is_dir()) == ("stopped", True)
+    with connected.chat(str(tiny_model), adapters={"a": again.adapter}) as chat:
+        assert chat.ask("Please send 3 lamps to Oslo.", adapter="a", max_new_tokens=4).tokens
+    wait_for(lambda: not live(cluster), "the jobs to be gone")
+    wait_for(lambda: not list(cluster.folder.glob("peft-studio-*")), "their folders to be gone")
