@@ -54,7 +54,8 @@ GROUPS = (
     )),
     Group("Machine", (
         FormField("precision", "Precision"), FormField("gradient_checkpointing", "Checkpointing"),
-        FormField("loop", "Loop"), FormField("processes", "Processes"), FormField("probe", "Probe"),
+        FormField("loop", "Loop"), FormField("processes", "Processes", empty="as the machine has"),
+        FormField("sharding", "Sharding"), FormField("probe", "Probe"),
     ), folded=True),
     Group("Saving", (
         FormField("save_steps", "Save every", "steps"), FormField("keep_checkpoints", "Checkpoints kept"),

@@ -67,7 +67,7 @@ def _fixed_default(name: str) -> Default:
 
 def _planned_steps(basis: Basis, values: Mapping[str, Any]) -> int | None:
     """Optimizer steps of the run, as :attr:`RunSpec.planned_steps` counts them, of values that are no spec yet."""
-    batch = values["batch_size"] * values["gradient_accumulation_steps"] * values["processes"]
+    batch = values["batch_size"] * values["gradient_accumulation_steps"]
     if values.get("max_steps") or not basis.train_rows:
         return values.get("max_steps")
     return max(1, int(ceil(basis.train_rows / batch) * values["epochs"]))

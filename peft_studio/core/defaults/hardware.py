@@ -57,7 +57,8 @@ def derive_hardware(method: str, basis: Basis, chosen: Mapping[str, Any]) -> dic
             "known. Costs their time; runs below 40 micro-batches go without, since their first one is their longest.",
             "PEFT Studio",
         ),
-        "processes": Default(1, "One process a device; more for several GPUs.", "PEFT Studio"),
+        "processes": Default(None, "As many as the machine has GPUs, where they help; a CPU takes one.", "PEFT Studio"),
+        "sharding": Default("auto", "The whole model on each device where it fits, else a share of it.", "PEFT Studio"),
     }
 
 

@@ -64,7 +64,7 @@ def _amounts(basis: Basis, chosen: Mapping[str, Any]) -> dict[str, Default]:
     rows = basis.train_rows
     epochs = 3.0 if rows is None or rows < 5_000 else 2.0 if rows <= 20_000 else 1.0
     micro = _micro_batch(basis, chosen)
-    batch = int(chosen.get("batch_size", micro)) * int(chosen.get("processes", 1))
+    batch = int(chosen.get("batch_size", micro))
     accumulation = max(1, EFFECTIVE_BATCH // batch)
     if rows:
         accumulation = max(

@@ -37,25 +37,24 @@ class Work:
 
 
 def count_work(spec: RunSpec, mix: RowMix, *, fast: bool, train_rows: int, eval_rows: int) -> Work:
-    """What a run of this spec computes over these rows."""
-    devices = spec.processes
+    """What a run of this spec computes over these rows, on however many devices."""
     if spec.packing:
         capacity = spec.batch_size * spec.max_length
         per_micro_rows = max(1.0, capacity * FILL / mix.mean)
     else:
         per_micro_rows = float(min(spec.batch_size, max(1, train_rows)))
-    per_epoch = max(1, ceil(train_rows / (per_micro_rows * devices)))
+    per_epoch = max(1, ceil(train_rows / per_micro_rows))
     steps_per_epoch = max(1, ceil(per_epoch / spec.gradient_accumulation_steps))
     steps = spec.max_steps or max(1, ceil(steps_per_epoch * spec.epochs))
     epochs = steps / steps_per_epoch
     micro_batches = ceil(epochs * per_epoch)
-    rows = round(min(epochs * train_rows, micro_batches * per_micro_rows * devices))
+    rows = round(min(epochs * train_rows, micro_batches * per_micro_rows))
     evaluations = (1 + ((steps - 1) // spec.eval_steps if spec.eval_steps else 0)) if eval_rows else 0
     prompts = len(spec.sample_prompts)
     sampled = (ceil(steps / spec.sample_steps) if spec.sample_steps and prompts else 0) * prompts * SAMPLE_TOKENS
     return Work(
         steps=steps, micro_batches=micro_batches, rows=rows,
-        tokens=_computed(spec, mix, rows=rows / devices, per_micro=per_micro_rows, fast=fast),
+        tokens=_computed(spec, mix, rows=float(rows), per_micro=per_micro_rows, fast=fast),
         eval_tokens=_computed(spec, mix, rows=float(eval_rows * evaluations), per_micro=float(spec.batch_size), fast=fast),
         evaluations=evaluations, eval_micro_batches=evaluations * ceil(eval_rows / spec.batch_size),
         checkpoints=ceil(steps / spec.save_steps), sampled_tokens=sampled, read_rows=train_rows + eval_rows,

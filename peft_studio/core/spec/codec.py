@@ -31,4 +31,13 @@ def read_spec_fields(text: str) -> dict[str, Any]:
             hint="Update PEFT Studio (pip install -U peft-studio). The file was left as it is.",
             fields=("version",),
         )
-    return raw
+    return _of_before(raw) if "version" in raw and "sharding" not in raw else raw
+
+
+def _of_before(raw: dict[str, Any]) -> dict[str, Any]:
+    """Until 2026-11-26 processes multiplied what a step sees. Now they share it, so an older spec's accumulation says it all; one process
+    was every spec's, whether somebody wanted it or not."""
+    processes = raw.get("processes")
+    if not isinstance(processes, int) or processes < 2:
+        return {name: value for name, value in raw.items() if name != "processes" or value != 1}
+    return raw | {"gradient_accumulation_steps": raw.get("gradient_accumulation_steps", 4) * processes}

@@ -17,6 +17,7 @@ from peft_studio.core.spec.data_ref import DataRef
 Method = Literal["lora", "qlora", "dora", "pissa", "rslora"]
 Quantization = Literal["int8", "int4", "nf4"]
 Loop = Literal["auto", "fast", "reference"]
+Sharding = Literal["auto", "ddp", "fsdp"]
 METHODS: tuple[str, ...] = get_args(Method)
 QUANTIZATIONS: tuple[str, ...] = get_args(Quantization)
 LOOPS: tuple[str, ...] = get_args(Loop)
@@ -81,7 +82,7 @@ class RunSpec(BaseModel):
     max_grad_norm: float = Field(default=1.0, gt=0)
     optimizer: Literal["adamw_torch", "adamw_torch_fused", "adamw_8bit", "paged_adamw_8bit"] = "adamw_torch"
 
-    batch_size: int = Field(default=4, ge=1, description="Rows a device sees at once.")
+    batch_size: int = Field(default=4, ge=1, description="Most rows that a device sees at once.")
     gradient_accumulation_steps: int = Field(default=4, ge=1)
     epochs: float = Field(default=3, gt=0)
     max_steps: int | None = Field(default=None, ge=1, description="Optimizer steps; when given, epochs is ignored.")
@@ -96,7 +97,16 @@ class RunSpec(BaseModel):
     probe: bool = Field(
         default=True, description="Try the longest micro-batch and an evaluation batch before a run starts."
     )
-    processes: int = Field(default=1, ge=1, le=64, description="Training processes on one machine (data parallel).")
+    processes: int | None = Field(
+        default=None,
+        ge=1,
+        le=64,
+        description="Training processes, one a device. None: decided at launch, from the machine.",
+    )
+    sharding: Sharding = Field(
+        default="auto",
+        description="ddp: each process holds the whole model. fsdp: each holds a share. auto: as it fits.",
+    )
 
     eval_steps: int | None = Field(
         default=None, ge=1, description="Evaluate every so many steps; None: at the end only."
@@ -156,8 +166,8 @@ class RunSpec(BaseModel):
 
     @property
     def effective_batch(self) -> int:
-        """Rows that one optimizer step sees."""
-        return self.batch_size * self.gradient_accumulation_steps * self.processes
+        """Rows that one optimizer step sees, however many processes share it."""
+        return self.batch_size * self.gradient_accumulation_steps
 
     def to_json(self) -> str:
         """The spec as indented JSON, fields in the order of this class."""

@@ -22,9 +22,9 @@ from peft_studio.core.runs.state import HEARTBEAT_S
 from peft_studio.core.spec import RunSpec
 from peft_studio.core.system import try_lock
 from peft_studio.runner.agent.journal import Journal
+from peft_studio.runner.agent.ranks import Ending, Ranks
 from peft_studio.runner.agent.server import AgentServer
 from peft_studio.runner.agent.slots import Slot
-from peft_studio.runner.agent.trainer_process import TrainerProcess
 from peft_studio.runner.agent.vitals import SAMPLE_S, Vitals
 
 LOCK_WAIT_S = 30.0  # a reader that asks who lives may hold the lock for an instant
@@ -40,7 +40,7 @@ class Agent:
         self._from_step = from_step
         self._journal = Journal(folder)
         self._server = AgentServer(folder, self._journal, self._take_command)
-        self._trainer = TrainerProcess(folder, from_step=from_step, processes=self._spec.processes)
+        self._ranks: Ranks | None = None
         self._stopped = asyncio.Event()
         self._outcome: ev.Finished | None = None
         self._vitals: Vitals | None = None
@@ -78,13 +78,12 @@ class Agent:
         return not self._stopped.is_set()
 
     async def _supervise(self, slot: Slot) -> ev.Finished:
-        await self._trainer.start(keep_open=slot.fileno())
-        assert self._trainer.pid
-        self._vitals = Vitals(self._trainer.pid)
+        ranks = Ranks(self._folder, from_step=self._from_step, processes=self._spec.processes or 1, strategy="ddp")
+        await ranks.start(keep_open=slot.fileno())
+        self._ranks, self._vitals = ranks, Vitals(*ranks.pids)
         if request := self._journal.state.stop_requested:  # it came while the process was being made
             self._stop_trainer(save=request.save)
-        status = await self._trainer.run(on_event=self._take_event, on_line=self._take_line)
-        return self._judge(status)
+        return self._judge(await ranks.run(on_event=self._take_event, on_line=self._take_line))
 
     def _take_event(self, raw: dict[str, Any]) -> None:
         event = ev.parse_event(raw)
@@ -100,14 +99,17 @@ class Agent:
         )
         self._journal.log(level, text, source="trainer")
 
-    def _judge(self, status: int) -> ev.Finished:
+    def _judge(self, ending: Ending) -> ev.Finished:
         """How the job ended. ``completed`` needs the adapter's file, with the digest that was announced."""
         outcome, adapter = self._outcome, self._journal.state.adapter
         requested = self._journal.state.stop_requested
         if outcome is None and requested and not requested.save:
             return ev.Finished(state="stopped")
-        if outcome is None:
-            return ev.Finished(state="failed", failure=self._death(status))
+        lost = outcome is not None and outcome.failure is not None and outcome.failure.code == "rank_lost"
+        if (outcome is None or lost) and ending.failure:  # another one knows why
+            return ev.Finished(state="failed", failure=ending.failure)
+        if outcome is None or (lost and ending.culprit is not None):
+            return ev.Finished(state="failed", failure=self._death(ending))
         if outcome.state != "failed" and adapter:
             weights = self._folder.path / adapter.path / "adapter_model.safetensors"
             if not weights.is_file() or sha256_of(weights) != adapter.sha256:
@@ -124,16 +126,18 @@ class Agent:
             return ev.Finished(state="failed", failure=failure)
         return outcome
 
-    def _death(self, status: int) -> ev.Failure:
+    def _death(self, ending: Ending) -> ev.Failure:
+        status = ending.status
         tail = [event.text for event in self._tail_of_log()]
         step = self._journal.state.checkpoints[-1].step if self._journal.state.checkpoints else None
         kept = f" The checkpoint of step {step} is kept." if step else " No checkpoint had been saved yet."
+        who = "The trainer" if ending.culprit is None else f"Training process {ending.culprit} of {ending.processes}"
         if status < 0:
             name = signal.Signals(-status).name if -status in list(signal.Signals) else f"signal {-status}"
             peak = self._vitals.peak_rss_bytes / 2**30 if self._vitals else 0.0
-            message = f"The trainer was ended from outside by {name}; it had used up to {peak:.1f} GiB of memory.{kept}"
+            message = f"{who} was ended from outside by {name}; it had used up to {peak:.1f} GiB of memory.{kept}"
         else:
-            message = f"The trainer ended with status {status} and said no reason.{kept}"
+            message = f"{who} ended with status {status} and said no reason.{kept}"
         return build_failure("trainer_killed", message, spec=self._spec, trace="\n".join(tail), step=step)
 
     def _tail_of_log(self) -> list[ev.Logged]:
@@ -147,15 +151,17 @@ class Agent:
         save = bool(command.get("save", True))
         self._journal.append(ev.StopRequested(save=save))
         self._stopped.set()
-        if self._trainer.pid:
+        if self._ranks:
             self._stop_trainer(save=save)
         return None
 
     def _stop_trainer(self, *, save: bool) -> None:
+        ranks = self._ranks
+        assert ranks
         if save:
-            self._trainer.stop(save=True)
-        else:  # waits for the process to end
-            asyncio.get_running_loop().run_in_executor(None, lambda: self._trainer.stop(save=False))
+            ranks.stop(save=True)
+        else:  # waits for the processes to end
+            asyncio.get_running_loop().run_in_executor(None, lambda: ranks.stop(save=False))
 
     async def _beat(self) -> None:
         """Signs of life and vitals, for as long as the agent runs."""

@@ -1,7 +1,7 @@
 """The trainer as the agent sees it: a child process that prints events, takes one command on standard input, and ends.
 
 Standard output carries events as JSON lines; standard error is log text. Closing the trainer's standard input tells it that its agent
-is gone. With several training processes, torchrun stands between: rank 0 alone prints events.
+is gone. Several that train one run together are :mod:`ranks`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any
 
 from peft_studio.core.runs.folder import RunFolder
@@ -22,17 +22,19 @@ LINE_LIMIT_BYTES = 2**22  # a sample or a stack trace may be long; what is longe
 class TrainerProcess:
     """One execution of the trainer. Call :meth:`run` once; :meth:`stop` may come from the same event loop meanwhile."""
 
-    def __init__(self, folder: RunFolder, *, from_step: int, processes: int) -> None:
-        arguments = ["train", str(folder.path), "--from-step", str(from_step)]
-        module = ["-m", "peft_studio.runner"]
-        if processes > 1:
-            module = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", *module]
-        self._command = [sys.executable, *module, *arguments]
+    def __init__(self, folder: RunFolder, *, arguments: Sequence[str], environment: Mapping[str, str]) -> None:
+        self._command = [sys.executable, "-m", "peft_studio.runner", "train", str(folder.path), *arguments]
+        self._environment = dict(environment)
         self._process: asyncio.subprocess.Process | None = None
 
     @property
     def pid(self) -> int | None:
         return self._process.pid if self._process else None
+
+    @property
+    def status(self) -> int | None:
+        """Its exit status, negative for a signal; None while it lives."""
+        return self._process.returncode if self._process else None
 
     async def start(self, *, keep_open: int) -> None:
         """Start it in a process group of its own, so that ending it ends all that it started.
@@ -47,6 +49,7 @@ class TrainerProcess:
             "PYTHONUNBUFFERED": "1",
             "TOKENIZERS_PARALLELISM": "false",
             "HF_HUB_DISABLE_TELEMETRY": "1",
+            **self._environment,
         }
         self._process = await asyncio.create_subprocess_exec(
             *self._command, stdin=pipe, stdout=pipe, stderr=pipe, env=environment, **group

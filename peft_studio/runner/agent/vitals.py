@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import subprocess
 
@@ -13,10 +14,10 @@ SAMPLE_S = 2.0
 
 
 class Vitals:
-    """Samples one process tree."""
+    """Samples the trees of these processes together."""
 
-    def __init__(self, pid: int) -> None:
-        self._root = psutil.Process(pid)
+    def __init__(self, *pids: int) -> None:
+        self._roots = [psutil.Process(pid) for pid in pids]
         self._seen: dict[int, psutil.Process] = {}
         self._nvidia = shutil.which("nvidia-smi")
         self.peak_rss_bytes = 0
@@ -35,10 +36,10 @@ class Vitals:
         return found | (self._gpu() if self._nvidia else {})
 
     def _family(self) -> list[psutil.Process]:
-        try:
-            family = [self._root, *self._root.children(recursive=True)]
-        except psutil.NoSuchProcess:
-            return []
+        family = []
+        for root in self._roots:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                family += [root, *root.children(recursive=True)]
         # cpu_percent() measures since its last call on the same object, so objects are kept.
         self._seen = {process.pid: self._seen.get(process.pid, process) for process in family}
         return list(self._seen.values())

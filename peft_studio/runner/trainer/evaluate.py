@@ -8,18 +8,29 @@ from typing import Any
 
 import torch
 
+from peft_studio.runner.trainer.dealing import build_filler
 from peft_studio.runner.trainer.loop import StudioTrainer
 from peft_studio.runner.trainer.rows import IGNORED, Row, TokenRows
+from peft_studio.runner.trainer.world import World, sum_over_ranks
 
 SAMPLE_TOKENS = 64
 
 
-def measure_loss(trainer: StudioTrainer, rows: TokenRows | list[Row], *, batch_size: int) -> float:
-    """Mean cross-entropy over all learnt tokens of the rows; each token weighs the same."""
-    total, count = 0.0, 0
+def measure_loss(
+    trainer: StudioTrainer, rows: TokenRows | list[Row], *, batch_size: int, world: World | None = None
+) -> float:
+    """Mean cross-entropy over all learnt tokens of the rows; each token weighs the same.
+
+    ``world``: the processes that share the micro-batches; all of them call this and get the answer. None: each measures all rows.
+    """
+    total, count, world = 0.0, 0.0, world or World()
+    starts = range(0, len(rows), batch_size)
     with _at_rest(trainer) as model:
-        for start in range(0, len(rows), batch_size):
-            micro = [rows[number] for number in range(start, min(start + batch_size, len(rows)))]
+        for first in range(0, len(starts), world.size):
+            # Whoever has none left goes through a filler: a sharded model is there only while all are at it.
+            mine = starts[first + world.rank : first + world.rank + 1]
+            micro = [rows[number] for start in mine for number in range(start, min(start + batch_size, len(rows)))]
+            micro = micro or [build_filler(rows[0])]
             batch = trainer._prepare_inputs(trainer.data_collator(micro))
             targets = batch["shift_labels"] if "shift_labels" in batch else batch["labels"][:, 1:]
             tokens = int((targets != IGNORED).sum())
@@ -27,6 +38,9 @@ def measure_loss(trainer: StudioTrainer, rows: TokenRows | list[Row], *, batch_s
                 with trainer.compute_loss_context_manager():
                     total += float(model(**batch, use_cache=False).loss) * tokens
                 count += tokens
+            elif world.size > 1:
+                model(**batch, use_cache=False)
+    total, count = sum_over_ranks(total, count)
     return total / count if count else float("nan")
 
 

@@ -19,6 +19,7 @@ from peft_studio.core.runs.checkpoints import checkpoint_path
 from peft_studio.core.runs.folder import RunFolder
 from peft_studio.core.runs.metrics import read_metrics
 from peft_studio.core.spec import RunSpec
+from peft_studio.runner.trainer.dealing import build_part
 from peft_studio.runner.trainer.evaluate import answer, measure_loss
 from peft_studio.runner.trainer.export import export_adapter
 from peft_studio.runner.trainer.fast import FlatCollator
@@ -31,24 +32,32 @@ from peft_studio.runner.trainer.paths import LoopChoice, choose_loop
 from peft_studio.runner.trainer.prepare import prepare_model
 from peft_studio.runner.trainer.probe import probe
 from peft_studio.runner.trainer.rows import Collator, PackedRows, PadJoin, TokenRows, load_rows
+from peft_studio.runner.trainer.world import World, any_rank, join_world
 
 
 class Job:
-    """One execution of a run. ``from_step`` 0 starts fresh; otherwise the checkpoint of that step is continued exactly."""
+    """One execution of a run, or this process's part in it. ``from_step`` 0 starts fresh; otherwise the checkpoint of that step is continued
+    exactly."""
 
-    def __init__(self, folder: RunFolder, spec: RunSpec, monitor: Monitor, *, from_step: int) -> None:
+    def __init__(
+        self, folder: RunFolder, spec: RunSpec, monitor: Monitor, *, from_step: int, world: World | None = None
+    ) -> None:
         self._folder = folder
         self._spec = spec
         self._monitor = monitor
         self._from_step = from_step
         self._scratch = folder.path / "scratch"
         self._longest: list[int] = []  # items of the training set
-        self._device = spec.basis.device if spec.basis.device != "cuda" or torch.cuda.is_available() else "cpu"
+        self._world = world or World()
+        self._kind = spec.basis.device if spec.basis.device != "cuda" or torch.cuda.is_available() else "cpu"
+        self._device = self._world.device(self._kind)
+        self._part = build_part(spec, self._world)
 
     def run(self) -> ev.Finished:
         """Do all of it and return how it ended; failures come out as exceptions."""
         _seed_everything(self._spec.seed)
         self._enter("loading", self._spec.model)
+        join_world(self._world, kind=self._kind)
         model_folder = self._model_folder()
         model = self._load(model_folder)
         self._enter("reading", self._spec.data.origin)
@@ -61,14 +70,14 @@ class Job:
         trainer.add_callback(_BetweenSteps(self, trainer, tokenizer, evaluation))
         watch = self._announce(model, trainer, train, evaluation, choice)
         self._train(trainer, watch)
-        if self._monitor.orphaned:
+        if any_rank(self._monitor.orphaned):
             return ev.Finished(state="stopped")  # nobody listens; the checkpoint is what counts
-        stopped = self._monitor.stopped and self._monitor.step < trainer.state.max_steps
+        stopped = any_rank(self._monitor.stopped) and self._monitor.step < trainer.state.max_steps
         if not stopped:
             self._enter("evaluating")
             self.evaluate(trainer, evaluation)
         self._enter("saving")
-        if trainer.is_world_process_zero():
+        if self._world.leads:
             saved = export_adapter(
                 trainer.model,
                 self._folder,
@@ -85,20 +94,20 @@ class Job:
     def begin(self, trainer: StudioTrainer, evaluation: TokenRows) -> None:
         """Model and optimizer are ready and no step was taken: probe, where the spec asks for it and the run is long enough."""
         spec = self._spec
-        micro_batches = trainer.state.max_steps * spec.gradient_accumulation_steps
+        micro_batches = trainer.state.max_steps * self._part.share.micro_batches
         if is_probed(spec, micro_batches) and not self._from_step:
             items = [trainer.train_dataset[number] for number in self._longest]
             rows = [evaluation[number] for number in Layout(evaluation.lengths()).find_neediest(spec.batch_size)]
-            accumulates = spec.gradient_accumulation_steps > 1
+            accumulates = self._part.share.micro_batches > 1
             self._monitor.send(probe(trainer, items, rows, accumulates=accumulates))
         self._enter("training")
 
     def evaluate(self, trainer: StudioTrainer, rows: TokenRows) -> None:
         """Measure the loss on the held-out rows and report it; without such rows do nothing."""
-        if not len(rows) or not trainer.is_world_process_zero():
+        if not len(rows):
             return
         began = time.perf_counter()
-        loss = measure_loss(trainer, rows, batch_size=self._spec.batch_size)
+        loss = measure_loss(trainer, rows, batch_size=self._spec.batch_size, world=self._world)
         took = time.perf_counter() - began
         step = trainer.state.global_step
         self._monitor.pause(took)
@@ -107,7 +116,7 @@ class Job:
 
     def sample(self, trainer: StudioTrainer, tokenizer: Any) -> None:
         """Let the model answer the spec's sample prompts."""
-        if not trainer.is_world_process_zero():
+        if not self._world.leads:
             return
         for prompt in self._spec.sample_prompts:
             began = time.perf_counter()
@@ -123,7 +132,7 @@ class Job:
 
     def _may_leave(self) -> bool:
         """Whether to end before training. With several processes only the loop itself can, where they can agree on it."""
-        return self._spec.processes == 1 and self._monitor.should_stop()
+        return self._world.size == 1 and self._monitor.should_stop()
 
     def _enter(self, phase: str, detail: str = "") -> None:
         self._monitor.send(ev.PhaseEntered(phase=phase, detail=detail))
@@ -147,10 +156,10 @@ class Job:
         # Without packing both loops go by the padded size, so that they visit rows in the same order.
         flat = choice.fast is not None and choice.bins is not None
         layout = Layout(train.lengths(), flat=flat, bins=choice.bins)
-        self._longest = layout.find_neediest(self._spec.batch_size)
+        self._longest = layout.find_neediest(self._part.share.items)
         return StudioTrainer(
             model=model,
-            args=build_arguments(self._spec, scratch=self._scratch, device=self._device),
+            args=build_arguments(self._spec, scratch=self._scratch, device=self._kind, share=self._part.share),
             train_dataset=PackedRows(train, choice.bins) if choice.bins is not None else train,
             data_collator=Collator(FlatCollator(share_prefix=choice.share_prefix) if choice.fast else PadJoin(pad_id)),
             callbacks=[StopWhenAsked(self._monitor)],
@@ -158,22 +167,20 @@ class Job:
             monitor=self._monitor,
             keep_checkpoints=self._spec.keep_checkpoints,
             need=layout.need,
+            part=self._part,
         )
 
     def _announce(
         self, model: Any, trainer: StudioTrainer, train: TokenRows, evaluation: TokenRows, choice: LoopChoice
     ) -> AnomalyWatch:
-        spec, world = self._spec, trainer.args.world_size
-        if world != spec.processes:
-            raise RuntimeError(f"{spec.processes} training processes were asked for, {world} came up.")
-        micro_batches = -(-len(trainer.train_dataset) // (trainer.args.per_device_train_batch_size * world))
-        per_epoch = max(1, -(-micro_batches // spec.gradient_accumulation_steps))
+        spec = self._spec
+        per_epoch = max(1, -(-len(trainer.train_dataset) // self._part.step_items))
         total = spec.max_steps or max(1, math.ceil(per_epoch * spec.epochs))
         trainable, everything = model.get_nb_trainable_parameters()
         self._monitor.send(ev.Planned(
             total_steps=total, steps_per_epoch=per_epoch, train_rows=len(train), eval_rows=len(evaluation),
-            trainable_parameters=trainable, total_parameters=everything, device=self._device, precision=spec.precision,
-            loop="fast" if choice.fast else "reference", loop_reason=choice.reason, processes=world,
+            trainable_parameters=trainable, total_parameters=everything, device=self._kind, precision=spec.precision,
+            loop="fast" if choice.fast else "reference", loop_reason=choice.reason, processes=self._world.size,
             epoch_tokens=sum(train.lengths()),
         ))  # fmt: skip
         return AnomalyWatch(spec, total_steps=total, vocabulary=model.config.vocab_size, train_rows=len(train))

@@ -15,19 +15,23 @@ from typing import Any
 
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
+from peft_studio.core.estimators.shares import Share
 from peft_studio.core.runs import events as ev
 from peft_studio.core.runs.checkpoints import checkpoint_path, prune, publish
 from peft_studio.core.spec import RunSpec
+from peft_studio.runner.trainer.dealing import DealtBatches, DealtLoader, Part, build_filler, fill
 from peft_studio.runner.trainer.monitor import Monitor
 from peft_studio.runner.trainer.order import LongestFirst, Need
+from peft_studio.runner.trainer.world import average_gradients
 
 
 class StudioTrainer(Trainer):
     """Trainer that reports to a :class:`Monitor` and whose checkpoints appear whole or not at all."""
 
     def __init__(
-        self, *, checkpoints: Path, monitor: Monitor, keep_checkpoints: int, need: Need, **kwargs: Any
+        self, *, checkpoints: Path, monitor: Monitor, keep_checkpoints: int, need: Need, part: Part, **kwargs: Any
     ) -> None:
+        self._part = part
         super().__init__(**kwargs)
         self._checkpoints = checkpoints
         self.monitor = monitor
@@ -41,11 +45,34 @@ class StudioTrainer(Trainer):
         self.monitor.count_tokens(inputs)
         return super().compute_loss(model, inputs, return_outputs=return_outputs, num_items_in_batch=num_items_in_batch)
 
+    def create_accelerator_and_postprocess(self) -> None:
+        """accelerate knows the processes and the precision. The model it leaves alone: what is trained is a few adapters, whose gradients
+        :meth:`_clip_grad_norm` averages at the end of a step, and the rest may be sharded."""
+        super().create_accelerator_and_postprocess()
+        if self._part.world.size > 1:
+            prepare = self.accelerator.prepare_model
+            self.accelerator.prepare_model = lambda model, **_: prepare(
+                model, device_placement=False, evaluation_mode=True
+            )
+
+    def get_train_dataloader(self) -> Any:
+        """Micro-batches of this process."""
+        part, rows = self._part, self.train_dataset
+        if part.world.size == 1:
+            return super().get_train_dataloader()
+        dealt = DealtBatches(self._get_train_sampler(), part)
+        first = rows[0]
+        filler = build_filler(first[0] if isinstance(first, list) else first)
+        collate = fill(self.data_collator, filler)
+        return DealtLoader(rows, batch_sampler=dealt, collate_fn=collate, pin_memory=self.args.dataloader_pin_memory)
+
+    def _clip_grad_norm(self, model: Any) -> Any:
+        average_gradients(model.parameters())
+        return super()._clip_grad_norm(model)
+
     def _get_train_sampler(self, train_dataset: Any = None) -> LongestFirst:
-        rows, args = train_dataset or self.train_dataset, self.args
-        return LongestFirst(
-            len(rows), batch_size=args.per_device_train_batch_size, seed=args.data_seed, need=self._need
-        )
+        rows = train_dataset or self.train_dataset
+        return LongestFirst(len(rows), batch_size=self._part.micro_items, seed=self.args.data_seed, need=self._need)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Numbers of a step go to the metrics file. Trainer's own history is not kept: it would grow in every checkpoint."""
@@ -97,12 +124,12 @@ class StopWhenAsked(TrainerCallback):
         return control
 
 
-def build_arguments(spec: RunSpec, *, scratch: Path, device: str) -> TrainingArguments:
-    """Trainer's settings for a spec."""
+def build_arguments(spec: RunSpec, *, scratch: Path, device: str, share: Share) -> TrainingArguments:
+    """Trainer's settings for a spec, in a process that has this share of each step."""
     return TrainingArguments(
         output_dir=str(scratch),
-        per_device_train_batch_size=1 if spec.packing else spec.batch_size,
-        gradient_accumulation_steps=spec.gradient_accumulation_steps,
+        per_device_train_batch_size=share.items,
+        gradient_accumulation_steps=share.micro_batches,
         num_train_epochs=spec.epochs,
         max_steps=spec.max_steps or -1,
         learning_rate=spec.learning_rate,
@@ -128,5 +155,4 @@ def build_arguments(spec: RunSpec, *, scratch: Path, device: str) -> TrainingArg
         dataloader_pin_memory=device == "cuda",
         use_liger_kernel=device == "cuda" and importlib.util.find_spec("liger_kernel") is not None,
         use_cpu=device == "cpu",
-        ddp_find_unused_parameters=False if spec.processes > 1 else None,
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-import sys
 import time
 import warnings
 from pathlib import Path
@@ -17,26 +16,30 @@ from peft_studio.core.runs.metrics import MetricsWriter
 from peft_studio.core.system import try_lock
 from peft_studio.runner.trainer.channel import Channel
 from peft_studio.runner.trainer.monitor import Monitor
+from peft_studio.runner.trainer.world import leave_world, read_world
 
 LOCK_POLL_S = 0.1
 
 
 def train_main(argv: list[str]) -> int:
-    """Train one run; events go to standard output. Exit status 0 when an outcome was sent, also a failed one."""
+    """Train one run; events go to standard output. Exit status 0 when an outcome was sent, also a failed one.
+
+    Of several processes (see ``world``) rank 0 speaks. Another says only how it failed, if it did, and its exit status is then 1.
+    """
     parser = argparse.ArgumentParser(prog="train")
     parser.add_argument("run_folder", type=Path)
     parser.add_argument("--from-step", type=int, default=0)
+    parser.add_argument("--strategy", choices=("single", "ddp", "fsdp"), default="single")
     arguments = parser.parse_args(argv)
-    rank = int(os.environ.get("RANK", "0"))
-    channel = Channel(speaks=rank == 0)
-    if rank == 0:
-        channel.listen()  # torchrun hands its standard input down, so this is the agent's line there too
+    world = read_world()
+    channel = Channel()
+    channel.listen()
     _quieten()
     logging.basicConfig(format="%(levelname)s %(name)s: %(message)s", level=logging.WARNING)
     folder = RunFolder(arguments.run_folder.resolve())
-    monitor, spec = Monitor(channel), None
+    monitor, spec = Monitor(channel, speaks=world.leads), None
     try:
-        if rank == 0:
+        if world.leads:
             alone = wait_until_alone(folder, channel)
             if alone is None:
                 channel.send(ev.Finished(state="stopped"))
@@ -49,16 +52,16 @@ def train_main(argv: list[str]) -> int:
         load_bitsandbytes()
         from peft_studio.runner.trainer.job import Job
 
-        outcome = Job(folder, spec, monitor, from_step=arguments.from_step).run()
+        outcome = Job(folder, spec, monitor, from_step=arguments.from_step, world=world).run()
     except Exception as error:  # noqa: BLE001  the boundary: everything becomes a typed failure
         from peft_studio.runner.trainer.problems import explain_failure
 
         outcome = ev.Finished(state="failed", failure=explain_failure(error, spec, step=monitor.step or None))
-    if rank and outcome.failure:  # only rank 0 speaks; a status other than 0 makes torchrun end the others too
-        print(outcome.failure.trace, file=sys.stderr)
-        return 1
-    channel.send(outcome)
-    return 0
+    if world.leads or outcome.failure:
+        channel.send(outcome)
+    if not outcome.failure:
+        leave_world()  # after a failure the others may be stuck, and so would this
+    return int(bool(outcome.failure) and not world.leads)
 
 
 def wait_until_alone(folder: RunFolder, channel: Channel) -> IO[bytes] | None:

@@ -10,13 +10,12 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from peft_studio.core.runs.anomalies import AnomalyWatch
 from peft_studio.core.runs.events import Event
 from peft_studio.core.runs.metrics import MetricsWriter, Row
 from peft_studio.runner.trainer.channel import Channel
 from peft_studio.runner.trainer.problems import TrainingStopped
+from peft_studio.runner.trainer.world import any_rank, sum_over_ranks
 
 PROGRESS = "progress.json"  # in a checkpoint: what the run had done by then
 FAILURE_WORDS = {
@@ -26,10 +25,11 @@ FAILURE_WORDS = {
 
 
 class Monitor:
-    """One per trainer process. Ranks other than 0 have neither metrics nor a speaking channel."""
+    """One per trainer process. Of several, those other than rank 0 have neither metrics nor anything to say."""
 
-    def __init__(self, channel: Channel) -> None:
+    def __init__(self, channel: Channel, *, speaks: bool = True) -> None:
         self._channel = channel
+        self._speaks = speaks
         self.metrics: MetricsWriter | None = None
         self.watch: AnomalyWatch | None = None
         self._tokens = 0  # of this rank, since the last logged step
@@ -61,7 +61,8 @@ class Monitor:
 
     def send(self, event: Event) -> None:
         """Hand an event to the agent."""
-        self._channel.send(event)
+        if self._speaks:
+            self._channel.send(event)
 
     def count_tokens(self, inputs: dict[str, Any]) -> None:
         """Add a micro-batch's real tokens: padding does not count, and a prefix computed once counts for each row that has it."""
@@ -82,7 +83,7 @@ class Monitor:
         now = time.perf_counter()
         self._trained_s += now - self._step_began
         self._step_began = now
-        self._all_tokens += _sum_over_ranks(self._tokens)
+        self._all_tokens += int(sum_over_ranks(self._tokens)[0])
         self._tokens = 0
         loss, norm, spec = logs["loss"], logs.get("grad_norm"), self.watch.spec
         if self.metrics and (last or step % spec.logging_steps == 0):
@@ -136,14 +137,4 @@ class Monitor:
         stop = self._channel.stop_requested.is_set() or self._channel.orphaned.is_set()
         if not everyone:
             return stop
-        flag = torch.tensor(int(stop))
-        torch.distributed.all_reduce(flag, op=torch.distributed.ReduceOp.MAX)
-        return bool(flag)
-
-
-def _sum_over_ranks(count: int) -> int:
-    if not torch.distributed.is_initialized():
-        return count
-    total = torch.tensor(count)
-    torch.distributed.all_reduce(total)
-    return int(total)
+        return any_rank(stop)

@@ -16,6 +16,14 @@ _NO_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory"
 # "unexpected pos" is torch.save's: it finds that its file is shorter than what it wrote.
 _NO_DISK = ("no space left", "disk quota exceeded", "file write failed", "iostream error", "unexpected pos")
 
+# gloo says it as a RuntimeError
+_LOST = (
+    "connection closed by peer",
+    "connection reset by peer",
+    "gloo/transport",
+    "application timeout caused pair closure",
+)
+
 # core/models/failure.py → ours
 _MODEL_CODES = {
     "gated": "model_gated",
@@ -48,6 +56,14 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or any(words in lowered for words in _NO_MEMORY)
 
 
+def is_rank_lost(error: BaseException) -> bool:
+    """Whether this process has waited for another one that is gone."""
+    lowered = str(error).lower()
+    return isinstance(error, torch.distributed.DistError) or (
+        isinstance(error, RuntimeError) and any(words in lowered for words in _LOST)
+    )
+
+
 def _classify(error: BaseException) -> tuple[str, str]:
     text = str(error)
     lowered = text.lower()
@@ -56,6 +72,8 @@ def _classify(error: BaseException) -> tuple[str, str]:
         return error.code, text
     if isinstance(error, StudioError):
         return _studio_code(error), error.message
+    if is_rank_lost(error):
+        return "rank_lost", f"Another training process ended, and one alone cannot go on. {where}"
     if is_out_of_memory(error):
         return "out_of_memory", f"There was not enough memory for this step. {where}"
     no_disk = isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}

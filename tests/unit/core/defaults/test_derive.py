@@ -97,12 +97,12 @@ def test_a_replacement_by_the_default_is_a_choice() -> None:
 
 
 def test_batch_and_accumulation_keep_the_effective_batch() -> None:
-    """Fewer rows at once, more accumulation; with many processes less of it."""
+    """Fewer rows at once, more accumulation; several processes share it."""
     many = Basis(train_rows=50_000, max_tokens=100)
     for size in (1, 2, 4, 8, 16):
         spec = derive(many, batch_size=size)
         assert spec.batch_size * spec.gradient_accumulation_steps == 16
-    assert derive(many, batch_size=4, processes=2).gradient_accumulation_steps == 2
+    assert derive(many, batch_size=4, processes=2).gradient_accumulation_steps == 4
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,6 @@ FOLLOWERS = {
     "target_modules": {"dropout"},
     "batch_size": {"gradient_accumulation_steps", "warmup_ratio", "save_steps"},
     "gradient_accumulation_steps": {"warmup_ratio", "save_steps"},
-    "processes": {"gradient_accumulation_steps", "warmup_ratio", "save_steps"},
     "epochs": {"gradient_accumulation_steps", "dropout", "warmup_ratio", "save_steps"},
     "max_steps": {"warmup_ratio", "save_steps"},
     "max_length": {"batch_size", "gradient_accumulation_steps"},

@@ -135,7 +135,7 @@ def test_a_shared_beginning_is_computed_once_a_micro_batch() -> None:
 @pytest.mark.parametrize(
     ("fields", "steps", "checkpoints", "evaluations"),
     [({"save_steps": 50}, 100, 2, 1), ({"save_steps": 40, "eval_steps": 25}, 100, 3, 4), ({"max_steps": 7, "save_steps": 7}, 7, 1, 1),
-     ({"processes": 2, "save_steps": 10}, 50, 5, 1)],
+     ({"processes": 2, "save_steps": 10}, 100, 10, 1)],
     ids=str,
 )  # fmt: skip
 def test_counts_are_those_of_the_trainer(

@@ -27,7 +27,7 @@ def test_json_round_trip() -> None:
         name="α 'quoted' \"run\"\n", method="qlora", quantization="nf4", rank=7, alpha=3.5, dropout=0.25, target_modules=("q", "v"),
         learning_rate=1e-7, lr_scheduler="linear", warmup_ratio=0.3, weight_decay=0.0, max_grad_norm=0.3, optimizer="adamw_8bit",
         batch_size=3, gradient_accumulation_steps=5, epochs=0.1, max_steps=9, max_length=64, packing=True, assistant_only_loss=False,
-        gradient_checkpointing=True, precision="bf16", loop="fast", processes=2, probe=False, eval_steps=2, save_steps=3, keep_checkpoints=1,
+        gradient_checkpointing=True, precision="bf16", loop="fast", processes=2, sharding="fsdp", probe=False, eval_steps=2, save_steps=3, keep_checkpoints=1,
         logging_steps=4, sample_prompts=("a", "b"), sample_steps=2, seed=11, parent_run="r-1", tags=("x",),
         remote_code={"repo": "org/base", "commit": "a" * 40}, chosen=frozenset({"rank", "alpha"}), basis=Basis(parameters=5, bf16=True),
     )  # fmt: skip
@@ -64,6 +64,21 @@ def test_an_unknown_field_names_the_nearest(wrong: str, right: str) -> None:
         RunSpec.from_json(json.dumps(raw))
     assert right in caught.value.hint
     assert caught.value.fields == (wrong,)
+
+
+def test_a_spec_of_before_keeps_what_a_step_sees() -> None:
+    """Its two processes multiplied the rows of a step; now accumulation alone does. Its one process was nobody's choice."""
+    old = {
+        name: value
+        for name, value in json.loads(build(gradient_accumulation_steps=3).to_json()).items()
+        if name != "sharding"
+    }
+
+    two, one = (RunSpec.from_json(json.dumps(old | {"processes": count})) for count in (2, 1))
+
+    assert (two.processes, two.effective_batch) == (2, 4 * 3 * 2)
+    assert (one.processes, one.effective_batch) == (None, 4 * 3)
+    assert RunSpec.from_json(two.to_json()) == two
 
 
 @pytest.mark.parametrize("version", [2, 99, "1", None, 1.5, 0, -1])

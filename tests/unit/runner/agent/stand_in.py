@@ -28,8 +28,8 @@ def agent_main(arguments: list[str]) -> int:
     """The real agent, its trainer replaced."""
     init = trainer_process.TrainerProcess.__init__
 
-    def stand_in(self: Any, folder: RunFolder, *, from_step: int, processes: int) -> None:
-        init(self, folder, from_step=from_step, processes=processes)
+    def stand_in(self: Any, folder: RunFolder, **given: Any) -> None:
+        init(self, folder, **given)
         self._command = [sys.executable, "-m", MODULE, "train", str(folder.path)]
 
     trainer_process.TrainerProcess.__init__ = stand_in  # type: ignore[method-assign]

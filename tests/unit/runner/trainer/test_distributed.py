@@ -1,4 +1,4 @@
-"""Two training processes on one machine: really two, the same result every time, stopped and resumed as one."""
+"""Two training processes on one machine: really two, the losses of one, stopped, killed and resumed as one."""
 
 from __future__ import annotations
 
@@ -20,44 +20,74 @@ MakeSpec = Callable[..., Any]
 
 @pytest.fixture
 def spec(make_spec: MakeSpec) -> Any:
-    return make_spec(
-        processes=2,
-        batch_size=2,
-        dropout=0.1,
-        max_steps=12,
-        save_steps=3,
-        loop="reference",
-        gradient_accumulation_steps=2,
-    )
+    """44 rows, 8 a step: the last step of an epoch has 4, which not every hand gets one of."""
+    return make_spec(processes=2, dropout=0.0, max_steps=12, save_steps=3, eval_steps=6, probe=False)
 
 
-def test_two_processes_train_one_adapter(studio: Studio, spec: Any) -> None:
-    """The world has two, the run completes, a repeat gives the same bytes, and all tokens are counted."""
-    first = studio.launch(spec)
-    wait_for(lambda: last_step(first) >= 1, "the first step")
-    ranks = [p for p in processes(first, "train") if "torch.distributed.run" not in p.cmdline()]
+def assert_same_numbers(found: dict[int, dict[str, float]], wanted: dict[int, dict[str, float]]) -> None:
+    """Losses, norms, rates, evaluations and tokens of every step, but for the order in which sums are taken."""
+    assert found.keys() == wanted.keys()
+    for step, numbers in wanted.items():
+        assert found[step] == pytest.approx(numbers, rel=2e-5), step
+
+
+def test_two_see_what_one_sees_and_one_alone_goes_on(studio: Studio, spec: Any) -> None:
+    """Step by step the numbers are those of one process, until one of the two is killed: that is said, nobody hangs, and a single process
+    finishes from the checkpoint as if nothing had been."""
+    one = studio.launch(spec.replace(processes=1)).wait(300)
+    run = studio.launch(spec)
+    wait_for(lambda: last_step(run) >= 7, "step 7")
+    ranks = processes(run, "train")
     assert len(ranks) == 2
-    first.wait(300)
-    plan = first.read()[0].plan
-    assert plan is not None
-    assert plan.processes == 2
-    second = studio.launch(spec).wait(300)
+    assert run.read()[0].plan.processes == 2  # type: ignore[union-attr]
+
+    max(ranks, key=lambda process: process.pid).send_signal(signal.SIGKILL)
+
+    assert run.wait(120, raises=False).state == "failed"
+    assert run.failure is not None
+    assert run.failure.code == "trainer_killed"
+    assert "Training process 1 of 2" in run.failure.message
+    assert processes(run, "train") == []
+    run.folder.spec.write_text(spec.replace(processes=1).to_json())  # as a machine with one device decides
+    run.resume().wait(300)
+    assert jobs_of(run)[-1].from_step >= 6
+    assert_same_numbers(numbers_of(run), numbers_of(one))
+
+
+@pytest.mark.stress
+@pytest.mark.parametrize(
+    "fields",
+    [{"loop": "reference"}, {"packing": True, "gradient_accumulation_steps": 3}, {"processes": 3}, {"method": "dora"},
+     {"gradient_checkpointing": True, "loop": "reference"}, {"probe": True, "max_steps": 40}],
+    ids=str,
+)  # fmt: skip
+def test_the_numbers_of_one(studio: Studio, spec: Any, fields: dict[str, Any]) -> None:
+    """Whatever the loop, and also where a step cannot be dealt out evenly."""
+    two = studio.launch(spec.replace(**fields)).wait(300)
+    one = studio.launch(spec.replace(**fields).replace(processes=1)).wait(300)
+
+    assert_same_numbers(numbers_of(two), numbers_of(one))
+
+
+@pytest.mark.stress
+def test_a_repeat_gives_the_same_bytes(studio: Studio, spec: Any) -> None:
+    """Dropout and all."""
+    spec = spec.replace(dropout=0.1)
+    first, second = (studio.launch(spec).wait(300) for _ in range(2))
     assert weights_of(first) == weights_of(second)
-    one = studio.launch(spec.replace(processes=1, batch_size=4)).wait(300)
-    assert numbers_of(first)[1]["tokens"] == pytest.approx(numbers_of(one)[1]["tokens"], rel=0.3)
-    losses = [values["loss"] for values in numbers_of(first).values()]
-    assert losses[-1] < losses[0]
 
 
-@pytest.mark.parametrize("victim", ["agent", *(pytest.param(who, marks=pytest.mark.stress) for who in ("rank", "all"))])
+@pytest.mark.stress
+@pytest.mark.parametrize("victim", ["agent", "rank", "all"])
 def test_killed_and_resumed(studio: Studio, spec: Any, victim: str) -> None:
     """Whatever dies, no process stays behind, and the resumed run ends with the same bytes."""
+    spec = spec.replace(dropout=0.1)
     alone = studio.launch(spec).wait(300)
     run = studio.launch(spec.replace(name="killed"))
     wait_for(lambda: last_step(run) >= 4, "step 4")
-    everyone = [*processes(run, "agent"), *processes(run, "train")]
-    ranks = [p for p in everyone if "train" in p.cmdline() and "torch.distributed.run" not in p.cmdline()]
-    for process in {"agent": processes(run, "agent"), "rank": ranks[1:], "all": everyone}[victim]:
+    ranks = processes(run, "train")
+    everyone = [*processes(run, "agent"), *ranks]
+    for process in {"agent": processes(run, "agent"), "rank": ranks[:1], "all": everyone}[victim]:
         process.send_signal(signal.SIGKILL)
     _, left = psutil.wait_procs(everyone, timeout=60)
     assert left == []
@@ -68,6 +98,7 @@ def test_killed_and_resumed(studio: Studio, spec: Any, victim: str) -> None:
     assert numbers_of(run) == numbers_of(alone)
 
 
+@pytest.mark.stress
 def test_stop_and_save(studio: Studio, spec: Any) -> None:
     """Both agree on the step; the run is stopped with an adapter and goes on from there."""
     run = studio.launch(spec.replace(max_steps=300))
@@ -78,6 +109,7 @@ def test_stop_and_save(studio: Studio, spec: Any) -> None:
     assert os.path.isdir(run.adapter.path)
 
 
+@pytest.mark.stress
 def test_stop_while_loading(studio: Studio, spec: Any) -> None:
     """A stop before the first step ends the run too."""
     run = studio.launch(spec.replace(max_steps=300))

@@ -17,12 +17,14 @@ from transformers import TrainerCallback
 
 from peft_studio.core.runs.events import Probed
 from peft_studio.runner.trainer.channel import Channel
+from peft_studio.runner.trainer.dealing import build_part
 from peft_studio.runner.trainer.loop import StudioTrainer, build_arguments
 from peft_studio.runner.trainer.monitor import Monitor
 from peft_studio.runner.trainer.order import Layout
 from peft_studio.runner.trainer.probe import probe
 from peft_studio.runner.trainer.problems import TrainingStopped
 from peft_studio.runner.trainer.rows import Collator, PadJoin
+from peft_studio.runner.trainer.world import World
 from tests.unit.runner.trainer.fast.tiny_models import build_model, build_rows
 
 ROWS = build_rows((7, 20, 13, 30, 9, 11))
@@ -59,10 +61,13 @@ class Witness(TrainerCallback):
 
 def build_trainer(spec: Any, folder: Path, witness: Witness) -> StudioTrainer:
     """A trainer over six rows, with dropout, whose witness probes."""
+    part = build_part(spec, World())
+    arguments = build_arguments(spec, scratch=folder, device="cpu", share=part.share)
     trainer = StudioTrainer(
-        model=build_model(dropout=0.1), args=build_arguments(spec, scratch=folder, device="cpu"), train_dataset=ROWS,
+        model=build_model(dropout=0.1), args=arguments, train_dataset=ROWS,
         data_collator=Collator(PadJoin(0)), callbacks=[witness], checkpoints=folder, keep_checkpoints=1,
         monitor=Monitor(Channel(speaks=False)), need=Layout([len(row["input_ids"]) for row in ROWS]).need,
+        part=part,
     )  # fmt: skip
     witness.trainer = trainer
     return trainer
