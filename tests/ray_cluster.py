@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -60,7 +59,7 @@ def run_cluster() -> Iterator[Cluster]:
     cluster = Cluster(f"http://127.0.0.1:{dashboard}", folder, [])
     try:
         cluster.nodes.append(_start_node(folder, head))
-        wait_for(lambda: _answers(gcs), "the head of the Ray cluster", timeout_s=120)
+        wait_for(lambda: _living(cluster) == 1, "the head of the Ray cluster", timeout_s=180)
         cluster.nodes.append(_start_node(folder, [f"--address=127.0.0.1:{gcs}"]))
         wait_for(lambda: _living(cluster) == 2, "both nodes", timeout_s=180)
         yield cluster
@@ -83,11 +82,6 @@ def _start_node(folder: Path, more: list[str]) -> subprocess.Popen[bytes]:
             [str(RAY), "start", *options, *more], env={**os.environ, **own}, stdout=log, stderr=log, stdin=subprocess.DEVNULL,
             start_new_session=True,
         )  # fmt: skip
-
-
-def _answers(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def _living(cluster: Cluster) -> int:

@@ -73,16 +73,22 @@ class Launching(Running, Renting, ABC):
 
         if provider not in [info.name for info in self._catalog.list_infos(Role.COMPUTE)]:
             return []
-        offers = self._fetch_offers(self._offer_query(), provider)
-        if why := offers.missing.get(provider):
-            raise ConnectorError(
-                f"{provider} does not say what it has: {why}", hint="Connect it again.", platform=provider
-            )
+        offers: list[Offer] = []
+        processes = spec.processes or 1
+        for machines in divisors(processes):
+            found = self._fetch_offers(self._offer_query(gpu_count=processes // machines, machines=machines), provider)
+            if why := found.missing.get(provider):
+                raise ConnectorError(
+                    f"{provider} does not say what it has: {why}", hint="Connect it again.", platform=provider
+                )
+            offers = [one for one in found if one.machines * max(1, one.gpu_count) == processes]
+            if offers:
+                break
         if any(offer.usd_per_hour for offer in offers):
             raise SpecError(
                 f"A machine of {provider} costs money, so one is to be named.", hint="studio.quotes(spec) lists them.", fields=("compute",)
             )  # fmt: skip
-        best = find_best_place(spec, self.home, list(offers))
+        best = find_best_place(spec, self.home, offers)
         return [best] if best else []
 
     def _rent(
@@ -104,6 +110,8 @@ class Launching(Running, Renting, ABC):
             raise NotReadyError(
                 "Not ready:\n" + "\n".join(map(str, blocking)), fields=tuple(one.field for one in blocking if one.field)
             )
+        if (machines := offers[0].machines) > 1:
+            spec = spec.replace(processes=machines * max(1, offers[0].gpu_count))
         folder = self._store().create(spec.replace(model=settle_name(spec.model)))
         if quote:
             save_prediction(folder, quote.prediction)
@@ -129,6 +137,11 @@ class Launching(Running, Renting, ABC):
         from peft_studio._studio.machines import Machines
 
         return Machines(self.home, self._catalog, self._connections)
+
+
+def divisors(number: int) -> list[int]:
+    """Among how many machines so many processes can be dealt out evenly, the fewest first."""
+    return [count for count in range(1, number + 1) if number % count == 0]
 
 
 HERE_ALONE = frozenset({"train_extra_missing", "memory_short", "disk_short"})

@@ -29,8 +29,7 @@ PACE = (50.0, 100)  # the cluster is the user's own
 LIMITS = Limits(connect_s=5.0)
 PORT = 8265
 LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the same content is the same package
-JOB = Path(__file__).with_name("job.py")
-ENTRYPOINT = "exec python3 job.py"
+FILES = {name: Path(__file__).with_name(name) for name in ("job.py", "mate.py", "together.py")}
 
 _EXISTS = re.compile(r"already exists")
 _LAST = re.compile(r"^(?:\w+\.)*\w*(?:Error|Exception): (.+)", re.M)
@@ -121,13 +120,13 @@ def build_address(given: str) -> str:
     return f"{scheme or 'http'}://{host}{slash}{path}".rstrip("/") + "/"
 
 
-def build_package(boot: str, secrets: Mapping[str, Secret], more: Mapping[str, str] | None = None) -> bytes:
+def build_package(boot: str, secrets: Mapping[str, Secret]) -> bytes:
     """The files of a job. Secrets stand in one that the job deletes as it starts: its settings are shown to whoever sees the dashboard."""
     lines = "".join(f"{name} {secret.reveal()}\n" for name, secret in sorted(secrets.items()))
-    files = {"job.py": JOB.read_text(encoding="utf-8"), "boot.sh": boot, "secrets": lines, **(more or {})}
+    ours = {name: path.read_text(encoding="utf-8") for name, path in FILES.items()}
     made = io.BytesIO()
     with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, text in files.items():
+        for name, text in {**ours, "boot.sh": boot, "secrets": lines}.items():
             entry = zipfile.ZipInfo(name, LONG_AGO)
             entry.external_attr = 0o600 << 16
             archive.writestr(entry, text, zipfile.ZIP_DEFLATED)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -12,7 +13,7 @@ from urllib.parse import urlsplit
 from peft_studio.connectors.base.answer import unreadable
 from peft_studio.connectors.base.reading import count, text
 from peft_studio.connectors.ray import INFO
-from peft_studio.connectors.ray.api import ENTRYPOINT, PLATFORM, RayApi, build_package
+from peft_studio.connectors.ray.api import PLATFORM, RayApi, build_package
 from peft_studio.connectors.ray.nodes import Ask, build_offers, read_nodes, read_offer
 from peft_studio.core.errors import ConnectorError
 from peft_studio.core.ports.offers import OfferQuery, Offers
@@ -28,7 +29,8 @@ STATES: Mapping[str, InstanceState] = {
 NO_TURN = "JOB_SUPERVISOR_ACTOR_START_TIMEOUT"  # Ray lets a job wait a quarter of an hour
 TOLD_S = 600.0  # so long a job that failed is told of: why, whoever asks needs to know once
 PORT = 8443  # of the boot script's door
-_DOOR = re.compile(r"^peft-studio: its door is on port (\d{1,5})$", re.M)
+_DOOR = re.compile(r"^peft-studio: its door is on port (\d{1,5})(?: of ([\w.:]+))?$", re.M)
+_WAITS = re.compile(r"^peft-studio: waits for its nodes$", re.M)
 MOST_LINES, LONGEST_LINE = 5000, 10_000
 
 
@@ -63,7 +65,7 @@ class Ray:
         if query.spot:
             return Offers(offers=())
         nodes = read_nodes(self._api.list_nodes(), self._api.get_usage())
-        return Offers(offers=build_offers(nodes, gpu_count=query.gpu_count, seen_at=datetime.now(UTC)))
+        return Offers(offers=build_offers(nodes, query, seen_at=datetime.now(UTC)))
 
     def submit_job(self, rent: Rent) -> Instance:
         """Put a job in line."""
@@ -112,35 +114,42 @@ class Ray:
         state = STATES.get(status, InstanceState.BOOTING)
         if status == "FAILED" and text(job, "error_type") == NO_TURN:
             state = InstanceState.STOPPED
-        door = self._find_door(name, job) if state is InstanceState.RUNNING else None
+        door = None
+        if state is InstanceState.RUNNING:
+            door, waits = self._find_door(name, job)
+            state = InstanceState.PROVISIONING if waits else state
         return Instance(
             id=name, label=name, state=state, reason=(text(job, "message") or "") if status != "RUNNING" else "",
             billed="nothing" if status == "FAILED" else "all", usd_per_hour=Decimal(0), created_at=_when(job),
             addresses={PORT: door} if door else {},
         )  # fmt: skip
 
-    def _find_door(self, name: str, job: Mapping[str, Any]) -> str | None:
-        """Where a job of ours says that its door is, on the node where it runs."""
-        host = urlsplit(text(job, "driver_agent_http_address") or "").hostname
-        if name in self._doors or not name.startswith(LABEL_PREFIX) or host is None:
-            return self._doors.get(name)
+    def _find_door(self, name: str, job: Mapping[str, Any]) -> tuple[str | None, bool]:
+        """Where a job of ours says that its door is; and whether it waits for nodes instead, which only one of several nodes does."""
+        driver = urlsplit(text(job, "driver_agent_http_address") or "").hostname
+        if name in self._doors or not name.startswith(LABEL_PREFIX) or driver is None:
+            return self._doors.get(name), False
         try:
-            port = _DOOR.search(self._api.read_logs(name))
+            said = self._api.read_logs(name)
         except ConnectorError:  # its node does not answer now; the list is whole all the same
-            return None
-        if port:
-            self._doors[name] = f"[{host}]:{port[1]}" if ":" in host else f"{host}:{port[1]}"
-        return self._doors.get(name)
+            return None, False
+        if found := _DOOR.search(said):
+            host = found[2] or driver
+            self._doors[name] = f"[{host}]:{found[1]}" if ":" in host else f"{host}:{found[1]}"
+        return self._doors.get(name), found is None and _WAITS.search(said) is not None
 
 
 def build_body(rent: Rent, ask: Ask, package: str) -> dict[str, Any]:
-    """What puts a job in line."""
-    return {
-        "submission_id": rent.label, "entrypoint": ENTRYPOINT, "metadata": {"made_by": "peft-studio"},
+    """What puts a job in line. One over several nodes asks for them itself, once it runs, so that it gets all or none."""
+    body = {
+        "submission_id": rent.label, "entrypoint": "exec python3 job.py", "metadata": {"made_by": "peft-studio"},
         "runtime_env": {"working_dir": package, "env_vars": dict(rent.settings)},
-        "entrypoint_num_cpus": ask.cpus, "entrypoint_num_gpus": ask.gpus,
-        **({"entrypoint_resources": {ask.resource: 0.001}} if ask.resource else {}),
     }  # fmt: skip
+    if ask.machines > 1:
+        wanted = f"{ask.machines} {ask.gpus} {ask.cpus} {shlex.quote(ask.resource or '-')}"
+        return {**body, "entrypoint": f"exec python3 together.py {wanted}"}
+    kind = {"entrypoint_resources": {ask.resource: 0.001}} if ask.resource else {}
+    return {**body, "entrypoint_num_cpus": ask.cpus, "entrypoint_num_gpus": ask.gpus, **kind}
 
 
 def _is_told(job: Mapping[str, Any]) -> bool:

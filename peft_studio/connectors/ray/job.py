@@ -16,6 +16,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 PORTS = range(20000, 30000)  # not those that systems give to outgoing connections, nor Ray's workers (10002 to 19999)
@@ -33,6 +34,9 @@ def main() -> int:
     with open(leave, "w", encoding="ascii") as file:
         file.write(f"#!/bin/sh\nkill -USR1 {os.getpid()}\n")
     os.chmod(leave, 0o700)
+    if "held" in sys.argv:  # one of several nodes: who started us reads this line, and ends us by closing ours
+        print(base, flush=True)
+        hold()
     port = find_port()
     print(f"peft-studio: its door is on port {port}", flush=True)
     environment = {**os.environ, **given, "PS_DIR": base, "PEFT_STUDIO_PORT_8443": str(port)}
@@ -47,6 +51,16 @@ def take_secrets(path: str) -> dict[str, str]:
         lines = [line.split(" ", 1) for line in file.read().splitlines()]
     os.unlink(path)
     return dict(lines)
+
+
+def hold() -> None:
+    """End with whoever holds our standard input."""
+
+    def wait() -> None:
+        sys.stdin.read()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def find_port() -> int:

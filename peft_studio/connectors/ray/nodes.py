@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from typing import Any
 from peft_studio.connectors.base.reading import count, record, records, text
 from peft_studio.connectors.ray import INFO
 from peft_studio.core.errors import Refused
-from peft_studio.core.ports.offers import Offer, Stock
+from peft_studio.core.ports.offers import Offer, OfferQuery, Stock
 
 MIB, GIB = 2**20, 2**30
 KIND = "accelerator_type:"
@@ -43,11 +44,12 @@ class Ask:
     gpus: int
     cpus: int
     resource: str = ""
+    machines: int = 1
 
     @property
     def id(self) -> str:
         """What :func:`read_offer` reads again."""
-        return f"{self.gpus}|{self.cpus}|{self.resource}"
+        return f"{self.machines}|{self.gpus}|{self.cpus}|{self.resource}"
 
 
 def read_offer(offer: str) -> Ask:
@@ -56,12 +58,12 @@ def read_offer(offer: str) -> Ask:
     Raises:
         Refused: It is no offer of a cluster.
     """
-    found = re.fullmatch(r"(\d{1,4})\|(\d{1,5})\|([\w:.\- ]*)", offer)
+    found = re.fullmatch(r"([1-9]\d{0,3})\|(\d{1,4})\|(\d{1,5})\|([\w:.\- ]*)", offer)
     if found is None:
         raise Refused(
             f"{offer!r} is no offer of a Ray cluster.", hint="Take one from studio.offers().", platform=INFO.name
         )
-    return Ask(int(found[1]), int(found[2]), found[3])
+    return Ask(int(found[2]), int(found[3]), found[4], int(found[1]))
 
 
 def read_nodes(summary: Iterable[Any], usage: Mapping[str, Any]) -> list[Node]:
@@ -85,42 +87,39 @@ def read_nodes(summary: Iterable[Any], usage: Mapping[str, Any]) -> list[Node]:
     return found
 
 
-def build_offers(nodes: Iterable[Node], *, gpu_count: int, seen_at: datetime) -> tuple[Offer, ...]:
-    """One offer a kind of card that has so many on one node; and one of nodes without, each job on a whole one."""
-    with_cards = [node for node in nodes if node.gpus >= gpu_count]
-    without = [node for node in nodes if not node.gpus and node.cpus]
-    found = []
-    by_kind = sorted(with_cards, key=lambda node: (node.gpu or "", node.resource))
-    for _, group in groupby(by_kind, key=lambda node: (node.gpu or "", node.resource)):
-        found.append(_with_gpus(list(group), gpu_count, seen_at))
-    if without:
-        cpus = min(node.cpus for node in without)
-        places, free = sum(node.cpus // cpus for node in without), sum(int(node.free_cpus // cpus) for node in without)
-        memory = [node.memory_gib for node in without if node.memory_gib]
-        found.append(_offer(
-            Ask(0, cpus), "CPU nodes", places=places, free=free, seen_at=seen_at, gpu=None, gpu_memory_gib=None,
-            memory_gib=round(min(memory), 1) if memory else None,
-        ))  # fmt: skip
-    return tuple(found)
+def build_offers(nodes: Iterable[Node], query: OfferQuery, *, seen_at: datetime) -> tuple[Offer, ...]:
+    """One offer a kind of card that has so many on one node; and one of nodes without, each job on a whole one. Where several machines are
+    asked for, they are so many nodes of one kind.
+    """
+    nodes, count = list(nodes), query.gpu_count
+    by_kind = sorted((node for node in nodes if node.gpus >= count), key=_kind)
+    groups = [(list(group), count) for _, group in groupby(by_kind, key=_kind)]
+    groups += [([node for node in nodes if not node.gpus and node.cpus], 0)]
+    offers = (_offer(group, gpus, query.machines, seen_at) for group, gpus in groups if len(group) >= query.machines)
+    return tuple(offers)
 
 
-def _with_gpus(group: list[Node], gpu_count: int, seen_at: datetime) -> Offer:
-    """A job takes its share of the CPUs, too, so that as many run as there are cards."""
-    cpus = max(1, min(node.cpus // node.gpus for node in group) * gpu_count)
-    places = sum(node.gpus // gpu_count for node in group)
-    free = sum(int(min(node.free_gpus // gpu_count, node.free_cpus // cpus)) for node in group)
-    first = group[0]
-    return _offer(
-        Ask(gpu_count, cpus, first.resource), "GPUs" if gpu_count == 1 else f"× {gpu_count} GPUs", places=places, free=free,
-        seen_at=seen_at, gpu=first.gpu or "GPU", gpu_memory_gib=first.gpu_memory_gib, memory_gib=None,
-    )  # fmt: skip
+def _kind(node: Node) -> tuple[str, str]:
+    return node.gpu or "", node.resource
 
 
-def _offer(ask: Ask, what: str, *, places: int, free: int, seen_at: datetime, **more: Any) -> Offer:
+def _offer(group: list[Node], gpus: int, machines: int, seen_at: datetime) -> Offer:
+    """A job takes its share of the CPUs, so that as many run as there are cards."""
+    cpus = max(1, min(node.cpus // node.gpus for node in group) * gpus) if gpus else min(node.cpus for node in group)
+    each = [node.gpus // gpus if gpus else node.cpus // cpus for node in group]
+    frees = [int(min(node.free_cpus // cpus, node.free_gpus // gpus if gpus else math.inf)) for node in group]
+    if machines > 1:  # one place a node
+        each, frees = [len(group) // machines], [sum(map(bool, frees)) // machines]
+    places, free, first = sum(each), sum(frees), group[0]
+    what = f"places of {gpus} GPUs" if gpus > 1 else "GPUs" if gpus else "CPU nodes"
+    what = f"places of {machines} nodes" if machines > 1 else what
+    memory = [node.memory_gib for node in group if node.memory_gib]
     return Offer(
-        id=ask.id, provider=INFO.name, gpu_count=ask.gpus, cpus=ask.cpus, usd_per_hour=Decimal(0), includes=INCLUDES,
+        id=Ask(gpus, cpus, first.resource if gpus else "", machines).id, provider=INFO.name, gpu=(first.gpu or "GPU") if gpus else None,
+        gpu_count=gpus, gpu_memory_gib=first.gpu_memory_gib if gpus else None, cpus=cpus, machines=machines,
+        memory_gib=round(min(memory), 1) if memory and not gpus else None, usd_per_hour=Decimal(0), includes=INCLUDES,
         region=f"{free} of {places} {what} free", stock=STOCKS[free] if free < len(STOCKS) else Stock.HIGH,
-        ends_itself=True, queues=True, seen_at=seen_at, **more,
+        ends_itself=True, queues=True, seen_at=seen_at,
     )  # fmt: skip
 
 

@@ -75,7 +75,7 @@ def test_offers_are_places_on_living_nodes_with_what_is_free(ray: Ray) -> None:
 def test_several_cards_are_those_of_one_node(ray: Ray) -> None:
     """Four fit on one, eight on none; a bid finds nothing."""
     assert [one.region for one in ray.list_offers(OfferQuery(gpu_count=4)).offers if one.gpu] == [
-        "0 of 1 × 4 GPUs free"
+        "0 of 1 places of 4 GPUs free"
     ]
     assert not [one for one in ray.list_offers(OfferQuery(gpu_count=8)).offers if one.gpu]
     assert not ray.list_offers(OfferQuery(spot=True)).offers
