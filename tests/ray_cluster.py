@@ -59,9 +59,9 @@ def run_cluster() -> Iterator[Cluster]:
     cluster = Cluster(f"http://127.0.0.1:{dashboard}", folder, [])
     try:
         cluster.nodes.append(_start_node(folder, head))
-        wait_for(lambda: _living(cluster) == 1, "the head of the Ray cluster", timeout_s=180)
+        wait_for(lambda: _living(cluster) == 1, "the head of the Ray cluster", timeout_s=400)
         cluster.nodes.append(_start_node(folder, [f"--address=127.0.0.1:{gcs}"]))
-        wait_for(lambda: _living(cluster) == 2, "both nodes", timeout_s=180)
+        wait_for(lambda: _living(cluster) == 2, "both nodes", timeout_s=400)
         yield cluster
     finally:
         _end(cluster)

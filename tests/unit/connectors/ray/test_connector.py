@@ -81,6 +81,22 @@ def test_several_cards_are_those_of_one_node(ray: Ray) -> None:
     assert not ray.list_offers(OfferQuery(spot=True)).offers
 
 
+def test_several_machines_are_nodes_of_one_kind(cluster: Cluster, ray: Ray) -> None:
+    """Their places are asked for by the job itself, all at once; until it has them it waits, whatever Ray calls that."""
+    cluster.nodes["e"] = cluster.nodes["c"]
+    [places] = ray.list_offers(OfferQuery(machines=2)).offers
+    assert (places.machines, places.gpu_count, places.region) == (2, 0, "1 of 1 places of 2 nodes free")
+    submit(ray, machines=2)
+    job = cluster.jobs[LABEL]
+    assert job["entrypoint"] == "exec python3 together.py 2 0 4 -"
+    assert "entrypoint_num_cpus" not in job
+    cluster.logs[LABEL] = "peft-studio: waits for its nodes\n"
+    assert [one.state for one in ray.list_instances().instances] == [InstanceState.PROVISIONING]
+    cluster.logs[LABEL] += "peft-studio: its door is on port 20001 of 10.0.0.9\n"
+    [one] = ray.list_instances().instances
+    assert (one.state, one.addresses) == (InstanceState.RUNNING, {8443: "10.0.0.9:20001"})
+
+
 def test_a_job_asks_for_its_place_and_holds_no_secret_where_it_is_shown(ray: Ray, cluster: Cluster) -> None:
     """Card, share of CPUs and kind; what opens its door is in a file of its package alone."""
     submit(ray)
