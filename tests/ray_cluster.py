@@ -73,9 +73,11 @@ def _start_node(folder: Path, more: list[str]) -> subprocess.Popen[bytes]:
         "PATH": os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"])), "HOME": str(folder), "TMPDIR": str(folder),
         "RAY_USAGE_STATS_ENABLED": "0", "RAY_raylet_start_wait_time_s": "180",
     }  # fmt: skip
+    # A port that is given is not waited for: a raylet gives its agent fifteen seconds to find one, and dies.
     options = [
         "--block", "--num-cpus=1", "--num-gpus=0", f"--object-store-memory={STORE_BYTES}", "--disable-usage-stats",
-        "--node-ip-address=127.0.0.1", f"--dashboard-agent-listen-port={free_port()}", "--min-worker-port=0", "--max-worker-port=0",
+        "--node-ip-address=127.0.0.1", f"--dashboard-agent-listen-port={free_port()}", f"--dashboard-agent-grpc-port={free_port()}",
+        f"--metrics-export-port={free_port()}", f"--runtime-env-agent-port={free_port()}", "--min-worker-port=0", "--max-worker-port=0",
     ]  # fmt: skip
     with (folder / "nodes.log").open("ab") as log:
         return subprocess.Popen(

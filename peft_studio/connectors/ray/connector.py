@@ -30,7 +30,7 @@ NO_TURN = "JOB_SUPERVISOR_ACTOR_START_TIMEOUT"  # Ray lets a job wait a quarter 
 TOLD_S = 600.0  # so long a job that failed is told of: why, whoever asks needs to know once
 PORT = 8443  # of the boot script's door
 _DOOR = re.compile(r"^peft-studio: its door is on port (\d{1,5})(?: of ([\w.:]+))?$", re.M)
-_WAITS = re.compile(r"^peft-studio: waits for its nodes$", re.M)
+TOGETHER = "exec python3 together.py"  # of a job over several nodes, which runs while it waits for them
 MOST_LINES, LONGEST_LINE = 5000, 10_000
 
 
@@ -114,29 +114,28 @@ class Ray:
         state = STATES.get(status, InstanceState.BOOTING)
         if status == "FAILED" and text(job, "error_type") == NO_TURN:
             state = InstanceState.STOPPED
-        door = None
-        if state is InstanceState.RUNNING:
-            door, waits = self._find_door(name, job)
-            state = InstanceState.PROVISIONING if waits else state
+        door = self._find_door(name, job) if state is InstanceState.RUNNING else None
+        if state is InstanceState.RUNNING and door is None and (text(job, "entrypoint") or "").startswith(TOGETHER):
+            state = InstanceState.PROVISIONING
         return Instance(
             id=name, label=name, state=state, reason=(text(job, "message") or "") if status != "RUNNING" else "",
             billed="nothing" if status == "FAILED" else "all", usd_per_hour=Decimal(0), created_at=_when(job),
             addresses={PORT: door} if door else {},
         )  # fmt: skip
 
-    def _find_door(self, name: str, job: Mapping[str, Any]) -> tuple[str | None, bool]:
-        """Where a job of ours says that its door is; and whether it waits for nodes instead, which only one of several nodes does."""
+    def _find_door(self, name: str, job: Mapping[str, Any]) -> str | None:
+        """Where a job of ours says that its door is."""
         driver = urlsplit(text(job, "driver_agent_http_address") or "").hostname
         if name in self._doors or not name.startswith(LABEL_PREFIX) or driver is None:
-            return self._doors.get(name), False
+            return self._doors.get(name)
         try:
-            said = self._api.read_logs(name)
+            found = _DOOR.search(self._api.read_logs(name))
         except ConnectorError:  # its node does not answer now; the list is whole all the same
-            return None, False
-        if found := _DOOR.search(said):
+            return None
+        if found:
             host = found[2] or driver
             self._doors[name] = f"[{host}]:{found[1]}" if ":" in host else f"{host}:{found[1]}"
-        return self._doors.get(name), found is None and _WAITS.search(said) is not None
+        return self._doors.get(name)
 
 
 def build_body(rent: Rent, ask: Ask, package: str) -> dict[str, Any]:
@@ -147,7 +146,7 @@ def build_body(rent: Rent, ask: Ask, package: str) -> dict[str, Any]:
     }  # fmt: skip
     if ask.machines > 1:
         wanted = f"{ask.machines} {ask.gpus} {ask.cpus} {shlex.quote(ask.resource or '-')}"
-        return {**body, "entrypoint": f"exec python3 together.py {wanted}"}
+        return {**body, "entrypoint": f"{TOGETHER} {wanted}"}
     kind = {"entrypoint_resources": {ask.resource: 0.001}} if ask.resource else {}
     return {**body, "entrypoint_num_cpus": ask.cpus, "entrypoint_num_gpus": ask.gpus, **kind}
 

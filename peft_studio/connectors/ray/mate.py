@@ -13,13 +13,13 @@ import sys
 import tempfile
 import time
 
-import job  # it lies beside this file there
-
 POLL_S = 0.2
 
 
 def main() -> int:
     """Run until all ranks of this node have ended, or one went wrong; the exit status is that one's."""
+    import job  # it lies beside this file there
+
     base = tempfile.mkdtemp(prefix="peft-studio-")
     job.guard(base)
     print(base, flush=True)

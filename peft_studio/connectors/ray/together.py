@@ -18,11 +18,8 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
-
-import ray
-from ray.util.placement_group import placement_group
-from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 POLL_S, GRACE_S = 0.5, 10.0
 PIECE_BYTES = 4 * 2**20
@@ -40,6 +37,8 @@ class Place:
 
     def lead(self, machines: int) -> tuple[str, int]:
         """Start the leader; the address of this node and the port of its door."""
+        import ray
+
         address = ray.util.get_node_ip_address()
         self.base, port = self._start("job.py", {"PEFT_STUDIO_MACHINES": str(machines), "PEFT_STUDIO_ADDRESS": address})
         return address, port
@@ -74,9 +73,11 @@ class Place:
 
     def follow(self, leader: Any, plan: dict[str, Any], number: int) -> int:
         """Train with the leader; the exit status."""
+        import ray
+
         self.base, _ = self._start("mate.py", {})
         for path, name in ray.get(leader.list_files.remote(plan["run"])):
-            self._fetch(leader, path, os.path.join(self.base, name))
+            self._fetch(lambda *what: ray.get(leader.read.remote(*what)), path, os.path.join(self.base, name))
         environments = [one for one in plan["environments"] if one["GROUP_RANK"] == str(number)]
         assert self.process
         assert self.process.stdin
@@ -115,10 +116,10 @@ class Place:
         threading.Thread(target=_pass_on, args=(self.process.stdout,), daemon=True).start()
         return base, port
 
-    def _fetch(self, leader: Any, path: str, to: str) -> None:
+    def _fetch(self, read: Callable[[str, int], bytes], path: str, to: str) -> None:
         os.makedirs(os.path.dirname(to), exist_ok=True)
         with open(to, "wb") as file:
-            while piece := ray.get(leader.read.remote(path, file.tell())):
+            while piece := read(path, file.tell()):
                 file.write(piece)
                 if len(piece) < PIECE_BYTES:
                     return
@@ -126,6 +127,10 @@ class Place:
 
 def main() -> int:
     """Until the leader ends; its status."""
+    import ray
+    from ray.util.placement_group import placement_group
+    from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
     machines, gpus, cpus, kind = int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
     ray.init(log_to_driver=True)
     bundle = {"CPU": cpus, **({"GPU": gpus} if gpus else {}), **({kind: 0.001} if kind != "-" else {})}
@@ -147,6 +152,8 @@ def main() -> int:
 
 def attend(first: Any, others: list[Any]) -> int:
     """Start the other nodes' ranks whenever the leader's agent starts its own."""
+    import ray
+
     plan: object = None
     working: list[Any] = []
     while True:
