@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from peft_studio.core.services.offers import OfferList
     from peft_studio.core.services.quote_list import QuoteList
 
+SEVERAL = (2, 4, 8)  # cards of one machine, as providers sell them
+
 
 class Renting(Planning, Platforms, Syncing, ABC):
     """Machines of others."""
@@ -51,6 +53,7 @@ class Renting(Planning, Platforms, Syncing, ABC):
         spot: bool | None = None,
         region: str | None = None,
         provider: str | Sequence[str] | None = None,
+        gpu_count: int | Sequence[int] | None = None,
         measure: bool = True,
     ) -> QuoteList:
         """What a run would take in all on this machine and on every one that is on sale: dollars and hours, each with its range.
@@ -60,10 +63,13 @@ class Renting(Planning, Platforms, Syncing, ABC):
         Args:
             spec: A spec or its file. Of one from elsewhere, loaded or given by its file, the notes say what is equal to the machine it was made on, or better.
             gpu, spot, region, provider: As in :meth:`offers`.
+            gpu_count: Machines with so many cards, as ``2`` or ``(1, 2, 4)``. Left open: with one; and where the run fits none of these, also with
+                2, 4 and 8. Price and time are of the whole machine.
             measure: False leaves this machine's time unknown rather than measure it now.
         """
         from peft_studio.core.services.accuracy import read_corrections
         from peft_studio.core.services.device_speed import ensure_speed, find_speed
+        from peft_studio.core.services.offers import merge_offers
         from peft_studio.core.services.quote import find_place
         from peft_studio.core.services.quote_list import build_quote_list
         from peft_studio.core.services.start_history import start_history
@@ -71,11 +77,22 @@ class Renting(Planning, Platforms, Syncing, ABC):
         if isinstance(spec, str | os.PathLike):
             spec, _ = self.load(spec)
         made_on = self._made_on.get((spec.model, spec.data.sha256))
-        offers = self._fetch_offers(self._offer_query(gpu=gpu, spot=spot, region=region), provider)
         local = find_place("local", speed=(ensure_speed if measure else find_speed)(self.home))
-        return build_quote_list(
-            spec, self.home, offers, local=local, history=start_history(self.home), corrections=read_corrections(self.home), made_on=made_on
-        )  # fmt: skip
+        history, corrections = start_history(self.home), read_corrections(self.home)
+        counts = (1,) if gpu_count is None else (gpu_count,) if isinstance(gpu_count, int) else tuple(gpu_count)
+
+        def build(counts: Sequence[int]) -> QuoteList:
+            queries = [self._offer_query(gpu=gpu, spot=spot, region=region, gpu_count=count) for count in counts]
+            offers = merge_offers([self._fetch_offers(query, provider) for query in queries])
+            return build_quote_list(
+                spec, self.home, offers, local=local, history=history, corrections=corrections, made_on=made_on
+            )
+
+        found = build(counts)
+        rented = [row for row in found.rows if row.quote and row.offer]
+        if gpu_count is None and rented and not any(row.fits for row in rented):
+            return build((*counts, *SEVERAL))
+        return found
 
     def _offer_query(self, **fields: object) -> OfferQuery:
         from pydantic import ValidationError

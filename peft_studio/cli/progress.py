@@ -56,6 +56,8 @@ def news(seen: Seen, *, first: bool = False) -> Iterator[tuple[str, str]]:
             yield f"Note at step {event.step:,}: {plain(event.message)}", "warn"
             if event.hint:
                 yield f"  → {plain(event.hint)}", ""
+        elif isinstance(event, ev.DevicesTaken) and event.processes > 1:
+            yield f"On {plain(event.words)}: {plain(event.reason)}", "muted"
         elif isinstance(event, ev.Planned):
             yield plan_words(event), "muted"
         elif isinstance(event, ev.Evaluated):

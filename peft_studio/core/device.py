@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -34,6 +35,24 @@ def find_device() -> Device:
         except (OSError, subprocess.SubprocessError, ValueError, IndexError):
             pass  # a driver without a card, or a tool too old to say: then it is the CPU
     return Device("cpu", "CPU", cpu_has_bf16())
+
+
+def find_gpus() -> list[tuple[str, float]]:
+    """Name and memory in bytes of each NVIDIA GPU that a run here may use: ``$CUDA_VISIBLE_DEVICES`` holds some back. Asks anew each time."""
+    query = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader,nounits"]
+    try:
+        out = subprocess.run(query, capture_output=True, text=True, timeout=10, check=True).stdout
+        cells = [line.rpartition(",") for line in out.splitlines() if line.strip()]
+        found = [(name.strip(), float(mib) * 2**20) for name, _, mib in cells]
+    except (OSError, subprocess.SubprocessError, ValueError):
+        return []
+    given = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if given is None:
+        return found
+    shown = [one.strip() for one in given.split(",") if one.strip()]
+    if all(one.isdigit() for one in shown):
+        return [found[int(one)] for one in shown if int(one) < len(found)]
+    return found[: len(shown)]  # by UUID: of equal cards any will do
 
 
 def find_free_bytes() -> int | None:

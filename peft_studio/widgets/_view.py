@@ -119,7 +119,7 @@ def _facts(spec: RunSpec, state: RunState) -> Section:
         "quantization": spec.quantization,
         "data": plain(Path(spec.data.origin).name or spec.data.origin, limit=_NAME),
         "rows": plan.train_rows if plan else spec.data.rows,
-        "device": plain(plan.device, limit=_NAME) if plan else None,
+        "device": plain(state.trains_on, limit=_NAME) if state.trains_on else None,
         "precision": plan.precision if plan else None,
         "loop": plan.loop if plan else None,
         "loop_reason": plain(plan.loop_reason, limit=_NAME) if plan else None,

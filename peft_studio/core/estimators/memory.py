@@ -37,7 +37,7 @@ KEPT_AT_MOST = 0.9  # with glibc's own settings: it keeps 3 to 90 %
 CLOSED_SHARE = 0.06  # of live bytes: where nine in ten configurations of benchmarks/memory lie, with room
 UNKNOWN_SHARE = 0.3
 RESERVED_SHARE = 0.1  # what torch's CUDA allocator reserves beyond that: it rounds and it fragments
-SHARDED = ("weights", "quantisation constants", "adapters", "gradients", "optimizer")
+SHARDED = ("weights", "quantisation constants")  # the adapter and what belongs to it is whole on every device
 FAST_FAMILIES = frozenset({"llama", "mistral", "qwen2", "qwen3"})
 
 
@@ -112,17 +112,17 @@ def takes_fast_loop(spec: RunSpec, shapes: ModelShapes, device: str) -> bool:
 
 
 def _replicate(parts: Mapping[str, float], shapes: ModelShapes, step: StepShape) -> dict[str, float]:
-    """DDP: everything on each device, and the buckets that gradients are copied into to travel."""
+    """DDP: everything on each device, and the buffer in which gradients travel."""
     return {**parts, "workspace": parts.get("workspace", 0.0) + count_trained(shapes, step) * FP32}
 
 
 def _shard(parts: Mapping[str, float], shapes: ModelShapes, step: StepShape, gpus: int) -> dict[str, float]:
-    """FSDP: a share of what is sharded, and the units that are gathered: the layer at work, and the next one on its way."""
-    found = {name: size / gpus if name in SHARDED else size for name, size in parts.items()}
+    """FSDP: a share of the base, and what is gathered of it: both ends of the model, the layer at work, and the next one on its way."""
+    found = {name: size / gpus if name in SHARDED else size for name, size in _replicate(parts, shapes, step).items()}
     ends = shapes.embedding_parameters * step.stream
     layer = max(0.0, parts["weights"] + parts.get("quantisation constants", 0.0) - ends) / shapes.layers
     elsewhere = sum(parts.get(name, 0.0) for name in SHARDED) * (1 - 1 / gpus)
-    found["workspace"] = parts.get("workspace", 0.0) + min(max(2 * layer, ends + layer), elsewhere)
+    found["workspace"] += min(ends + 2 * layer, elsewhere)
     return found
 
 

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from peft_studio.core.spec import RunSpec
+
+Strategy = Literal["single", "ddp", "fsdp"]
+"""One process; several that hold the whole model each; several that hold a share of it each."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from peft_studio.core.runs.failure_record import Failure as Failure
+from peft_studio.core.runs.failure_record import Suggestion as Suggestion
+
 # Phases in the order in which a run passes them, and the state that each one shows as.
 PHASES: dict[str, str] = {
     "queued": "queued",
@@ -105,6 +108,22 @@ class Environment(Event):
     facts: dict[str, str | int | float | None]
 
 
+class DevicesTaken(Event):
+    """On what a job trains, decided by its agent from the machine, and why. ``memory_bytes`` is of one device."""
+
+    type: Literal["devices"] = "devices"
+    processes: int
+    strategy: Literal["single", "ddp", "fsdp"]
+    device: str = Field(description="Its name.")
+    memory_bytes: float | None = None
+    reason: str
+
+    @property
+    def words(self) -> str:
+        """``2 × A100, FSDP``; the device's name alone for one."""
+        return self.device if self.processes == 1 else f"{self.processes} × {self.device}, {self.strategy.upper()}"
+
+
 class Planned(Event):
     """What the trainer is about to do, known once model and data are loaded."""
 
@@ -120,6 +139,7 @@ class Planned(Event):
     loop: Literal["fast", "reference"]
     loop_reason: str
     processes: int = 1
+    strategy: Literal["single", "ddp", "fsdp"] = "single"
     epoch_tokens: int | None = Field(default=None, description="Real tokens of one pass over the training rows.")
 
 
@@ -205,27 +225,6 @@ class AdapterSaved(Event):
     step: int
     sha256: str
     size_bytes: int
-
-
-class Suggestion(BaseModel):
-    """A way on: the fields to change, and what that costs."""
-
-    model_config = ConfigDict(frozen=True)
-    title: str
-    why: str
-    changes: dict[str, Any]
-
-
-class Failure(BaseModel):
-    """What went wrong, typed, with what is needed to understand it and to go on."""
-
-    model_config = ConfigDict(frozen=True)
-    code: str
-    message: str
-    hint: str = ""
-    trace: str = ""
-    step: int | None = None
-    suggestions: tuple[Suggestion, ...] = ()
 
 
 class Finished(Event):

@@ -41,6 +41,7 @@ class RunState:
     from_step: int = 0
     phases: tuple[PhaseTime, ...] = ()
     plan: ev.Planned | None = None
+    devices: ev.DevicesTaken | None = None
     probe: ev.Probed | None = None
     environment: dict[str, str | int | float | None] = field(default_factory=dict)
     checkpoints: tuple[ev.CheckpointSaved, ...] = ()
@@ -55,6 +56,13 @@ class RunState:
     @property
     def is_terminal(self) -> bool:
         return self.state in TERMINAL
+
+    @property
+    def trains_on(self) -> str | None:
+        """``2 × A100, FSDP``, or ``cpu``; None while it is not known."""
+        if self.devices and self.devices.processes > 1:
+            return self.devices.words
+        return self.plan.device if self.plan else None
 
 
 def fold(events: Iterable[ev.Event], state: RunState | None = None) -> RunState:
@@ -125,6 +133,11 @@ def _(event: ev.MachineRented, state: RunState) -> RunState:
 @apply.register
 def _(event: ev.Environment, state: RunState) -> RunState:
     return replace(state, environment=event.facts)
+
+
+@apply.register
+def _(event: ev.DevicesTaken, state: RunState) -> RunState:
+    return replace(state, devices=event)
 
 
 @apply.register

@@ -89,6 +89,16 @@ def fetch_offers(
     return OfferList(wanted, missing=missing, old=old, others=others)
 
 
+def merge_offers(lists: Sequence[OfferList]) -> OfferList:
+    """Several answers as one, each offer once."""
+    if len(lists) == 1:
+        return lists[0]
+    offers = {(one.provider, one.id): one for found in lists for one in found}
+    missing = {name: why for found in lists for name, why in found.missing.items()}
+    old = {name: why for found in lists for name, why in found.old.items()}
+    return OfferList(list(offers.values()), missing=missing, old=old)
+
+
 def is_wanted(offer: Offer, query: OfferQuery) -> bool:
     """Whether an offer is what was asked for: connectors may answer with more."""
     return (

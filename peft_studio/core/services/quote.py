@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 
 from peft_studio.core.compute import LOCAL, BillingRules, DeviceSpeed, Electricity, find_gpu, gpu_speed
-from peft_studio.core.device import find_device, find_free_bytes
+from peft_studio.core.device import find_device, find_free_bytes, find_gpus
 from peft_studio.core.errors import SpecError, nearest
 from peft_studio.core.estimators import (
     Correction,
@@ -19,13 +19,14 @@ from peft_studio.core.estimators import (
     build_row_mix,
     estimate_cost,
     estimate_duration,
-    estimate_training_memory,
     find_fit,
     takes_fast_loop,
 )
 from peft_studio.core.estimators.corrections import apply_correction
 from peft_studio.core.estimators.duration import predict_each
 from peft_studio.core.estimators.fit import fit_sentence
+from peft_studio.core.estimators.parallel import Devices, Layout, choose_layout
+from peft_studio.core.estimators.scaling import share_duration
 from peft_studio.core.models import find_prepared
 from peft_studio.core.models.facts import read_config
 from peft_studio.core.models.failure import ModelFailure
@@ -50,6 +51,7 @@ class Place:
     rules: BillingRules | None
     electricity: Electricity | None = None
     here: bool = True
+    gpus: int = 1  # equal ones of one machine; memory and speed are of each, rules of all
 
 
 @dataclass(frozen=True, repr=False)
@@ -107,10 +109,15 @@ def build_quote(spec: RunSpec, home: Path, place: Place, *, corrections: Correct
     family = spec.basis.family or "unknown"
     notes: list[str] = []
     shapes, mix = find_shapes(spec.model, home), build_spec_mix(spec)
-    memory, duration = _estimate(spec, shapes, mix, place=place, home=home, notes=notes)
+    layout = find_layout(spec, shapes, place, notes)
+    memory, duration = _estimate(spec, shapes, mix, place=place, layout=layout, home=home, notes=notes)
+    device = place.name
+    if layout and layout.processes > 1:
+        device = f"{layout.processes} × {place.name}, {layout.strategy.upper()}"
+        notes.append(f"{device}: {layout.reason}.")
     raw = {} if memory is None else {"memory": float(memory.value)}
     raw |= {} if duration is None else {name: float(value) for name, value in duration.parts.items()}
-    mine = {key[3]: one for key, one in corrections.items() if key[:3] == (place.name, family, spec.method)}
+    mine = {key[3]: one for key, one in corrections.items() if key[:3] == (device, family, spec.method)}
     if memory is not None and "memory" in mine:
         memory = apply_correction(memory, {"": mine["memory"]})
     if duration is not None:
@@ -118,11 +125,11 @@ def build_quote(spec: RunSpec, home: Path, place: Place, *, corrections: Correct
     cost = _cost(duration, place, notes)
     each = predict_each(spec, duration, eval_rows=spec.basis.eval_rows or 0) if duration else {}
     prediction = Prediction(
-        device=place.name, family=family, method=spec.method, memory=memory, duration=duration, cost=cost,
+        device=device, family=family, method=spec.method, memory=memory, duration=duration, cost=cost,
         raw=MappingProxyType(raw), each=MappingProxyType(each),
     )  # fmt: skip
     fit = find_fit(memory, place.memory_bytes)
-    return Quote(memory, duration, cost, place.name, place.memory_bytes, fit, prediction, tuple(notes))
+    return Quote(memory, duration, cost, device, place.memory_bytes, fit, prediction, tuple(notes))
 
 
 def find_place(
@@ -140,7 +147,8 @@ def find_place(
     if compute == "local":
         device = find_device()
         name = machine_name() if device.kind == "cpu" else device.name
-        return Place(device.kind, name, find_free_bytes(), speed, rules or LOCAL, electricity)
+        gpus = max(1, len(find_gpus())) if device.kind == "cuda" else 1
+        return Place(device.kind, name, find_free_bytes(), speed, rules or LOCAL, electricity, gpus=gpus)
     gpu = find_gpu(compute)
     if gpu is None:
         from peft_studio.core.compute import GPUS
@@ -161,13 +169,33 @@ def build_spec_mix(spec: RunSpec) -> RowMix:
     )  # fmt: skip
 
 
+def find_layout(spec: RunSpec, shapes: ModelShapes | None, place: Place, notes: list[str]) -> Layout | None:
+    """How the run goes on the place's devices; None, with the reason in the notes, where it cannot go there as it was asked for."""
+    try:
+        return choose_layout(spec, shapes, Devices(place.kind, place.gpus, place.memory_bytes, place.name))
+    except SpecError as error:
+        notes.append(error.message)
+        return None
+
+
 def _estimate(
-    spec: RunSpec, shapes: ModelShapes | None, mix: RowMix, *, place: Place, home: Path, notes: list[str]
+    spec: RunSpec,
+    shapes: ModelShapes | None,
+    mix: RowMix,
+    *,
+    place: Place,
+    layout: Layout | None,
+    home: Path,
+    notes: list[str],
 ) -> tuple[Estimate | None, Estimate | None]:
     if shapes is None:
         notes.append(f"{spec.model} is not here yet or does not say its sizes, so neither memory nor time is known.")
         return None, None
-    memory = estimate_training_memory(spec, shapes, device=place.kind, row_tokens=spec.basis.max_tokens)
+    if layout is None or layout.memory is None:
+        return None, None
+    memory = layout.memory
+    if layout.processes > 1:
+        memory = replace(memory, basis=f"{memory.basis}; of each device: {layout.reason}")
     fast = takes_fast_loop(spec, shapes, place.kind)
     rows = spec.basis.train_rows
     if place.speed is None:
@@ -178,10 +206,11 @@ def _estimate(
         notes.append(f"How fast {place.name} is in {spec.precision} is not known, so time is not.")
     else:
         download = 0.0 if place.here and find_prepared(spec.model, home) else shapes.parameters * WEIGHT_BYTES
-        return memory, estimate_duration(
+        alone = estimate_duration(
             spec, shapes, mix, speed=place.speed, fast=fast, train_rows=rows, eval_rows=spec.basis.eval_rows or 0,
             download_bytes=download,
         )  # fmt: skip
+        return memory, share_duration(alone, spec, shapes, layout)
     return memory, None
 
 

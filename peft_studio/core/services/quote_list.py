@@ -89,20 +89,19 @@ def build_quote_list(
     corrections: Corrections,
     made_on: Basis | None = None,
 ) -> QuoteList:
-    """This machine and every offer of one card, in order."""
-    single = [one for one in offers if one.gpu_count == 1 or (one.queues and one.gpu is None)]
-    rows = build_offer_quotes(spec, home, single, history=history, corrections=corrections, made_on=made_on)
+    """This machine and every offer with a card, or of a cluster of one's own, in order."""
+    with_gpu = [one for one in offers if (one.gpu is not None and one.gpu_count) or one.queues]
+    rows = build_offer_quotes(spec, home, with_gpu, history=history, corrections=corrections, made_on=made_on)
     here = build_quote(spec, home, local, corrections=corrections)
     rows.append(OfferQuote("local", spec, quote=here, duration=here.duration, cost=here.cost))
     made = QuoteList(rows, missing=offers.missing)
     notes = [*offers.notes, *here.notes]
-    if more := len(offers) - len(single):
-        what = (
-            "1 offer of several GPUs, or of none, is"
-            if more == 1
-            else f"{more} offers of several GPUs, or of none, are"
+    if more := len(offers) - len(with_gpu):
+        notes.append(
+            "1 offer without a GPU is left out." if more == 1 else f"{more} offers without a GPU are left out."
         )
-        notes.append(f"{what} left out: a run takes one.")
+    if (best := made.cheapest) and best.offer and best.offer.gpu_count > 1 and best.quote:
+        notes += [f"On {say_place(best.offer)}: {note}" for note in best.quote.notes if " × " in note]
     if any(row.cost and row.start == ASSUMED for row in rows):
         notes.append(
             f"{ASSUMED.basis.capitalize()}: {duration(ASSUMED.low)} to {duration(ASSUMED.high)} until one answers."

@@ -19,7 +19,16 @@ from peft_studio.core.errors import NotReadyError
 from peft_studio.core.estimators import Estimate, estimate_cost
 from peft_studio.core.estimators.duration import DOWNLOAD
 from peft_studio.core.ports.offers import Offer, Stock
-from peft_studio.core.services.quote import NONE, WEIGHT_BYTES, Corrections, Place, Quote, build_quote, find_shapes
+from peft_studio.core.services.quote import (
+    NONE,
+    WEIGHT_BYTES,
+    Corrections,
+    Place,
+    Quote,
+    build_quote,
+    find_layout,
+    find_shapes,
+)
 from peft_studio.core.services.start_history import Start, estimate_start, find_install_s
 from peft_studio.core.spec import Basis, RunSpec
 
@@ -75,7 +84,7 @@ def build_offer_quotes(
     corrections: Corrections = NONE,
     made_on: Basis | None = None,
 ) -> list[OfferQuote]:
-    """Quote a spec for every offer of one card, in no order.
+    """Quote a spec for every offer with a card, in no order. Of several cards the run takes those that help it.
 
     Args:
         history: How long machines really took to start.
@@ -83,7 +92,7 @@ def build_offer_quotes(
     """
     shapes = find_shapes(spec.model, home)
     weights_bytes = shapes.parameters * WEIGHT_BYTES if shapes else None
-    there: dict[tuple[str, float], tuple[ExplainedSpec, Quote]] = {}
+    there: dict[tuple[str, float, int], tuple[ExplainedSpec, Quote]] = {}
     found = []
     for offer in offers:
         gpu = find_gpu(offer.gpu or "")
@@ -93,7 +102,7 @@ def build_offer_quotes(
             )
             continue
         place = place_of(offer, gpu)
-        key = gpu.name, place.memory_bytes or 0.0
+        key = gpu.name, place.memory_bytes or 0.0, place.gpus
         if key not in there:
             fitted = fit_to_card(spec, gpu, memory_bytes=key[1])
             there[key] = fitted, build_quote(fitted, home, place, corrections=corrections)
@@ -119,7 +128,7 @@ def find_best_place(spec: ExplainedSpec, home: Path, offers: Sequence[Offer]) ->
 def place_of(offer: Offer, gpu: Gpu) -> Place:
     """Where a run would go that takes an offer: memory as the provider says, speed by the card's data sheet."""
     memory_gib = offer.gpu_memory_gib or gpu.memory_gib
-    return Place("cuda", gpu.name, memory_gib * GIB, gpu_speed(gpu), offer.rules, here=False)
+    return Place("cuda", gpu.name, memory_gib * GIB, gpu_speed(gpu), offer.rules, here=False, gpus=offer.gpu_count)
 
 
 def quote_rented(spec: ExplainedSpec, home: Path, offers: Sequence[Offer]) -> tuple[ExplainedSpec, Quote | None]:
@@ -134,7 +143,7 @@ def quote_rented(spec: ExplainedSpec, home: Path, offers: Sequence[Offer]) -> tu
             found = None
             continue
         place = place_of(offer, gpu)
-        fitted = fit_to_card(spec, gpu, memory_bytes=place.memory_bytes or 0.0)
+        fitted = _with_layout(fit_to_card(spec, gpu, memory_bytes=place.memory_bytes or 0.0), home, place)
         found = fitted, build_quote(fitted, home, place)
         if found[1].fit == "wont-fit":
             raise NotReadyError(
@@ -149,6 +158,12 @@ def fit_to_card(spec: ExplainedSpec, gpu: Gpu, *, memory_bytes: float) -> Explai
     shown = int(memory_bytes * SHOWN_SHARE) // GIB * GIB
     basis = spec.basis.model_copy(update={"device": "cuda", "bf16": gpu.bf16 is not None, "free_bytes": shown})
     return spec.replace(basis=basis)
+
+
+def _with_layout(spec: ExplainedSpec, home: Path, place: Place) -> ExplainedSpec:
+    """A spec that says so where the base is to be shared out: the machine cannot count it before the base model is there."""
+    layout = find_layout(spec, find_shapes(spec.model, home), place, [])
+    return spec.model_copy(update={"sharding": "fsdp"}) if layout and layout.strategy == "fsdp" else spec
 
 
 def disk_gib(weights_bytes: float | None) -> int:

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from peft_studio.core.errors import SpecError
 from peft_studio.core.runs import events as ev
 from peft_studio.core.runs.checkpoints import discard_after, sha256_of
 from peft_studio.core.runs.failures import build_failure
@@ -22,6 +23,7 @@ from peft_studio.core.runs.state import HEARTBEAT_S
 from peft_studio.core.spec import RunSpec
 from peft_studio.core.system import try_lock
 from peft_studio.runner.agent.journal import Journal
+from peft_studio.runner.agent.layout import take_devices
 from peft_studio.runner.agent.ranks import Ending, Ranks
 from peft_studio.runner.agent.server import AgentServer
 from peft_studio.runner.agent.slots import Slot
@@ -78,7 +80,13 @@ class Agent:
         return not self._stopped.is_set()
 
     async def _supervise(self, slot: Slot) -> ev.Finished:
-        ranks = Ranks(self._folder, from_step=self._from_step, processes=self._spec.processes or 1, strategy="ddp")
+        try:
+            taken = await asyncio.to_thread(take_devices, self._spec, self._folder.home)
+        except SpecError as error:
+            failure = build_failure("not_supported_here", error.message, spec=self._spec, hint=error.hint)
+            return ev.Finished(state="failed", failure=failure)
+        self._journal.append(taken)
+        ranks = Ranks(self._folder, from_step=self._from_step, processes=taken.processes, strategy=taken.strategy)
         await ranks.start(keep_open=slot.fileno())
         self._ranks, self._vitals = ranks, Vitals(*ranks.pids)
         if request := self._journal.state.stop_requested:  # it came while the process was being made

@@ -108,7 +108,7 @@ def build_environments(processes: int) -> list[dict[str, str]]:
     """What each is started with beside its agent's own environment; nothing for one alone. ``GROUP_RANK`` is the machine's number, as torchrun has it."""
     if processes == 1:
         return [{}]
-    machines, address = int(os.environ.get(MACHINES, "1")), os.environ.get(ADDRESS, LOOPBACK)
+    machines, address = count_machines(), os.environ.get(ADDRESS, LOOPBACK)
     each = processes // machines
     threads = {} if "OMP_NUM_THREADS" in os.environ else {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // each))}
     port = _find_port(address)
@@ -119,6 +119,11 @@ def build_environments(processes: int) -> list[dict[str, str]]:
         }
         for rank in range(processes)
     ]  # fmt: skip
+
+
+def count_machines() -> int:
+    """How many, each like this one, train a job together."""
+    return int(os.environ.get(MACHINES, "1"))
 
 
 def _find_port(address: str) -> int:

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import PeftModel
+from peft import PeftModel, set_peft_model_state_dict
+from safetensors.torch import load_file
 
 from peft_studio.core.errors import StudioError
 from peft_studio.core.models.weights import fingerprint_base
@@ -23,6 +24,8 @@ from peft_studio.core.system import sync_folder
 from peft_studio.runner.trainer.load import load_base
 from peft_studio.runner.trainer.methods import save_adapter
 from peft_studio.runner.trainer.problems import TrainingStopped
+from peft_studio.runner.trainer.shards import is_sharded
+from peft_studio.runner.trainer.world import World, wait_for_all
 
 PROBE_TOKENS = 64
 # Largest difference of a logit, relative to the largest logit, between the model in memory and its reloaded adapter.
@@ -41,29 +44,34 @@ def export_adapter(
     scratch: Path,
     step: int,
     ids: Sequence[int],
-    fast: Any | None,
-) -> ev.AdapterSaved:
+    world: World | None = None,
+) -> ev.AdapterSaved | None:
     """Write the adapter aside, load it with plain peft, compare its logits with the model in memory, then move it into place.
 
+    ``world``: processes that hold a share of the base each. All of them call this; rank 0 writes, and the others get None.
     ``ids`` are tokens of real text to compare on: on tokens put together at random a sound model's own bf16 is 25 % from its fp32.
 
     Raises:
         StudioError: The written adapter does not load, or answers differently. The checkpoints are kept.
     """
-    if fast is not None:
-        fast.uninstall()
+    world = world or World()
     aside = folder.path / ".adapter"
-    shutil.rmtree(aside, ignore_errors=True)
+    if world.leads:
+        shutil.rmtree(aside, ignore_errors=True)
     probe = torch.tensor([list(ids[:PROBE_TOKENS])])
     expected = _logits(model, probe)
     # Weights that overflow inside the model can come out as NaN, or as zero behind a norm.
     if not torch.isfinite(expected).all() or not expected.any():
         raise TrainingStopped("loss_not_finite", "The trained weights overflow: the model no longer gives an answer.")
     with contextlib.ExitStack() as undo:
-        undo.callback(shutil.rmtree, aside, ignore_errors=True)  # on a full disk: room for saying so
-        save_adapter(model, aside, spec, scratch=scratch)
-        _describe(aside, spec, model_folder)
+        if world.leads:
+            undo.callback(shutil.rmtree, aside, ignore_errors=True)  # on a full disk: room for saying so
+            save_adapter(model, aside, spec, scratch=scratch)
+            _describe(aside, spec, model_folder)
+        wait_for_all(world)
         _check_loads(model, aside, spec, model_folder=model_folder, probe=probe, expected=expected)
+        if not world.leads:
+            return None
         for path in aside.iterdir():
             with path.open("rb") as file:
                 os.fsync(file.fileno())
@@ -88,6 +96,9 @@ def _check_loads(
             remote_code=spec.remote_code,
         )
         found = _logits(PeftModel.from_pretrained(base, str(adapter)), probe)
+    elif is_sharded(model):
+        _read_again(model, adapter)
+        found = _logits(model, probe)
     else:
         model.load_adapter(str(adapter), adapter_name="reloaded")
         model.set_adapter("reloaded")
@@ -104,6 +115,15 @@ def _check_loads(
         )
         error.code = "adapter_unloadable"  # type: ignore[attr-defined]
         raise error
+
+
+def _read_again(model: PeftModel, adapter: Path) -> None:
+    """Forget the adapter in memory and take the written one in its place; a second one could not be laid around a base in shares."""
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                parameter.zero_()
+    set_peft_model_state_dict(model, load_file(adapter / "adapter_model.safetensors"))
 
 
 def _logits(model: Any, probe: torch.Tensor) -> torch.Tensor:

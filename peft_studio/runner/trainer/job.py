@@ -12,6 +12,7 @@ import numpy
 import torch
 from transformers import TrainerCallback
 
+from peft_studio.core.estimators.shares import Strategy
 from peft_studio.core.estimators.work import is_probed
 from peft_studio.core.runs import events as ev
 from peft_studio.core.runs.anomalies import AnomalyWatch
@@ -32,6 +33,7 @@ from peft_studio.runner.trainer.paths import LoopChoice, choose_loop
 from peft_studio.runner.trainer.prepare import prepare_model
 from peft_studio.runner.trainer.probe import probe
 from peft_studio.runner.trainer.rows import Collator, PackedRows, PadJoin, TokenRows, load_rows
+from peft_studio.runner.trainer.shards import shard_base
 from peft_studio.runner.trainer.world import World, any_rank, join_world
 
 
@@ -40,8 +42,16 @@ class Job:
     exactly."""
 
     def __init__(
-        self, folder: RunFolder, spec: RunSpec, monitor: Monitor, *, from_step: int, world: World | None = None
+        self,
+        folder: RunFolder,
+        spec: RunSpec,
+        monitor: Monitor,
+        *,
+        from_step: int,
+        world: World | None = None,
+        strategy: Strategy = "single",
     ) -> None:
+        self._strategy = strategy
         self._folder = folder
         self._spec = spec
         self._monitor = monitor
@@ -77,19 +87,23 @@ class Job:
             self._enter("evaluating")
             self.evaluate(trainer, evaluation)
         self._enter("saving")
-        if self._world.leads:
-            saved = export_adapter(
-                trainer.model,
-                self._folder,
-                self._spec,
-                model_folder=model_folder,
-                scratch=self._scratch,
-                step=trainer.state.global_step,
-                ids=train[0]["input_ids"],
-                fast=choice.fast,
-            )
-            self._monitor.send(saved)
+        self._save(trainer, model_folder, choice)
         return ev.Finished(state="stopped" if stopped else "completed")
+
+    def _save(self, trainer: StudioTrainer, model_folder: Path, choice: LoopChoice) -> None:
+        """Write the adapter; where the base is shared out, the others help to try it."""
+        if choice.fast is not None:
+            choice.fast.uninstall()
+        together = self._strategy == "fsdp"
+        if not (self._world.leads or together):
+            return
+        first = trainer.train_dataset[0]
+        saved = export_adapter(
+            trainer.model, self._folder, self._spec, model_folder=model_folder, scratch=self._scratch, step=trainer.state.global_step,
+            ids=(first[0] if isinstance(first, list) else first)["input_ids"], world=self._world if together else None,
+        )  # fmt: skip
+        if saved:
+            self._monitor.send(saved)
 
     def begin(self, trainer: StudioTrainer, evaluation: TokenRows) -> None:
         """Model and optimizer are ready and no step was taken: probe, where the spec asks for it and the run is long enough."""
@@ -115,8 +129,8 @@ class Job:
         self._monitor.send(ev.Evaluated(step=step, loss=loss, rows=len(rows), duration_s=took))
 
     def sample(self, trainer: StudioTrainer, tokenizer: Any) -> None:
-        """Let the model answer the spec's sample prompts."""
-        if not self._world.leads:
+        """Let the model answer the spec's sample prompts; where its base is shared out, all processes answer, and the same."""
+        if not self._world.leads and self._strategy != "fsdp":
             return
         for prompt in self._spec.sample_prompts:
             began = time.perf_counter()
@@ -146,10 +160,13 @@ class Job:
             model_folder,
             quantization=spec.quantization,
             precision=spec.precision,
-            device=self._device,
+            device="cpu" if self._strategy == "fsdp" else self._device,
             remote_code=spec.remote_code,
         )
-        return attach_adapter(base, spec, scratch=self._scratch)
+        model = attach_adapter(base, spec, scratch=self._scratch)
+        if self._strategy == "fsdp":
+            shard_base(model, self._world, kind=self._kind)
+        return model
 
     def _build_trainer(self, model: Any, train: TokenRows, choice: LoopChoice, *, pad_id: int) -> StudioTrainer:
         self._folder.checkpoints.mkdir(exist_ok=True)
@@ -180,7 +197,7 @@ class Job:
         self._monitor.send(ev.Planned(
             total_steps=total, steps_per_epoch=per_epoch, train_rows=len(train), eval_rows=len(evaluation),
             trainable_parameters=trainable, total_parameters=everything, device=self._kind, precision=spec.precision,
-            loop="fast" if choice.fast else "reference", loop_reason=choice.reason, processes=self._world.size,
+            loop="fast" if choice.fast else "reference", loop_reason=choice.reason, processes=self._world.size, strategy=self._strategy,
             epoch_tokens=sum(train.lengths()),
         ))  # fmt: skip
         return AnomalyWatch(spec, total_steps=total, vocabulary=model.config.vocab_size, train_rows=len(train))

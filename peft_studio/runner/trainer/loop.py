@@ -22,6 +22,7 @@ from peft_studio.core.spec import RunSpec
 from peft_studio.runner.trainer.dealing import DealtBatches, DealtLoader, Part, build_filler, fill
 from peft_studio.runner.trainer.monitor import Monitor
 from peft_studio.runner.trainer.order import LongestFirst, Need
+from peft_studio.runner.trainer.shards import is_sharded
 from peft_studio.runner.trainer.world import average_gradients
 
 
@@ -54,6 +55,10 @@ class StudioTrainer(Trainer):
             self.accelerator.prepare_model = lambda model, **_: prepare(
                 model, device_placement=False, evaluation_mode=True
             )
+
+    def _move_model_to_device(self, model: Any, device: Any) -> None:
+        if not is_sharded(model):  # that stands where it shall
+            super()._move_model_to_device(model, device)
 
     def get_train_dataloader(self) -> Any:
         """Micro-batches of this process."""

@@ -52,7 +52,9 @@ def train_main(argv: list[str]) -> int:
         load_bitsandbytes()
         from peft_studio.runner.trainer.job import Job
 
-        outcome = Job(folder, spec, monitor, from_step=arguments.from_step, world=world).run()
+        outcome = Job(
+            folder, spec, monitor, from_step=arguments.from_step, world=world, strategy=arguments.strategy
+        ).run()
     except Exception as error:  # noqa: BLE001  the boundary: everything becomes a typed failure
         from peft_studio.runner.trainer.problems import explain_failure
 

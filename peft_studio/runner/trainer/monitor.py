@@ -15,6 +15,7 @@ from peft_studio.core.runs.events import Event
 from peft_studio.core.runs.metrics import MetricsWriter, Row
 from peft_studio.runner.trainer.channel import Channel
 from peft_studio.runner.trainer.problems import TrainingStopped
+from peft_studio.runner.trainer.rows import IGNORED
 from peft_studio.runner.trainer.world import any_rank, sum_over_ranks
 
 PROGRESS = "progress.json"  # in a checkpoint: what the run had done by then
@@ -65,7 +66,12 @@ class Monitor:
             self._channel.send(event)
 
     def count_tokens(self, inputs: dict[str, Any]) -> None:
-        """Add a micro-batch's real tokens: padding does not count, and a prefix computed once counts for each row that has it."""
+        """Add a micro-batch's real tokens: padding does not count, and a prefix computed once counts for each row that has it.
+
+        One that teaches nothing is a filler (see ``dealing``) and does not count either.
+        """
+        if "labels" in inputs and not bool((inputs["labels"] != IGNORED).any()):
+            return
         if "segment_lengths" in inputs:
             segments = inputs["segment_lengths"]
             self._tokens += int(segments.sum()) + int(inputs["shared_prefix"]) * len(segments)

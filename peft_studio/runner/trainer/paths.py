@@ -9,6 +9,7 @@ from peft_studio.core.errors import SpecError
 from peft_studio.core.spec import RunSpec
 from peft_studio.runner.trainer import fast
 from peft_studio.runner.trainer.rows import Row, TokenRows
+from peft_studio.runner.trainer.shards import is_sharded
 
 SAMPLE_BEGINNING = 16  # tokens
 SAMPLE_ENDS = (40, 28)
@@ -54,6 +55,8 @@ def _against(model: Any, spec: RunSpec, rows: TokenRows, *, share_prefix: bool) 
     """Why the fast path must not be used; None when nothing speaks against it."""
     if spec.loop == "reference":
         return "the reference loop was asked for"
+    if is_sharded(model):
+        return "no process holds the base model whole"
     if reason := fast.unsupported(model, spec):
         return reason
     difference = fast.compare(model, build_sample(rows), share_prefix=share_prefix)

@@ -77,6 +77,12 @@ def any_rank(flag: bool) -> bool:
     return sum_over_ranks(float(flag))[0] > 0
 
 
+def wait_for_all(world: World) -> None:
+    """Return when every process of it has come this far."""
+    if world.size > 1:
+        distributed.barrier()
+
+
 def average_gradients(parameters: Iterable[torch.nn.Parameter]) -> None:
     """Replace every gradient by its mean over all processes, in one message. One that no process has stays away."""
     if not distributed.is_initialized():
@@ -88,7 +94,7 @@ def average_gradients(parameters: Iterable[torch.nn.Parameter]) -> None:
         [has, *((p.grad if p.grad is not None else torch.zeros_like(p)).flatten().float() for p in trained)]
     )
     distributed.all_reduce(flat)
-    anywhere, gradients = flat[: len(trained)].tolist(), flat[len(trained) :] / distributed.get_world_size()
-    pieces = gradients.split([parameter.numel() for parameter in trained])
+    anywhere, gradients = flat[: len(trained)].tolist(), flat[len(trained) :]
+    pieces = gradients.div_(distributed.get_world_size()).split([parameter.numel() for parameter in trained])
     for parameter, there, piece in zip(trained, anywhere, pieces, strict=True):
         parameter.grad = piece.view_as(parameter).to(parameter.dtype) if there else None

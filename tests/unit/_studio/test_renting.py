@@ -67,6 +67,34 @@ def test_offers_of_a_connected_provider(studio: Studio) -> None:
     assert "runpod" in caught.value.hint
 
 
+def test_machines_with_several_cards(studio: Studio, spec: Any, cloud: Cloud, tmp_path: Path) -> None:
+    """Where they are asked for, at the price of the machine; by themselves where the run fits no single card, and there its base is shared out."""
+    studio.connect("runpod", key=KEY)
+    assert {row.offer.gpu_count for row in studio.quotes(spec) if row.offer} == {1}
+    both = [row.offer for row in studio.quotes(spec, gpu="L4", gpu_count=(1, 2)) if row.offer]
+    assert [(one.gpu_count, str(one.usd_per_hour)) for one in both] == [(1, "0.39"), (2, "0.78")]
+
+    large = json.loads((tmp_path / "model" / "config.json").read_text())
+    large |= {
+        "hidden_size": 8192,
+        "intermediate_size": 28672,
+        "num_hidden_layers": 80,
+        "num_attention_heads": 64,
+        "num_key_value_heads": 8,
+    }
+    (tmp_path / "model" / "config.json").write_text(json.dumps(large))
+    rows = studio.quotes(
+        studio.spec(model=spec.model, data=studio.data(spec.data.origin), method="lora"), measure=False
+    )
+    best = rows.cheapest
+    assert best
+    assert best.offer
+    assert best.quote
+    assert best.offer.gpu_count > 1
+    assert best.quote.device.endswith("FSDP")
+    assert any("would need" in note for note in rows.notes)
+
+
 def test_without_a_network_offers_are_those_of_before(studio: Studio, cloud: Cloud) -> None:
     """With the reason; nothing is asked; what was never asked for has none."""
     studio.connect("runpod", key=KEY)

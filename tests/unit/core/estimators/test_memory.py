@@ -110,7 +110,7 @@ def test_what_is_meant_to_save_saves(model: str, device: str) -> None:
         plain = make(**{**way, "gradient_checkpointing": False})
         whole = need(spec=plain)
         assert need(spec=make(**{**way, "gradient_checkpointing": True})) <= whole
-        shares = [need(spec=plain, gpus=gpus, sharding="fsdp") for gpus in (1, 2, 4, 8)]
+        shares = [need(spec=plain, gpus=gpus, sharding="fsdp") for gpus in (2, 4, 8)]
         assert shares == sorted(shares, reverse=True)
         assert need(spec=plain, gpus=2) >= whole
         assert need(spec=plain, row_tokens=100) <= whole

@@ -19,7 +19,7 @@ from peft_studio.core.ports import Offer, Stock
 from peft_studio.core.services.offers import OfferList
 from peft_studio.core.services.quote import NONE, Place
 from peft_studio.core.services.quote_list import QuoteList, build_quote_list
-from peft_studio.core.services.quotes import build_offer_quotes, changes, disk_gib, fit_to_card
+from peft_studio.core.services.quotes import build_offer_quotes, changes, disk_gib, fit_to_card, quote_rented
 from peft_studio.core.services.start_history import Start
 from tests.tiny import write_rows, write_tokenizer
 
@@ -108,11 +108,52 @@ def test_local_first_then_by_dollars_and_what_is_not_known_last(quote: Callable[
     unknown = found.cells(found[len(found) - 1])
     assert unknown[2:5] == ("—", "—", "—")
     assert "Not in the device table, so without numbers: NVIDIA Titan Zeta." in found.notes
-    assert any(note.startswith("1 offer of several GPUs") for note in found.notes)
     assert found.cheapest is not None
     assert found.cheapest.offer is not None
     assert "<table" in found._repr_html_()
-    assert len(found.to_pandas()) == len(found) == 7
+    assert len(found.to_pandas()) == len(found) == 8
+
+
+def test_several_cards_are_quicker_and_say_what_was_assumed(quote: Callable[..., QuoteList]) -> None:
+    """The price is the machine's. Two cards take less time and more dollars, so they stand after one; where loading is most of it eight help less."""
+    found = quote(*(offer("NVIDIA L4", usd, gpu_count=count) for usd, count in (("0.40", 1), ("0.80", 2), ("3.20", 8))))
+    rows = {row.offer.gpu_count: row for row in found if row.offer}
+    one, two, eight = rows[1], rows[2], rows[8]
+    assert one.duration and two.duration and eight.duration and one.cost and two.cost  # noqa: PT018
+    assert one.duration.value > two.duration.value > eight.duration.value
+    assert two.duration.parts["training"] > one.duration.parts["training"] / 2
+    assert one.cost.value < two.cost.value
+    assert [row.offer.gpu_count for row in found if row.offer] == [1, 2, 8]
+    assert two.quote
+    assert two.quote.device == "2 × L4, DDP"
+    assert "not measured" in two.duration.basis
+    assert two.quote.memory
+    assert "the whole model fits each device" in two.quote.memory.basis
+    assert found.cells(two)[1] == "2 × NVIDIA L4"
+
+
+def test_what_fits_no_card_alone_is_shared_out(spec: Any, tmp_path: Path) -> None:
+    """LoRA in bf16 on cards of 2 GiB, each with a share; launched there, the spec says so, since the node cannot count it before it has the model."""
+    lora = spec.replace(
+        method="lora", quantization=None, gradient_checkpointing=True, batch_size=1, gradient_accumulation_steps=16
+    )
+    offers = [offer("NVIDIA L4", str(count), 2.0, gpu_count=count) for count in (1, 4)]
+    one, four = build_offer_quotes(lora, tmp_path / "home", offers)
+    assert one.quote and four.quote  # noqa: PT018
+    assert (one.quote.fit, four.quote.device) == ("wont-fit", "4 × L4, FSDP")
+    assert four.fits
+    assert any("would need" in note for note in four.quote.notes)
+    fitted, quote = quote_rented(lora, tmp_path / "home", [offers[1]])
+    assert (fitted.sharding, quote and quote.device) == ("fsdp", "4 × L4, FSDP")
+    assert quote_rented(lora, tmp_path / "home", [offer("NVIDIA L4", "1", gpu_count=2)])[0].sharding == "auto"
+
+
+def test_more_processes_than_cards_gets_no_number(spec: Any, tmp_path: Path) -> None:
+    """The note says why."""
+    row = build_offer_quotes(spec.replace(processes=4), tmp_path / "home", [offer("NVIDIA L4", "1", gpu_count=2)])[0]
+    assert row.quote
+    assert (row.fits, row.quote.memory) == (False, None)
+    assert "there are 2 GPUs" in row.quote.notes[0]
 
 
 def test_where_it_does_not_fit_local_is_not_first(quote: Callable[..., QuoteList]) -> None:

@@ -51,7 +51,6 @@ def save(model: Any, folder: RunFolder, spec: RunSpec, model_folder: Path) -> An
         scratch=folder.path / "scratch",
         step=7,
         ids=range(3, 40),
-        fast=None,
     )
 
 
