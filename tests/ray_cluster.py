@@ -62,6 +62,9 @@ def run_cluster() -> Iterator[Cluster]:
         wait_for(lambda: _living(cluster) == 1, "the head of the Ray cluster", timeout_s=400)
         cluster.nodes.append(_start_node(folder, [f"--address=127.0.0.1:{gcs}"]))
         wait_for(lambda: _living(cluster) == 2, "both nodes", timeout_s=400)
+        for node in cluster.nodes:
+            with contextlib.suppress(OSError):
+                Path(f"/proc/{node.pid}/autogroup").write_text("0")
         yield cluster
     finally:
         _end(cluster)
@@ -80,10 +83,15 @@ def _start_node(folder: Path, more: list[str]) -> subprocess.Popen[bytes]:
         f"--metrics-export-port={free_port()}", f"--runtime-env-agent-port={free_port()}", "--min-worker-port=0", "--max-worker-port=0",
     ]  # fmt: skip
     with (folder / "nodes.log").open("ab") as log:
-        return subprocess.Popen(
+        node = subprocess.Popen(
             [str(RAY), "start", *options, *more], env={**os.environ, **own}, stdout=log, stderr=log, stdin=subprocess.DEVNULL,
             start_new_session=True,
         )  # fmt: skip
+    with contextlib.suppress(
+        OSError
+    ):  # it is a session of its own, and has ten processes: a busy machine would starve it
+        Path(f"/proc/{node.pid}/autogroup").write_text("-10")
+    return node
 
 
 def _living(cluster: Cluster) -> int:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import psutil
 import pytest
 
 from peft_studio import Studio
+from peft_studio.core.errors import RunFailed
 from peft_studio.core.runs.log import read_events
 from peft_studio.core.services.rent.limits import LAG_VARIABLE
 from peft_studio.core.services.run import Run
@@ -84,3 +86,33 @@ def test_two_at_once_a_third_waits_and_the_client_dies(
         assert chat.ask("Please send 3 lamps to Oslo.", adapter="a", max_new_tokens=4).tokens
     wait_for(lambda: not live(cluster), "the jobs to be gone")
     wait_for(lambda: not list(cluster.folder.glob("peft-studio-*")), "their folders to be gone")
+
+
+@pytest.mark.stress
+def test_one_run_over_both_nodes(connected: Studio, make_spec: Callable[..., Any], cluster: Cluster) -> None:
+    """The losses of one process; when the second node's process is killed that is said, nobody hangs, and the run goes on from its checkpoint."""
+    spec = make_spec(
+        processes=2, dropout=0.0, max_steps=300, save_steps=20, probe=False, lr_scheduler="constant", warmup_ratio=0.0
+    )
+    one = connected.launch(spec.replace(processes=1, max_steps=20)).wait(300)
+    run = connected.launch(spec, compute="ray")
+    wait_for(lambda: steps(run) >= 30, "steps on both nodes", timeout_s=300)
+    mine, theirs = (found.metrics().set_index("step").loss.iloc[:10].tolist() for found in (one, run))
+    assert theirs == pytest.approx(mine, rel=1e-4)
+    [mate] = [process for process in psutil.process_iter() if is_mate(process)]
+    mate.kill()
+    with pytest.raises(RunFailed):
+        run.wait(timeout=200)
+    wait_for(lambda: not live(cluster), "the job to be gone")
+    run.resume()
+    run.wait(timeout=300)
+    assert (run.state, steps(run)) == ("completed", 300)
+    assert run.read()[0].from_step >= 20
+
+
+def is_mate(process: psutil.Process) -> bool:
+    """Whether it is the trainer with rank 1, on the second node."""
+    try:
+        return "train" in process.cmdline() and process.environ().get("GROUP_RANK") == "1"
+    except (psutil.Error, OSError):
+        return False
