@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from peft_studio._studio.renting import Renting
 from peft_studio._studio.runs import Running
-from peft_studio.core.errors import NotReadyError, SpecError
+from peft_studio.core.errors import ConnectorError, NotReadyError, SpecError
 
 if TYPE_CHECKING:
     from peft_studio._studio.machines import Machines
@@ -40,9 +40,11 @@ class Launching(Running, Renting, ABC):
 
         Args:
             spec: What to train.
-            compute: ``"local"``; or an offer of ``studio.offers()``, or several, the best first: where one is not to be had, the next is taken.
+            compute: ``"local"``; ``"ray"``, for the place on your cluster that fits best; or an offer of ``studio.offers()``, or several, the
+                best first: where one is not to be had, the next is taken.
             max_usd: On a rented machine: what the run may cost. Before that point it is stopped and saved, and its machine is ended.
-            max_hours: On a rented machine: how long one may live at most, 24 by default. The machine itself keeps to it, too.
+            max_hours: On a rented machine: how long one may live at most, 24 by default, 720 where it costs nothing. The machine itself keeps
+                to it, too.
             keep_minutes: On a rented machine: how long it waits, paid for, when this computer is away at the run's end; then what was not
                 fetched is lost. Within both caps.
             idle_minutes: On a rented machine: after so long with its GPU below 10 % you are warned, ten minutes later at most the run is
@@ -62,15 +64,44 @@ class Launching(Running, Renting, ABC):
             return super().launch(spec, **changes)
         from peft_studio.core.ports.offers import Offer
 
+        spec = spec.replace(**changes) if changes else spec
         if isinstance(compute, str):
-            return super().launch(spec, compute=compute, **changes)  # says which names there are
-        offers = [compute] if isinstance(compute, Offer) else list(compute)
+            offers = self._find_free_places(spec, compute)
+            if not offers:
+                return super().launch(spec, compute=compute)  # says which names there are
+        else:
+            offers = [compute] if isinstance(compute, Offer) else list(compute)
         from peft_studio.core.services.rent.caps import read_caps
 
         caps = read_caps(
             offers, max_usd=max_usd, max_hours=max_hours, keep_minutes=keep_minutes, idle_minutes=idle_minutes
         )
-        return self._rent(spec.replace(**changes) if changes else spec, offers, caps)
+        return self._rent(spec, offers, caps)
+
+    def _find_free_places(self, spec: ExplainedSpec, provider: str) -> list[Offer]:
+        """Places at a provider that costs nothing, the best for this spec alone; none where the name is no such provider's."""
+        from peft_studio.core.ports.platform import Role
+        from peft_studio.core.services.quotes import find_best_place
+
+        if provider not in [info.name for info in self._catalog.list_infos(Role.COMPUTE)]:
+            return []
+        offers: list[Offer] = []
+        processes = spec.processes or 1
+        for machines in divisors(processes):
+            found = self._fetch_offers(self._offer_query(gpu_count=processes // machines, machines=machines), provider)
+            if why := found.missing.get(provider):
+                raise ConnectorError(
+                    f"{provider} does not say what it has: {why}", hint="Connect it again.", platform=provider
+                )
+            offers = [one for one in found if one.machines * max(1, one.gpu_count) == processes]
+            if offers:
+                break
+        if any(offer.usd_per_hour for offer in offers):
+            raise SpecError(
+                f"A machine of {provider} costs money, so one is to be named.", hint="studio.quotes(spec) lists them.", fields=("compute",)
+            )  # fmt: skip
+        best = find_best_place(spec, self.home, offers)
+        return [best] if best else []
 
     def _rent(self, spec: ExplainedSpec, offers: Sequence[Offer], caps: Caps) -> Run:
         from peft_studio.core.models.prepared import settle_name
@@ -89,6 +120,8 @@ class Launching(Running, Renting, ABC):
                 "Not ready:\n" + "\n".join(map(str, blocking)), fields=tuple(one.field for one in blocking if one.field)
             )
         closed = self._machines.check_model(spec.model)
+        if (machines := offers[0].machines) > 1:
+            spec = spec.replace(processes=machines * max(1, offers[0].gpu_count))
         folder = self._store().create(spec.replace(model=settle_name(spec.model)))
         if closed:
             mark_closed(folder)
@@ -124,6 +157,11 @@ class Launching(Running, Renting, ABC):
         from peft_studio._studio.machines import Machines
 
         return Machines(self.home, self._catalog, self._connections)
+
+
+def divisors(number: int) -> list[int]:
+    """Among how many machines so many processes can be dealt out evenly, the fewest first."""
+    return [count for count in range(1, number + 1) if number % count == 0]
 
 
 HERE_ALONE = frozenset({"train_extra_missing", "memory_short", "disk_short", "devices_short"})

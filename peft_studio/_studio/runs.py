@@ -101,12 +101,13 @@ class Running(Planning, ABC):
 
         return Comparison([self._run(run) if isinstance(run, str) else run for run in runs])
 
-    def sweep(self, spec: ExplainedSpec | Run | str, *, max_steps: int | None = None) -> Sweep:
+    def sweep(self, spec: ExplainedSpec | Run | str, *, max_steps: int | None = None, compute: Any = "local") -> Sweep:
         """Try a third, once and three times a spec's learning rate in three short real runs; or open a sweep again by its id.
 
         Args:
             spec: A spec, or a run whose spec is meant, which becomes the runs' parent; or a sweep's id.
             max_steps: Optimizer steps of each; 30 unless given, or the spec's own where those are fewer.
+            compute: Where, as in :meth:`launch`; a cluster trains as many at once as it has room for.
 
         Raises:
             NotReadyError: Preflight found blocking problems.
@@ -120,7 +121,9 @@ class Running(Planning, ABC):
         if isinstance(spec, Run):
             spec = spec.spec.replace(parent_run=spec.id)
         sweep_id = new_sweep_id()
-        return Sweep(sweep_id, [self.launch(one) for one in plan_sweep(spec, sweep_id, max_steps=max_steps)])
+        return Sweep(
+            sweep_id, [self.launch(one, compute=compute) for one in plan_sweep(spec, sweep_id, max_steps=max_steps)]
+        )
 
     def chat(
         self, model: str, *, adapters: Mapping[str, Adapter | str | os.PathLike[str]] | None = None, **options: Any

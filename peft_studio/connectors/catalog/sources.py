@@ -16,6 +16,7 @@ BUILT_IN: Mapping[str, str] = {
     "huggingface": "peft_studio.connectors.huggingface:INFO",
     "lambdalabs": "peft_studio.connectors.lambdalabs:INFO",
     "ollama": "peft_studio.connectors.ollama:INFO",
+    "ray": "peft_studio.connectors.ray:INFO",
     "runpod": "peft_studio.connectors.runpod:INFO",
     "vastai": "peft_studio.connectors.vastai:INFO",
 }

@@ -40,6 +40,8 @@ class Offer(Value):
         reliability: Share of time that the host was up, 0 to 1, where a marketplace says so.
         ends_itself: The machine gets a key with which it can end itself and nothing else.
         stops_at: When the host's owner takes it back at the latest.
+        machines: So many, each with ``gpu_count`` cards, that train one run together.
+        queues: Where none is free it is not refused: it waits in the provider's own line, and nothing is billed meanwhile.
     """
 
     id: Word
@@ -64,6 +66,8 @@ class Offer(Value):
     reliability: Annotated[float, Field(ge=0, le=1)] | None = None
     ends_itself: bool = False
     stops_at: AwareDatetime | None = None
+    queues: bool = False
+    machines: PositiveInt = 1
     seen_at: AwareDatetime
 
     @property
@@ -80,12 +84,13 @@ class Offer(Value):
 class OfferQuery(Value):
     """Which offers. A connector may answer with more than these: who asks looks again. ``gpu``: part of a card's name.
 
-    ``disk_gib``: what will be asked for, because some prices hold it.
+    ``disk_gib``: what will be asked for, because some prices hold it. ``machines``: that train one run together; only a cluster has several.
     """
 
     gpu: Word | None = None
     gpu_count: PositiveInt = 1
     min_memory_gib: NonNegativeFloat | None = None
+    machines: PositiveInt = 1
     disk_gib: PositiveInt = 40
     spot: bool | None = None
     region: Word | None = None

@@ -134,11 +134,13 @@ class Way(Value):
 
     Attributes:
         door: ``proxy``: the provider's HTTPS stands before a port; ``tls``: a port is mapped as it is; ``tunnel``: only SSH leads there.
-        self_end: None where no machine can end itself; its offers say so, too (``ends_itself``).
+        self_end: None where no machine can end itself by a request; its offers say so, too (``ends_itself``).
+        switch_off: What its brakes run in its own folder where there is no ``self_end``.
     """
 
     door: Literal["proxy", "tls", "tunnel"]
     self_end: SelfEnd | None = None
+    switch_off: Word = "shutdown -h now"
 
 
 class Charge(Value):

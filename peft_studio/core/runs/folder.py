@@ -8,6 +8,7 @@ checkpoints/         checkpoint-<step>/ with MANIFEST.json; .aside is unfinished
 adapter/             the result, in peft's own format
 agent.lock           locked while an agent lives
 trainer.lock         locked while a trainer of this run lives, also one whose agent is gone
+others.json          what other machines are to start for a run that several train; the agent writes it
 agent.json           how to reach the agent: address and token, readable by this user alone
 heartbeat            its modification time is when the agent was last alive
 """
@@ -69,6 +70,10 @@ class RunFolder:
     @property
     def agent(self) -> Path:
         return self.path / "agent.json"
+
+    @property
+    def others(self) -> Path:
+        return self.path / "others.json"
 
     @property
     def heartbeat(self) -> Path:

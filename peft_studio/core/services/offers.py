@@ -102,7 +102,8 @@ def merge_offers(lists: Sequence[OfferList]) -> OfferList:
 def is_wanted(offer: Offer, query: OfferQuery) -> bool:
     """Whether an offer is what was asked for: connectors may answer with more."""
     return (
-        (query.gpu is None or is_called(offer.gpu, query.gpu))
+        offer.machines == query.machines
+        and (query.gpu is None or is_called(offer.gpu, query.gpu))
         and (query.min_memory_gib is None or (offer.gpu_memory_gib or 0.0) >= query.min_memory_gib)
         and (query.spot is None or offer.spot == query.spot)
         and (query.region is None or query.region.lower() in (offer.region or "").lower())

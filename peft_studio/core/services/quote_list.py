@@ -89,8 +89,8 @@ def build_quote_list(
     corrections: Corrections,
     made_on: Basis | None = None,
 ) -> QuoteList:
-    """This machine and every offer with a card, in order."""
-    with_gpu = [one for one in offers if one.gpu is not None and one.gpu_count]
+    """This machine and every offer with a card, or of a cluster of one's own, in order."""
+    with_gpu = [one for one in offers if (one.gpu is not None and one.gpu_count) or one.queues]
     rows = build_offer_quotes(spec, home, with_gpu, history=history, corrections=corrections, made_on=made_on)
     here = build_quote(spec, home, local, corrections=corrections)
     rows.append(OfferQuote("local", spec, quote=here, duration=here.duration, cost=here.cost))
@@ -133,7 +133,7 @@ def _say(estimate: Estimate | None, words: Callable[[Number], str]) -> str:
 
 
 def _say_unknown(rows: Sequence[OfferQuote]) -> list[str]:
-    cards = sorted({row.offer.gpu or "" for row in rows if row.offer and row.quote is None})
+    cards = sorted({row.offer.gpu or "" for row in rows if row.offer and row.offer.gpu and row.quote is None})
     return [f"Not in the device table, so without numbers: {', '.join(cards)}."] if cards else []
 
 

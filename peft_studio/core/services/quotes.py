@@ -18,7 +18,7 @@ from peft_studio.core.defaults import ExplainedSpec
 from peft_studio.core.errors import NotReadyError
 from peft_studio.core.estimators import Estimate, estimate_cost
 from peft_studio.core.estimators.duration import DOWNLOAD
-from peft_studio.core.ports.offers import Offer
+from peft_studio.core.ports.offers import Offer, Stock
 from peft_studio.core.services.quote import (
     NONE,
     WEIGHT_BYTES,
@@ -111,6 +111,18 @@ def build_offer_quotes(
             _quote_offer(OfferQuote(offer.provider, fitted, offer, quote, equal=_is_equal(made_on, gpu, key[1])), history, weights_bytes)
         )  # fmt: skip
     return _with_alternatives(found)
+
+
+def find_best_place(spec: ExplainedSpec, home: Path, offers: Sequence[Offer]) -> Offer | None:
+    """The place that a run is put on among those that cost nothing: what is free and fits before what is busy, a card before none."""
+
+    def order(row: OfferQuote) -> tuple[bool, bool, bool, float]:
+        offer = row.offer
+        assert offer is not None
+        known_s = float(row.duration.value) if row.duration else math.inf
+        return row.quote is not None and not row.fits, offer.stock is Stock.UNKNOWN, offer.gpu is None, known_s
+
+    return min(build_offer_quotes(spec, home, offers), key=order).offer if offers else None
 
 
 def place_of(offer: Offer, gpu: Gpu) -> Place:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from peft_studio.core.compute import find_gpu
@@ -14,6 +15,7 @@ from peft_studio.core.models.shapes import ModelShapes, build_model_shapes
 from peft_studio.core.runs.events import DevicesTaken
 from peft_studio.core.spec import RunSpec
 from peft_studio.core.system import free_memory_bytes
+from peft_studio.runner.agent.ranks import count_machines
 
 
 def take_devices(spec: RunSpec, home: Path) -> DevicesTaken:
@@ -23,6 +25,7 @@ def take_devices(spec: RunSpec, home: Path) -> DevicesTaken:
         SpecError: What the spec asks for cannot be had on this machine.
     """
     devices = find_devices(spec.basis.device)
+    devices = replace(devices, count=devices.count * count_machines())
     layout = choose_layout(spec, _find_shapes(spec.model, home), devices)
     return DevicesTaken(
         processes=layout.processes, strategy=layout.strategy, device=devices.name, memory_bytes=devices.memory_bytes, reason=layout.reason,

@@ -1,12 +1,14 @@
 """The training processes of one job: one, or several on this machine that train together. Rank 0 has the word.
 
-Several are started with torch's own environment. They need each other at every step, so when one ends before its time the others are ended too,
+Several are started with torch's own environment; where other machines have their share of them (``PEFT_STUDIO_MACHINES``), only ours are, and a
+file says what the others are to be started with. They need each other at every step, so when one ends before its time the others are ended too,
 and who went first, and how, is kept for the report.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import socket
 from collections.abc import Callable
@@ -15,11 +17,12 @@ from typing import Any
 
 from peft_studio.core.runs.events import Failure, Finished, parse_event
 from peft_studio.core.runs.folder import RunFolder
-from peft_studio.core.system import end_process_tree
+from peft_studio.core.system import end_process_tree, write_aside
 from peft_studio.runner.agent.trainer_process import TrainerProcess
 
 GRACE_S = 10.0  # for the others to say what they have to, and to end by themselves
 LOOPBACK = "127.0.0.1"
+MACHINES, ADDRESS = "PEFT_STUDIO_MACHINES", "PEFT_STUDIO_ADDRESS"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +42,11 @@ class Ranks:
         arguments = ["--from-step", str(from_step)]
         if processes > 1:
             arguments += ["--strategy", strategy]
-        self._all = [
-            TrainerProcess(folder, arguments=arguments, environment=environment)
-            for environment in build_environments(processes)
-        ]
+        everybody = build_environments(processes)
+        self._ours = [one for one in everybody if int(one.get("GROUP_RANK", "0")) == 0]
+        self._others = {"arguments": arguments, "environments": everybody[len(self._ours) :]}
+        self._aside = folder.others
+        self._all = [TrainerProcess(folder, arguments=arguments, environment=one) for one in self._ours]
         self._first_bad: int | None = None
         self._failures: dict[int, Failure] = {}
 
@@ -52,7 +56,9 @@ class Ranks:
         return [one.pid for one in self._all if one.pid is not None]
 
     async def start(self, *, keep_open: int) -> None:
-        """Start all of them; ``keep_open`` as for one."""
+        """Start all of them that are ours; ``keep_open`` as for one."""
+        if self._others["environments"]:
+            write_aside(self._aside, json.dumps(self._others).encode())
         for one in self._all:
             await one.start(keep_open=keep_open)
 
@@ -99,25 +105,30 @@ class Ranks:
 
 
 def build_environments(processes: int) -> list[dict[str, str]]:
-    """What each is started with beside the agent's own environment; nothing for one alone."""
+    """What each is started with beside its agent's own environment; nothing for one alone. ``GROUP_RANK`` is the machine's number, as torchrun has it."""
     if processes == 1:
         return [{}]
-    threads = (
-        {} if "OMP_NUM_THREADS" in os.environ else {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // processes))}
-    )
-    port = _find_port()
+    machines, address = count_machines(), os.environ.get(ADDRESS, LOOPBACK)
+    each = processes // machines
+    threads = {} if "OMP_NUM_THREADS" in os.environ else {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // each))}
+    port = _find_port(address)
     return [
         {
-            "RANK": str(rank), "WORLD_SIZE": str(processes), "LOCAL_RANK": str(rank), "LOCAL_WORLD_SIZE": str(processes),
-            "MASTER_ADDR": LOOPBACK, "MASTER_PORT": str(port), **threads,
+            "RANK": str(rank), "WORLD_SIZE": str(processes), "LOCAL_RANK": str(rank % each), "LOCAL_WORLD_SIZE": str(each),
+            "GROUP_RANK": str(rank // each), "MASTER_ADDR": address, "MASTER_PORT": str(port), **threads,
         }
         for rank in range(processes)
     ]  # fmt: skip
 
 
-def _find_port() -> int:
+def count_machines() -> int:
+    """How many, each like this one, train a job together."""
+    return int(os.environ.get(MACHINES, "1"))
+
+
+def _find_port(address: str) -> int:
     """A free one. Whoever takes it before rank 0 does makes the job fail with the port's number."""
     with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
+        probe.bind((address, 0))
         port: int = probe.getsockname()[1]
         return port

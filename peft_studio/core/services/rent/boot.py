@@ -22,6 +22,7 @@ END_OF_FILE = "PS_END_OF_FILE"
 SAVE_S = 90  # what stopping and saving may take; with the request to the provider it must stay below two minutes
 _RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,100}")
 _ADDRESS = re.compile(r"https?://[A-Za-z0-9.:/_-]+(\$\{[A-Z_]+\}[A-Za-z0-9/_-]*)*")
+_COMMAND = re.compile(r"[A-Za-z0-9./_-]+( [A-Za-z0-9./_-]+)*")
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*")
 
 
@@ -38,6 +39,7 @@ class BootPlan:
         keep_s: The same once the run has ended, for its files to be fetched; as ``lease_s`` where None.
         idle_s: A GPU that has nothing to do for so long: the agent warns, then stops and saves. 0: it may.
         self_end: None where the provider lets no machine end itself: the brakes end the work, and switch it off.
+        switch_off: The command that ends it then.
         secrets_file: Where the owner puts the secrets, if they do not come in the environment.
     """
 
@@ -50,6 +52,7 @@ class BootPlan:
     save_s: int = SAVE_S
     idle_s: int = 0
     self_end: SelfEnd | None = None
+    switch_off: str = "shutdown -h now"
     secrets_file: str = ""
 
     def __post_init__(self) -> None:
@@ -58,6 +61,8 @@ class BootPlan:
             raise SpecError(f"{self.run!r} on port {self.port} is no run that a machine could have.")
         if end and not (_ADDRESS.fullmatch(end.url) and _VARIABLE.fullmatch(end.key) and end.method.isalpha()):
             raise SpecError("The request by which a machine ends itself is not one that a script could hold safely.")
+        if not _COMMAND.fullmatch(self.switch_off):
+            raise SpecError(f"{self.switch_off!r} is no command that a script could hold safely.")
         if not 0 < self.save_s < self.lifetime_s or self.lease_s <= 0:
             raise SpecError(
                 f"A machine that lives {self.lifetime_s} s has no time to save what it learned.",
@@ -105,7 +110,7 @@ def _settings(plan: BootPlan) -> str:
         "PS_END_METHOD": end.method if end else "DELETE",
         "PS_END_URL": f'"{_with_defaults(end.url)}"' if end else "''",
         "PS_END_KEY": f"${{{end.key}:-}}; unset {end.key}" if end else "''",
-        "PS_SHUTDOWN": "''" if end else "'shutdown -h now'",
+        "PS_SHUTDOWN": "''" if end else f"'{plan.switch_off}'",
         "PS_SECRETS_FILE": shlex.quote(plan.secrets_file),
     }
     return "".join(f"{name}={value}\n" for name, value in values.items())

@@ -51,6 +51,8 @@ def suggest_usd(offer: Offer, cost: Estimate | None) -> Decimal | None:
 
     None where the cost is not known: who confirms names it.
     """
+    if not offer.usd_per_hour:
+        return Decimal("0.00")
     if cost is None:
         return None
     amount = Decimal(cost.high) + offer.usd_per_hour * (Decimal(str(SHORTEST_HOURS)) + Decimal(str(KEEP_S)) / 3600)
@@ -71,7 +73,9 @@ def read_caps(
         raise SpecError(
             "There is no offer to take.", hint="studio.offers() lists what is on sale.", fields=("compute",)
         )
-    hours = DAY_HOURS if max_hours is None else float(max_hours)
+    dearest = max(offer.usd_per_hour for offer in offers)
+    usual = DAY_HOURS if dearest else LONGEST_HOURS  # what costs nothing may wait long for its turn
+    hours = usual if max_hours is None else float(max_hours)
     if not SHORTEST_HOURS <= hours <= LONGEST_HOURS:
         raise SpecError(
             f"A machine can live from {SHORTEST_HOURS} to {LONGEST_HOURS:g} hours, not {max_hours}.", hint="24 is the default.",
@@ -81,7 +85,6 @@ def read_caps(
         budget = None if max_usd is None else Decimal(str(max_usd))
     except InvalidOperation as exc:
         raise SpecError(f"{max_usd!r} is no amount of dollars.", hint="max_usd=5", fields=("max_usd",)) from exc
-    dearest = max(offer.usd_per_hour for offer in offers)
     least = dearest * Decimal(str(SHORTEST_HOURS))
     if budget is not None and (not budget.is_finite() or budget < least):
         raise SpecError(

@@ -85,7 +85,11 @@ def why_leave(
     intent, wish, done = record.intent, record.wish, record.done
     if wish.end or not intent.offers:
         return wish.end or "stray"
-    if left_usd is not None and rate_of(record) * Decimal(limits.calm_s + limits.spare_s) / 3600 >= left_usd:
+    if (
+        left_usd is not None
+        and rate_of(record)
+        and rate_of(record) * Decimal(limits.calm_s + limits.spare_s) / 3600 >= left_usd
+    ):
         return "budget"
     if done.asked_at is None:
         return "expired" if now.past(intent.at) >= intent.launch_by_s else None
@@ -100,7 +104,12 @@ def why_leave(
         return _LOST[kept.state]
     if done.asking_at is not None and too_dear(record) and _past(done.asking_at, now, watching) >= limits.ask_s:
         return "price"
-    if done.made == "made" and not wish.ready and _stalled_s(record, now, watching) >= intent.patience_s:
+    if (
+        done.made == "made"
+        and not wish.ready
+        and not record.in_line
+        and _stalled_s(record, now, watching) >= intent.patience_s
+    ):
         return "no-progress"
     return None
 

@@ -107,7 +107,8 @@ class Follower:
 
     def _wait_for_machine(self, record: Record | None) -> None:
         if record is not None and not self._mirror.state.is_terminal:
-            self._mirror.phase("provisioning" if record.done.made == "made" else "requested", record.intent.provider)
+            where = "waiting for the cluster" if record.in_line else record.intent.provider
+            self._mirror.phase("provisioning" if record.done.made == "made" else "requested", where)
 
     def _attend(self, node: Node) -> bool:
         """One visit; whether all is home."""

@@ -106,6 +106,10 @@ class Followers:
                 return
             if newest.done.leaving is None and newest.wish.end is None:
                 self._attend(mirror, newest)
+            elif newest.done.leaving == "stopped" and newest.in_line and not mirror.state.is_terminal:
+                mirror.say(
+                    ev.Finished(state="stopped")
+                )  # it never had its turn, and will be ended before it does anything
             mirror.beat()
             self._stop.wait(LOOK_S)
 

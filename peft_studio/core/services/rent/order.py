@@ -68,7 +68,7 @@ def build_rent(
     tunnel = way.door == "tunnel"
     plan = BootPlan(
         run=intent.run_id, port=PORT, door=way.door, lifetime_s=int(intent.lifetime_s), lease_s=lease_s, keep_s=max(lease_s, int(intent.keep_s)),
-        idle_s=int(intent.idle_s or 0), self_end=way.self_end, secrets_file=SECRETS_FILE if tunnel else "",
+        idle_s=int(intent.idle_s or 0), self_end=way.self_end, switch_off=way.switch_off, secrets_file=SECRETS_FILE if tunnel else "",
     )  # fmt: skip
     return Rent(
         label=intent.label, offer=intent.offer, boot=build_boot(plan), disk_gib=intent.disk_gib,

@@ -165,6 +165,12 @@ class Record:
         """Whether something of it may still be there."""
         return self.done.closed_at is None
 
+    @property
+    def in_line(self) -> bool:
+        """Whether it waits for its turn at a provider that has a line, so far as was seen: no lack of progress, and nothing is billed."""
+        offer = self.intent.offer
+        return offer is not None and offer.queues and self.done.made == "made" and self.done.rank <= 1
+
     def billed_at_s(self, now: Moment) -> float:
         """Now on the axis of its bill: the clock at its creation and true seconds since, so a clock that is set makes no machine cheaper."""
         begin = self.done.asked_at or self.intent.at

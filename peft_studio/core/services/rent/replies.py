@@ -54,7 +54,8 @@ def say_trouble(done: Done, text: str, now: Moment) -> Done:
 def follow_up(record: Record, now: Moment, *, home: str, left_usd: Decimal | None) -> Intent | None:
     """The attempt after one that has ended and is proven gone; None where the run is not to go on by itself."""
     intent, why = record.intent, record.done.leaving
-    failed = 0 if record.wish.ready else intent.failed_before + 1
+    lost_its_turn = record.in_line and why == "preempted"  # it had not failed: it is put in line again
+    failed = 0 if record.wish.ready else intent.failed_before + (not lost_its_turn)
     if why not in AGAIN or not intent.offers or failed >= intent.most_failed or record.wish.end is not None:
         return None
     same = why == "rate-limited"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,33 @@ def test_torchs_own_environment() -> None:
         {one["WORLD_SIZE"] for one in (first, second)} == {one["LOCAL_WORLD_SIZE"] for one in (first, second)} == {"2"}
     )
     assert (first["MASTER_ADDR"], first["MASTER_PORT"]) == (second["MASTER_ADDR"], second["MASTER_PORT"])
+
+
+def test_those_of_other_machines_are_told_to_whoever_starts_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two machines with two each: ours are the first two, the others meet them at our address, with devices of their own."""
+    monkeypatch.setenv(module.MACHINES, "2")
+    monkeypatch.setenv(module.ADDRESS, "127.0.0.1")
+    ranks = Ranks(RunFolder(tmp_path), from_step=4, processes=4, strategy="ddp")
+    for one in ranks._all:
+        one._command = [sys.executable, "-c", ""]
+
+    async def start() -> None:
+        with (tmp_path / "device").open("w") as device:
+            await ranks.start(keep_open=device.fileno())
+            await ranks.run(on_event=lambda event: None, on_line=lambda line: None)
+
+    asyncio.run(start())
+    assert [one["RANK"] for one in ranks._ours] == ["0", "1"]
+    others = json.loads((tmp_path / "others.json").read_text())
+    assert others["arguments"] == ["--from-step", "4", "--strategy", "ddp"]
+    names = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_RANK")
+    assert [[one[name] for name in names] for one in others["environments"]] == [
+        ["2", "0", "4", "2", "1"],
+        ["3", "1", "4", "2", "1"],
+    ]
+    assert {one["MASTER_PORT"] for one in others["environments"]} == {ranks._ours[0]["MASTER_PORT"]}
 
 
 async def play(folder: Path, parts: list[str]) -> tuple[Ending, list[dict[str, Any]], list[str]]:

@@ -15,7 +15,7 @@ from peft_studio.core.services.rent.moment import Moment
 from peft_studio.core.services.rent.notice import Seen
 from peft_studio.core.services.rent.record import Done, EndAsked, Wish
 from peft_studio.core.services.rent.replies import after_create, follow_up
-from tests.unit.core.services.rent.world import HOME, at, machine, made, record, seen
+from tests.unit.core.services.rent.world import HOME, at, machine, made, offer, record, seen
 
 
 def test_nothing_is_bought_before_a_whole_list_has_shown_that_there_is_nothing() -> None:
@@ -220,3 +220,28 @@ def test_a_run_whose_machines_all_fail_is_given_up_and_one_that_trained_is_not()
     following = follow_up(trained, at(500), home=HOME, left_usd=Decimal(1))
     assert following is not None
     assert (following.failed_before, following.lifetime_s) == (0, 1200.0)  # a dollar at $3/h
+
+
+IN_LINE = (offer("alpha", "0", queues=True),)
+
+
+def test_waiting_in_line_is_no_lack_of_progress_until_its_turn_has_come() -> None:
+    """A cluster lets it wait for hours; once its machine runs it is held to its patience like any other."""
+    waits = record(made(), offers=IN_LINE)
+    assert decide(waits, seen(3600, machine(state="provisioning", price="0")), at(3600)).done.leaving is None
+    runs = record(made(rank=3), offers=IN_LINE)
+    assert decide(runs, seen(3600, machine(price="0")), at(3600)).done.leaving == "no-progress"
+
+
+def test_what_costs_nothing_needs_no_money() -> None:
+    """A month whose cap is used up still has the cluster."""
+    free = record(made(usd_per_hour=Decimal(0)), Wish(ready=True), offers=IN_LINE)
+    assert decide(free, seen(9, machine(price="0")), at(9), left_usd=Decimal(0)).done.leaving is None
+
+
+def test_one_that_lost_its_turn_is_put_in_line_again_and_has_not_failed() -> None:
+    """However often; one that failed while it waited counts."""
+    for why, failed in (("preempted", 5), ("failed", None)):
+        one = record(made(leaving=why), offers=IN_LINE, failed_before=5)
+        following = follow_up(one, at(1000), home=HOME, left_usd=None)
+        assert (following.failed_before if following else None) == (failed if why == "preempted" else None)
