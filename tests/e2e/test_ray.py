@@ -107,6 +107,7 @@ def test_one_run_over_both_nodes(connected: Studio, make_spec: Callable[..., Any
         run.wait(timeout=200)
     wait_for(lambda: not live(cluster), "the job to be gone")
     run.resume()
+    wait_for(lambda: run.state != "failed", "another job in line")
     run.wait(timeout=300)
     assert (run.state, steps(run)) == ("completed", 300)
     assert run.read()[0].from_step >= 20
