@@ -13,6 +13,7 @@ from peft_studio.core.errors import RunFailed
 from peft_studio.core.runs.log import read_events
 from peft_studio.core.services.rent.limits import LAG_VARIABLE
 from peft_studio.core.services.run import Run
+from peft_studio.core.system import is_locked
 from tests.conftest import processes_of, wait_for
 from tests.ray_cluster import RAY, Cluster, run_cluster
 
@@ -54,7 +55,7 @@ def test_two_at_once_a_third_waits_and_the_client_dies(
     assert "ray" in repr(connected.quotes(make_spec(), measure=False))
 
     stopped, finishing, waiting = (
-        connected.launch(make_spec(max_steps=count, save_steps=50), compute="ray") for count in (5000, 250, 6)
+        connected.launch(make_spec(max_steps=count, save_steps=50), compute="ray") for count in (5000, 400, 6)
     )
     wait_for(lambda: steps(stopped) and steps(finishing), "two that train", timeout_s=200)
     there = live(cluster)
@@ -72,9 +73,9 @@ def test_two_at_once_a_third_waits_and_the_client_dies(
         process.kill()
     other = Studio(home=connected.home)
     again = other.run(finishing.id)
-    wait_for(lambda: again.state != "lost", "somebody who follows it again")
+    wait_for(lambda: is_locked(again.folder.agent_lock), "somebody who follows it again")
     again.wait(timeout=200)
-    assert (again.state, again.provider, steps(again)) == ("completed", "ray", 250)
+    assert (again.state, again.provider, steps(again)) == ("completed", "ray", 400)
     assert [event.seq for event in read_events(again.folder.events)] == list(
         range(1, len(read_events(again.folder.events)) + 1)
     )
@@ -106,6 +107,7 @@ def test_one_run_over_both_nodes(connected: Studio, make_spec: Callable[..., Any
         run.wait(timeout=200)
     wait_for(lambda: not live(cluster), "the job to be gone")
     run.resume()
+    wait_for(lambda: run.state != "failed", "another job in line")
     run.wait(timeout=300)
     assert (run.state, steps(run)) == ("completed", 300)
     assert run.read()[0].from_step >= 20
