@@ -208,7 +208,7 @@ class Run:
                 hint=f"There is one of: {self.checkpoints or 'none'}.",
             )
         step = from_step if from_step is not None else find_newest(self.folder.checkpoints) or 0
-        before = self.read()[0].last_seq
+        before = self.read()[0]
         self._compute.submit_job(self.folder, from_step=step)
         self._wait_for_job(before)
         return self
@@ -236,14 +236,13 @@ class Run:
         """The run's live panel. In a plain script: its text."""
         return self._show(self)
 
-    def _wait_for_job(self, seq: int) -> None:
-        """Until the new job's first event is in the log: before that, the run would still show its old end."""
+    def _wait_for_job(self, before: RunState) -> None:
+        """Until the log tells of a new job, or of a machine for one, and not only an old machine's last word: the run would show its old end."""
         deadline = time.monotonic() + 60
-        while self.read()[0].last_seq <= seq:
+        while (state := self.read()[0]).last_seq <= before.last_seq or (state.is_terminal and state.job == before.job):
             if time.monotonic() > deadline:
-                log = (self.folder.path / "agent.log").read_text(encoding="utf-8", errors="replace")[-2000:]
-                raise RunStateError(
-                    f"The agent of run {self.id} did not start.\n{log}",
-                    hint="peft-studio doctor checks the installation.",
-                )
+                log = self.folder.path / "agent.log"
+                said = log.read_text(encoding="utf-8", errors="replace")[-2000:] if log.exists() else ""
+                problem = f"The agent of run {self.id} did not start.\n{said}"
+                raise RunStateError(problem, hint="peft-studio doctor checks the installation.")
             time.sleep(0.05)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -241,3 +242,20 @@ def test_a_figure_of_the_loss(make: Callable[..., Run]) -> None:
         writer.log(step, loss=1.0 / step)
     writer.log(29, eval_loss=0.5)
     assert [trace.name for trace in run.plot().data] == ["loss", "smoothed", "evaluation"]
+
+
+def test_an_old_machines_last_word_is_no_new_job(make: Callable[..., Run], compute: NoCompute) -> None:
+    """The run is live when ``resume`` returns, so that ``wait`` does not tell of its old end."""
+    failure = build_failure("machine_lost", "It vanished.", spec=None)
+    run = make(ev.JobStarted(pid=1), ev.Finished(state="failed", failure=failure))
+    new = ev.MachineRented(provider="alpha", label="ps-2", gpu="L4", usd_per_hour="0.39")
+    said: list[threading.Thread] = []
+
+    def submit(folder: RunFolder, *, from_step: int = 0) -> None:
+        EventLogWriter(folder.events).append(ev.MachineGone(label="ps-1", why="vanished"))
+        said.append(threading.Timer(0.3, lambda: EventLogWriter(folder.events).append(new)))
+        said[0].start()
+
+    compute.submit_job = submit  # type: ignore[method-assign]
+    assert run.resume().read()[0].state == "provisioning"
+    said[0].join()
