@@ -43,7 +43,13 @@ class RentedCompute:
 
         Whoever follows it sends the newest checkpoint that is here, so later ones go, as they do where a run resumes at home.
         """
-        if not any(record.open for record in self._store.list_run(folder.id)):
+        still = [record for record in self._store.list_run(folder.id) if record.open]
+        if any(record.wish.end or record.done.leaving for record in still):
+            raise RunStateError(
+                f"The machine of run {folder.id} is being ended, and is not proven gone yet.",
+                hint="That takes some minutes at most providers. Then run.resume() rents another one.",
+            )
+        if not still:
             self._rent(
                 folder
             )  # it may refuse, and then nothing is deleted; a machine asks for checkpoints once it has booted
