@@ -46,13 +46,16 @@ def test_what_is_not_rented_loses_nothing(tmp_path: Path, folder: RunFolder) -> 
     assert list_steps(folder.checkpoints) == [2, 4, 6]
 
 
-def test_a_resume_while_its_machine_is_being_ended_is_refused(tmp_path: Path, folder: RunFolder) -> None:
+def test_a_resume_while_its_machine_is_being_ended_is_refused(
+    tmp_path: Path, folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Else it would seem to go on, and nobody would train it. One whose machine is wanted is left alone."""
     store, rented = SqliteStore(tmp_path / "rent"), list[str]()
     store.put(replace(intent(), run_id=folder.id))
     compute = RentedCompute("runpod", store, rent=lambda run: rented.append(run.id), reach=lambda record: None)
     compute.submit_job(folder, from_step=4)
     store.wish_end(LABEL, "stopped")
+    monkeypatch.setattr("peft_studio.core.services.rent.compute.GONE_S", 0.0)
     with pytest.raises(RunStateError, match="not proven gone"):
         compute.submit_job(folder, from_step=4)
     assert (rented, list_steps(folder.checkpoints)) == ([], [2, 4, 6])
