@@ -106,6 +106,7 @@ class Launching(Running, Renting, ABC):
     def _rent(self, spec: ExplainedSpec, offers: Sequence[Offer], caps: Caps) -> Run:
         from peft_studio.core.models.prepared import settle_name
         from peft_studio.core.runs.prediction import save_prediction
+        from peft_studio.core.services.next_best import check_devices
         from peft_studio.core.services.quotes import quote_rented
         from peft_studio.core.services.rent.hub_pass import mark_closed
 
@@ -122,6 +123,7 @@ class Launching(Running, Renting, ABC):
         closed = self._machines.check_model(spec.model)
         if (machines := offers[0].machines) > 1:
             spec = spec.replace(processes=machines * max(1, offers[0].gpu_count))
+        check_devices(spec, offers)
         folder = self._store().create(spec.replace(model=settle_name(spec.model)))
         if closed:
             mark_closed(folder)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from peft_studio.core.errors import RentError, StudioError
 from peft_studio.core.ports.platform import Capability, Keys, Role
-from peft_studio.core.redact import Secret
+from peft_studio.core.redact import REDACTOR, Secret
 from peft_studio.core.runs.folder import RunFolder
 from peft_studio.core.runs.store import RunStore
 from peft_studio.core.services.hub_needs import HUB
@@ -201,4 +201,8 @@ class Machines:
 def read_given(text: str) -> dict[str, Keys]:
     """Keys as :meth:`Machines.ensure_watched` writes them."""
     found = json.loads(text) if text.strip() else {}
-    return {name: {field: Secret(value) for field, value in of.items()} for name, of in found.items()}
+    keys: dict[str, Keys] = {name: {field: Secret(value) for field, value in of.items()} for name, of in found.items()}
+    for of in keys.values():
+        for key in of.values():
+            REDACTOR.add(key)  # as the vault does with those that it gives
+    return keys

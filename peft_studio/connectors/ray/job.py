@@ -8,6 +8,7 @@ agent and trainer stand in sessions of their own, which Ray does not reach once 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import shutil
@@ -51,6 +52,12 @@ def take_secrets(path: str) -> dict[str, str]:
         lines = [line.split(" ", 1) for line in file.read().splitlines()]
     os.unlink(path)
     return dict(lines)
+
+
+def drop_secrets() -> None:
+    """Delete the file on a node that has no use for it: Ray puts all files of a job on each of its nodes."""
+    with contextlib.suppress(OSError):
+        os.unlink(os.path.join(os.path.dirname(os.path.abspath(__file__)), "secrets"))
 
 
 def hold() -> None:

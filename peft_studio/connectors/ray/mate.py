@@ -22,6 +22,7 @@ def main() -> int:
 
     base = tempfile.mkdtemp(prefix="peft-studio-")
     job.guard(base)
+    job.drop_secrets()
     print(base, flush=True)
     plan = json.loads(sys.stdin.readline())
     job.hold()

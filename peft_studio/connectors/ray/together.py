@@ -127,6 +127,7 @@ class Place:
 
 def main() -> int:
     """Until the leader ends; its status."""
+    import job  # it lies beside this file there
     import ray
     from ray.util.placement_group import placement_group
     from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
@@ -146,6 +147,7 @@ def main() -> int:
         for number in range(machines)
     ]  # fmt: skip
     address, port = ray.get(first.lead.remote(machines))
+    job.drop_secrets()  # the leader has them by now, and this node may be another
     print(f"peft-studio: its door is on port {port} of {address}", flush=True)
     return attend(first, others)
 

@@ -6,8 +6,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 
+from peft_studio.core.errors import NotReadyError, SpecError
+from peft_studio.core.estimators.parallel import Devices, choose_layout
 from peft_studio.core.ports.offers import Offer
 from peft_studio.core.services.quotes import OfferQuote, changes
+from peft_studio.core.spec import RunSpec
 
 MOST = 3  # that are worth reading before one agrees to them
 
@@ -48,6 +51,23 @@ def find_next_best(
         if row.cost and Decimal(row.cost.value) <= budget_usd and _is_as_good(row, chosen)
     ]
     return tuple(found[:most])
+
+
+def check_devices(spec: RunSpec, offers: Iterable[Offer]) -> None:
+    """Whether a spec, as it is launched on the first of these offers, has the devices that it needs on each of them.
+
+    Raises:
+        NotReadyError: It has not on one, and would fail there once that is paid for.
+    """
+    for offer in offers:
+        count = max(1, offer.gpu_count) * offer.machines
+        try:
+            choose_layout(spec, None, Devices("cuda" if offer.gpu_count else "cpu", count))
+        except SpecError as error:
+            raise NotReadyError(
+                f"The run cannot go on {offer.gpu or 'a CPU'} of {offer.provider} as it is to go: {error.message}",
+                hint="Launch it on offers with as many GPUs each. Nothing was rented.", fields=("compute",),
+            ) from error  # fmt: skip
 
 
 def _is_as_good(row: OfferQuote, chosen: OfferQuote) -> bool:

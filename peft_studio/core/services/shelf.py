@@ -43,7 +43,7 @@ class Shelf:
     @property
     def is_asking(self) -> bool:
         """Whether an answer is still hoped for."""
-        return any(self._hopes(name) for name in self._asked_at)
+        return any(self._hopes(name) for name in list(self._asked_at))  # others ask meanwhile
 
     def ask(self) -> None:
         """Ask the providers that are connected and have said nothing for a while. Returns at once."""

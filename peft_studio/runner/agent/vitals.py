@@ -17,7 +17,10 @@ class Vitals:
     """Samples the trees of these processes together."""
 
     def __init__(self, *pids: int) -> None:
-        self._roots = [psutil.Process(pid) for pid in pids]
+        self._roots: list[psutil.Process] = []
+        for pid in pids:  # one of several may have died while the others were being started
+            with contextlib.suppress(psutil.NoSuchProcess):
+                self._roots.append(psutil.Process(pid))
         self._seen: dict[int, psutil.Process] = {}
         self._nvidia = shutil.which("nvidia-smi")
         self.peak_rss_bytes = 0

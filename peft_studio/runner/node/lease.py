@@ -70,7 +70,8 @@ class Signs:
         with contextlib.suppress(ValueError):
             kind = json.loads(line).get("type")
             self._events += kind != "log"
-            self.has_ended = kind == "finished" or (self.has_ended and kind != "job_started")
+            # A log that came with a resumed run has the ends of its earlier jobs, each before its new machine.
+            self.has_ended = kind == "finished" or (self.has_ended and kind not in ("job_started", "machine"))
 
 
 def watch(signs: Signs) -> str:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from peft_studio.core.errors import ConnectorError, Corrupt
+from peft_studio.core.errors import ConnectorError, Corrupt, Unavailable
 from peft_studio.core.ports.node import Node
 from peft_studio.core.runs import events as ev
 from peft_studio.core.runs.checkpoints import checkpoint_path, prune, sha256_of, verify
@@ -18,6 +18,7 @@ from peft_studio.core.runs.log import read_events
 from peft_studio.core.runs.mirror import Mirror
 
 AT_RISK_S = 60.0  # so much work may be lost with a machine: a newer checkpoint is fetched at most so often
+TRIES = 5  # of the last checkpoint of a run that did not complete; one that is damaged over there never comes
 ASIDE = ".arriving"
 WEIGHTS = "adapter_model.safetensors"
 FULL = (
@@ -31,7 +32,7 @@ class Bringer:
     def __init__(self, mirror: Mirror, *, note_took: Callable[[float], None] = lambda seconds: None) -> None:
         self._mirror, self._folder, self._note_took = mirror, mirror.folder, note_took
         self._aside = mirror.folder.path / ASIDE
-        self._fetched_at = float("-inf")
+        self._fetched_at, self._tries = float("-inf"), 0
         self._busy: threading.Thread | None = None
 
     def checkpoint(self, node: Node, saved: ev.CheckpointSaved) -> None:
@@ -73,6 +74,8 @@ class Bringer:
         with contextlib.suppress(ConnectorError):
             node.fetch(*(name for name in names if name == "agent.log"), to=self._folder.path)
         saved = self._mirror.state.adapter
+        if finished.failure and finished.failure.code == "adapter_unloadable":
+            saved = None  # its own agent found that it is not the one that was announced: it would never come
         if saved is not None:
             self._fetch_folder(node, names, saved.path)
             if sha256_of(self._aside / saved.path / WEIGHTS) != saved.sha256:
@@ -80,9 +83,18 @@ class Bringer:
                 raise Corrupt("The adapter that came is not the one that was announced.", hint="It is fetched again.")
             _replace(self._aside / saved.path, self._folder.path / saved.path)
         if finished.state != "completed" and self._mirror.state.checkpoints:
-            self._fetch_checkpoint(node, self._mirror.state.checkpoints[-1].step)
+            self._fetch_last(node, self._mirror.state.checkpoints[-1].step, names)
         self._mirror.say(ev.Finished(state=finished.state, failure=_as_seen_here(finished.failure)))
         shutil.rmtree(self._aside, ignore_errors=True)
+
+    def _fetch_last(self, node: Node, step: int, names: list[str]) -> None:
+        """The checkpoint from which the run can go on: its machine ends once this returns, so a line that breaks is not the end of it."""
+        inside = checkpoint_path(self._folder.checkpoints, step).relative_to(self._folder.path).as_posix()
+        if self._fetch_checkpoint(node, step) or not any(name.startswith(f"{inside}/") for name in names):
+            return
+        self._tries += 1
+        if self._tries < TRIES:
+            raise Unavailable(f"The checkpoint of step {step} did not come.", hint="It is fetched again.")
 
     def _fetch_checkpoint(self, node: Node, step: int) -> bool:
         """Whether it is here now."""

@@ -22,6 +22,7 @@ from peft_studio.core.services.rentals import build_run_meter
 from peft_studio.core.system import is_locked
 
 POLL_S = 0.2
+GONE_S = 10.0  # that a resume waits for the machine before it to be proven gone; at most providers that takes minutes
 
 
 class RentedCompute:
@@ -43,11 +44,26 @@ class RentedCompute:
 
         Whoever follows it sends the newest checkpoint that is here, so later ones go, as they do where a run resumes at home.
         """
-        if not any(record.open for record in self._store.list_run(folder.id)):
+        still = self._list_open_soon(folder)
+        if any(map(_is_leaving, still)):
+            raise RunStateError(
+                f"The machine of run {folder.id} is being ended, and is not proven gone yet.",
+                hint="That takes some minutes at most providers. Then run.resume() rents another one.",
+            )
+        if not still:
             self._rent(
                 folder
             )  # it may refuse, and then nothing is deleted; a machine asks for checkpoints once it has booted
             discard_after(folder.checkpoints, from_step)
+
+    def _list_open_soon(self, folder: RunFolder) -> list[Record]:
+        """Its open records; those that are about to close are waited for a moment."""
+        deadline = time.monotonic() + GONE_S
+        while True:
+            still = [record for record in self._store.list_run(folder.id) if record.open]
+            if not any(map(_is_leaving, still)) or time.monotonic() >= deadline:
+                return still
+            time.sleep(POLL_S)
 
     def stream_logs(self, folder: RunFolder, *, after: int = 0) -> Iterator[Event]:
         """Events as they come home."""
@@ -98,3 +114,7 @@ class RentedCompute:
         if not records:
             raise RunStateError(f"Run {folder.id} has no machine.", hint="run.resume() rents one and goes on.")
         return records[-1]
+
+
+def _is_leaving(record: Record) -> bool:
+    return bool(record.wish.end or record.done.leaving)

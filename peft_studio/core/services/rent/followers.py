@@ -120,6 +120,11 @@ class Followers:
             # Whoever wrote that down did not come to say that its machine is to go. One that ended on another machine was resumed.
             self._store.wish_end(record.label, "completed" if ended == "completed" else "stopped")
             return
+        if known and known.label != record.label and mirror.state.stop_requested and not mirror.state.is_terminal:
+            # It was asked to stop, and its machine was lost before it had: nobody wants another one.
+            mirror.say(ev.Finished(state="stopped"))
+            self._store.wish_end(record.label, "stopped")
+            return
         if known is None or known.label != record.label:
             mirror.say(
                 ev.MachineRented(

@@ -11,7 +11,7 @@ from peft_studio.core.redact import Secret
 from peft_studio.core.runs.checkpoints import find_newest
 from peft_studio.core.runs.folder import RunFolder
 from peft_studio.core.runs.mirror import Mirror
-from peft_studio.core.services.rent.hub_pass import ENDPOINT, TOKEN, find_endpoint
+from peft_studio.core.services.rent.hub_pass import ENDPOINT, TOKEN, find_endpoint_of
 from peft_studio.core.services.rent.luggage import build_package, pack, write_spec
 
 TokenOf = Callable[[RunFolder], Secret | None]
@@ -66,7 +66,7 @@ class Furnisher:
         token = self._token_of(self._folder) if self._token_of else None
         if token:
             node.give_secret(TOKEN, token)
-            if endpoint := find_endpoint():
+            if endpoint := find_endpoint_of(self._folder):
                 node.give_secret(ENDPOINT, Secret(endpoint))
         node.start(from_step=from_step)
 

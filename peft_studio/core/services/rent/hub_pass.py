@@ -32,13 +32,18 @@ def find_endpoint() -> str | None:
 
 
 def mark_closed(folder: RunFolder) -> None:
-    """Write down that a run's machines need the token: whoever follows it need not ask the hub again."""
-    (folder.path / MARK).touch()
+    """Write down that a run's machines need the token, and of which hub it is: whoever follows it may have another one in its environment."""
+    (folder.path / MARK).write_text(find_endpoint() or "", encoding="utf-8")
 
 
 def is_closed(folder: RunFolder) -> bool:
     """Whether a run was marked so."""
     return (folder.path / MARK).exists()
+
+
+def find_endpoint_of(folder: RunFolder) -> str | None:
+    """The hub for which a run was marked, where it is not the usual one."""
+    return (folder.path / MARK).read_text(encoding="utf-8") or None
 
 
 def check_access(catalog: Catalog, model: str, *, has_token: bool) -> bool:

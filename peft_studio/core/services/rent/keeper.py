@@ -71,10 +71,6 @@ class Keeper:
             return min(self._limits.calm_s, max(1.0, left_s))
         return max(1.0, min([self._limits.calm_s, *waits]))
 
-    def has_work(self) -> bool:
-        """Whether anything of this provider may still be there."""
-        return bool(self._mine())
-
     def _mine(self) -> list[Record]:
         return [record for record in self.store.list_open() if record.intent.provider == self.provider]
 

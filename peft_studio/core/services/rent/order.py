@@ -10,7 +10,7 @@ import json
 
 from peft_studio.core.errors import RentError
 from peft_studio.core.ports.rental import Rent, Way
-from peft_studio.core.redact import Secret
+from peft_studio.core.redact import REDACTOR, Secret
 from peft_studio.core.runs.folder import RunFolder
 from peft_studio.core.services.rent.boot import BootPlan, build_boot
 from peft_studio.core.services.rent.credentials import Credentials, make_credentials
@@ -38,7 +38,7 @@ class Passes:
         }  # fmt: skip
         self._folder.mkdir(mode=0o700, exist_ok=True)
         write_private(self._folder / f"{intent.label}.json", json.dumps(kept))
-        return fresh
+        return _hide(fresh)
 
     def find(self, label: str) -> Credentials | None:
         """Those of a machine; None where it has none here.
@@ -49,7 +49,7 @@ class Passes:
         try:
             found = json.loads((self._folder / f"{label}.json").read_text(encoding="utf-8"))
             key = Secret(found["key"]) if found["key"] else None
-            return Credentials(Secret(found["token"]), found["certificate"], key)
+            return _hide(Credentials(Secret(found["token"]), found["certificate"], key))
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError) as exc:
@@ -58,6 +58,13 @@ class Passes:
     def forget(self, label: str) -> None:
         """Delete them: their machine is gone."""
         (self._folder / f"{label}.json").unlink(missing_ok=True)
+
+
+def _hide(given: Credentials) -> Credentials:
+    """Have what opens a machine hidden in whatever its provider says, who is sent it."""
+    for secret in filter(None, (given.token, given.key)):
+        REDACTOR.add(secret)
+    return given
 
 
 def build_rent(

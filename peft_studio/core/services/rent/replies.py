@@ -58,6 +58,8 @@ def follow_up(record: Record, now: Moment, *, home: str, left_usd: Decimal | Non
     failed = 0 if record.wish.ready else intent.failed_before + (not lost_its_turn)
     if why not in AGAIN or not intent.offers or failed >= intent.most_failed or record.wish.end is not None:
         return None
+    if record.done.saving is not None:
+        return None  # its run was being stopped: whoever lost its machine just then buys no other one
     same = why == "rate-limited"
     offers = intent.offers if same else (*intent.offers[1:], intent.offers[0])
     wait_s = record.done.retry_s if same else 0.0

@@ -10,11 +10,13 @@ from typing import Any, cast
 
 import pytest
 
+from peft_studio.core.errors import NotReadyError
 from peft_studio.core.estimators import Estimate
 from peft_studio.core.ports import Offer, Stock
-from peft_studio.core.services.next_best import MOST, find_next_best
+from peft_studio.core.services.next_best import MOST, check_devices, find_next_best
 from peft_studio.core.services.quotes import OfferQuote
 from peft_studio.core.spec import RunSpec
+from tests.unit.core.runs.conftest import build_spec
 
 FIELDS = dict.fromkeys(RunSpec.model_fields)
 
@@ -86,3 +88,30 @@ def test_what_is_no_worse_than_what_was_chosen() -> None:
 def test_nothing_is_next_to_what_costs_nobody_knows_what() -> None:
     """No difference could be said."""
     assert ids(Row("one").build(), chosen=replace(CHOSEN, cost=None)) == []
+
+
+@pytest.mark.parametrize(
+    ("chosen", "machines", "why"),
+    [
+        ({"sharding": "fsdp", "quantization": None}, ((4, 1), (1, 1)), "over several devices, and there is one"),
+        ({"sharding": "fsdp", "quantization": None}, ((4, 1), (2, 1)), ""),
+        ({"processes": 4}, ((4, 1), (2, 1)), "4 training processes were asked for"),
+        ({"processes": 4}, ((4, 1), (2, 2)), ""),
+        ({"processes": 2}, ((0, 2),), ""),
+        ({}, ((4, 1), (1, 1), (0, 1)), ""),
+    ],
+)
+def test_every_machine_that_may_be_tried_has_the_devices(
+    chosen: dict[str, Any], machines: tuple[tuple[int, int], ...], why: str
+) -> None:
+    """What the first one's spec needs is known before the second one is paid for."""
+    spec = build_spec().model_copy(update=chosen)
+    offers = [
+        Row("one").build(gpu_count=count, machines=many, gpu="NVIDIA L4" if count else None).offer
+        for count, many in machines
+    ]
+    if not why:
+        check_devices(spec, cast(Any, offers))
+        return
+    with pytest.raises(NotReadyError, match=why):
+        check_devices(spec, cast(Any, offers))

@@ -126,3 +126,16 @@ def test_what_went_wrong_is_said(world: World) -> None:
     assert (made.look().why_none, made.look().notes) == ("", ("one: one is being repaired.",))
     world.ready = ["two"]
     assert world.open().look().offers
+
+
+def test_one_thread_asks_while_another_looks(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A provider that is asked for the first time meanwhile breaks no look."""
+    shop = world.open()
+    shop.ask()
+
+    def hopes(name: str) -> bool:
+        shop._asked_at[f"{name} and another"] = 0.0
+        return False
+
+    monkeypatch.setattr(shop, "_hopes", hopes)
+    assert not shop.is_asking

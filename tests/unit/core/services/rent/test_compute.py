@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from peft_studio.core.errors import OverBudget
+from peft_studio.core.errors import OverBudget, RunStateError
 from peft_studio.core.runs.checkpoints import checkpoint_path, list_steps
 from peft_studio.core.runs.folder import RunFolder
 from peft_studio.core.services.rent.compute import RentedCompute
 from peft_studio.core.services.rent.sqlite_store import SqliteStore
+from tests.unit.core.services.rent.world import LABEL, intent
 
 
 @pytest.fixture
@@ -42,3 +44,18 @@ def test_what_is_not_rented_loses_nothing(tmp_path: Path, folder: RunFolder) -> 
     with pytest.raises(OverBudget):
         compute.submit_job(folder, from_step=0)
     assert list_steps(folder.checkpoints) == [2, 4, 6]
+
+
+def test_a_resume_while_its_machine_is_being_ended_is_refused(
+    tmp_path: Path, folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else it would seem to go on, and nobody would train it. One whose machine is wanted is left alone."""
+    store, rented = SqliteStore(tmp_path / "rent"), list[str]()
+    store.put(replace(intent(), run_id=folder.id))
+    compute = RentedCompute("runpod", store, rent=lambda run: rented.append(run.id), reach=lambda record: None)
+    compute.submit_job(folder, from_step=4)
+    store.wish_end(LABEL, "stopped")
+    monkeypatch.setattr("peft_studio.core.services.rent.compute.GONE_S", 0.0)
+    with pytest.raises(RunStateError, match="not proven gone"):
+        compute.submit_job(folder, from_step=4)
+    assert (rented, list_steps(folder.checkpoints)) == ([], [2, 4, 6])

@@ -212,6 +212,13 @@ def test_which_attempt_follows(why: Any, provider: str | None) -> None:
     assert following is None or (following.attempt == 2 and f"-{following.run_id}-2-" in following.label)
 
 
+def test_what_was_being_stopped_gets_no_other_machine() -> None:
+    """It was told so, and its cap is all but used up."""
+    for saving in ("budget", "lifetime", "idle"):
+        lost = record(made(leaving="preempted", saving=saving, saving_at=at(490)), Wish(ready=True))
+        assert follow_up(lost, at(500), home=HOME, left_usd=Decimal(1)) is None
+
+
 def test_a_run_whose_machines_all_fail_is_given_up_and_one_that_trained_is_not() -> None:
     """Six in a row that never trained; being preempted while training is no such failure."""
     failed = record(made(leaving="failed"), failed_before=5)

@@ -92,3 +92,22 @@ def test_a_run_that_ended_there_lets_its_machine_go(
     assert record
     assert record.wish.end == why
     assert state_of(folder).state == state
+
+
+def test_a_run_that_was_asked_to_stop_gets_no_other_machine(
+    follow: Callable[..., tuple[SqliteStore, RunFolder]],
+) -> None:
+    """The one that was asked is lost, and its stop with it: who asked does not want to pay for another."""
+    store, folder = follow(machine("ps-before"), ev.JobStarted(pid=1, from_step=0), ev.StopRequested(save=True))
+    wait_for(lambda: (store.find(LABEL) or intent()).wish.end, "the word that it is to go", timeout_s=20)  # type: ignore[union-attr]
+    assert state_of(folder).state == "stopped"
+
+
+def test_a_run_that_was_stopped_and_resumed_gets_one(follow: Callable[..., tuple[SqliteStore, RunFolder]]) -> None:
+    """Its stop was of before; and the first machine after it may have been lost, too."""
+    stopped = (ev.JobStarted(pid=1, from_step=0), ev.StopRequested(save=True), ev.Finished(state="stopped"))
+    store, folder = follow(machine("ps-first"), *stopped, machine("ps-second"))
+    wait_for(lambda: (state_of(folder).machine or machine("")).label == LABEL, "its next machine", timeout_s=20)  # type: ignore[attr-defined]
+    record = store.find(LABEL)
+    assert record
+    assert record.wish.end is None

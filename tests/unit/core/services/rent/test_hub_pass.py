@@ -11,7 +11,13 @@ import pytest
 from peft_studio import Studio
 from peft_studio.core.errors import NotReadyError
 from peft_studio.core.runs.folder import RunFolder
-from peft_studio.core.services.rent.hub_pass import check_access, comes_from_hub, is_closed, mark_closed
+from peft_studio.core.services.rent.hub_pass import (
+    check_access,
+    comes_from_hub,
+    find_endpoint_of,
+    is_closed,
+    mark_closed,
+)
 from peft_studio.core.vault.offered import HUB_TOKENS
 from tests.emulators.hub import Hub, Repo, serve_hub
 
@@ -81,3 +87,16 @@ def test_a_run_is_marked(tmp_path: Path) -> None:
     assert not is_closed(folder)
     mark_closed(folder)
     assert is_closed(folder)
+
+
+@pytest.mark.parametrize("hub", ["https://hub.example", None])
+def test_a_token_stays_with_the_hub_that_was_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hub: str | None
+) -> None:
+    """Whoever follows the run later may have another one in its environment, or none."""
+    (folder := RunFolder(tmp_path / "r-20261126-101112-00000a")).path.mkdir()
+    monkeypatch.setenv("HF_ENDPOINT", hub or "")
+    mark_closed(folder)
+    monkeypatch.setenv("HF_ENDPOINT", "https://elsewhere.example")
+    assert is_closed(folder)
+    assert find_endpoint_of(folder) == hub
