@@ -11,7 +11,7 @@ from peft_studio.core.errors import RentError
 from peft_studio.core.services.rent.sqlite_store import SqliteStore
 
 WRITES = frozenset(
-    {"put", "claim", "write", "release", "wish_end", "wish_price", "wish_moved", "wish_idle", "wish_took", "reopen", "add_readings", "add_bills", "set_strays"}
+    {"put", "claim", "write", "release", "wish_end", "wish_price", "wish_moved", "wish_idle", "wish_took", "wish_fetching", "reopen", "add_readings", "add_bills", "set_strays"}
 )  # fmt: skip
 
 

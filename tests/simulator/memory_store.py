@@ -113,6 +113,9 @@ class MemoryStore:
     def wish_took(self, label: str, seconds: float) -> None:
         self._wish(label, lambda wish: replace(wish, took_s=seconds))
 
+    def wish_fetching(self, label: str) -> None:
+        self._wish(label, lambda wish: replace(wish, fetching=True))
+
     def _wish(self, label: str, change: Callable[[Wish], Wish]) -> None:
         def apply() -> None:
             self.records[label] = replace(self.records[label], wish=change(self.records[label].wish))

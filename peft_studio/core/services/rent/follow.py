@@ -128,6 +128,8 @@ class Follower:
             return False
         # It did, while nobody was here; fetching may take longer than the patience for one that did not.
         self._gets_on(trains=True)
+        with contextlib.suppress(RentError):
+            self._store.wish_fetching(self._label)
         self._bring.home(node, self._finished)
         record = self._store.find(self._label)
         self._store.wish_end(self._label, why_ended(record, self._mirror, self._finished) if record else "stopped")

@@ -81,6 +81,7 @@ class Wish:
         ready: The run trains there: whoever follows it looks after its progress from now on.
         idle: What its GPU's load makes of it; ``stop`` cannot be unsaid.
         took_s: How long saving a checkpoint and fetching it took there, when last seen.
+        fetching: The run has ended there, and what it left is on its way home.
     """
 
     end: Why | None = None
@@ -89,6 +90,7 @@ class Wish:
     ready: bool = False
     idle: Verdict = "busy"
     took_s: float | None = None
+    fetching: bool = False
 
 
 @dataclass(frozen=True, slots=True)

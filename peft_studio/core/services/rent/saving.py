@@ -15,6 +15,7 @@ from peft_studio.core.services.rent.moment import Moment
 from peft_studio.core.services.rent.record import Done, Record, Why, rate_of
 
 WHICH: dict[Why, str] = {"budget": "what it may cost", "lifetime": "how long its machine may live"}
+FETCH_S = 1800.0  # for an adapter of two gigabytes at 9 Mbit/s; the caps stand all the while
 NEAR, REACHED = "cap_near", "cap_reached"
 RESUME = "run.resume() goes on from its last checkpoint, on another machine."
 
@@ -59,9 +60,10 @@ def prepare(record: Record, now: Moment, *, left_usd: Decimal | None, limits: Li
 
 
 def has_idled_on(record: Record, now: Moment, limits: Limits) -> bool:
-    """Whether it was to stop for idling and had its time to save: it goes now, saved or not."""
+    """Whether it was to stop for idling and had its time to save, and to have fetched what it saved: it goes now in any case."""
     done = record.done
-    late = done.saving_at is not None and now.past(done.saving_at) >= lead_s(record, limits)
+    due_s = max(lead_s(record, limits), FETCH_S) if record.wish.fetching else lead_s(record, limits)
+    late = done.saving_at is not None and now.past(done.saving_at) >= due_s
     return done.saving == "idle" and late
 
 

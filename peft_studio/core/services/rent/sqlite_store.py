@@ -102,6 +102,9 @@ class SqliteStore:
     def wish_took(self, label: str, seconds: float) -> None:
         self._wish(label, lambda wish: replace(wish, took_s=seconds))
 
+    def wish_fetching(self, label: str) -> None:
+        self._wish(label, lambda wish: replace(wish, fetching=True))
+
     def reopen(self, label: str, why: Why, at: Moment) -> None:
         with self.file.writing() as db:
             record = read_record(_row(db, label))

@@ -112,6 +112,10 @@ class Store(Protocol):
         """So long took saving a checkpoint there and fetching it."""
         ...
 
+    def wish_fetching(self, label: str) -> None:
+        """The run has ended there, and what it left is on its way home."""
+        ...
+
     def reopen(self, label: str, why: Why, at: Moment) -> None:
         """A record that was closed has something left after all: it is open again, and to be gone."""
         ...

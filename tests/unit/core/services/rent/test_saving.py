@@ -74,6 +74,9 @@ def test_what_idles_is_to_save_and_goes_when_it_had_its_time() -> None:
     idle = Wish(ready=True, idle="stop")
     assert after(299, wish=idle, done=told).leaving is None
     assert after(300, wish=idle, done=told).leaving == "idle"
+    coming = Wish(ready=True, idle="stop", fetching=True)
+    assert after(300, wish=coming, done=told).leaving is None
+    assert after(60 + 1800, wish=coming, done=told).leaving == "idle"
     assert after(60, wish=Wish(ready=True, idle="warn")).saving is None
 
 
