@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from peft_studio.core.runs.checkpoints import find_newest
-from tests.e2e.drills.drill import Clock, Drill, steps, told, wait_for
+from tests.e2e.drills.drill import LONG, Clock, Drill, steps, told, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.stress]
 
@@ -52,7 +52,7 @@ def test_a_disk_that_fills_up_ends_the_run_with_its_reason_and_loses_nothing_goo
     """The next checkpoint does not fit: the run fails as ``disk_full``, the one before is home and whole, the machine is ended, and it goes on elsewhere."""
     small_disks.append("64m")
     client = drill.client()
-    run = drill.launch(client, max_steps=24, save_steps=6)
+    run = drill.launch(client, **LONG)
     wait_for(lambda: run.checkpoints, "a checkpoint at home", timeout_s=300)
     there = drill.there(run)[0]
     [trainer] = drill.processes("train", str(there.path))
