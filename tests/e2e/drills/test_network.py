@@ -82,7 +82,7 @@ def test_beyond_the_lease_the_machine_ends_itself_and_another_goes_on(drill: Dri
     wait_for(lambda: drill.cloud.gone, "the machine to end itself", timeout_s=300)
     print(f"ended itself {ended.s:.1f} s after the run's end, {cut.s:.1f} s after the cut")
     lost = steps(there)[-1] - fetched
-    wait_for(lambda: told(run).count("machine") == 2, "another machine", timeout_s=60)
+    wait_for(lambda: told(run).count("machine") == 2, "another machine", timeout_s=90)
     print(f"home followed up {cut.s:.1f} s after the cut; {lost} steps are to be trained again")
     drill.relay.mend(forget=True)
     run.wait(timeout=400)
@@ -110,7 +110,7 @@ def test_beyond_the_lease_a_run_that_stands_still_is_saved_first(drill: Drill) -
     assert state.state == "stopped"
     assert (there.adapter / "adapter_model.safetensors").is_file()
     assert find_newest(there.checkpoints)
-    wait_for(lambda: told(run).count("machine") == 2, "another machine", timeout_s=60)
+    wait_for(lambda: told(run).count("machine") == 2, "another machine", timeout_s=90)
     print(f"{steps(there)[-1] - fetched} steps of {steps(there)[-1]} are to be trained again")
     drill.relay.mend(forget=True)
     wait_for(lambda: told(run).count("job_started") == 2, "its start there", timeout_s=300)
