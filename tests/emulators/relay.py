@@ -61,8 +61,8 @@ class Relay:
             threading.Thread(target=self._carry, args=(near,), daemon=True).start()
 
     def _carry(self, near: socket.socket) -> None:
-        self._flows.wait()
         self.met += 1
+        self._flows.wait()
         try:
             far = socket.create_connection(("127.0.0.1", self._target), timeout=5)
         except OSError:

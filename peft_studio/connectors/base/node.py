@@ -34,6 +34,8 @@ T = TypeVar("T")
 PLATFORM = Platform("machine", "The rented machine")
 # A chunk must pass on a slow home line, and a digest of a large file takes its time.
 LIMITS = Limits(read_s=100.0, write_s=60.0, total_s=120.0)
+# How it stands is answered at once or not at all. Who waits longer on a line that is cut does not see that its machine is gone.
+AT_ONCE = Limits(read_s=8.0, write_s=8.0, total_s=16.0)
 PACE = (100.0, 400)  # requests: the machine is ours alone
 CHUNK_BYTES = 4 * 2**20
 TRIES = 5  # in a row that bring nothing
@@ -62,23 +64,26 @@ class NodeClient:
         self._base = address.rstrip("/") if "://" in address else f"https://{address}"
         self._token = token
         self._tls = trust_only(certificate) if certificate else None
-        self._door = Door(
-            PLATFORM, self._base, limits=LIMITS, pace=PACE, certificate=certificate,
-            credentials=lambda: {"Authorization": f"Bearer {token.reveal()}"},
+        self._door, self._at_once = (
+            Door(
+                PLATFORM, self._base, limits=limits, pace=PACE, certificate=certificate,
+                credentials=lambda: {"Authorization": f"Bearer {token.reveal()}"},
+            )
+            for limits in (LIMITS, AT_ONCE)
         )  # fmt: skip
 
     def status(self) -> NodeStatus:
         """How it stands."""
-        answer = self._door.get("/status")
+        answer = self._at_once.get("/status")
         return _read(answer, lambda: NodeStatus.model_validate(answer.json()))
 
     def renew_lease(self) -> None:
         """Say that its owner is there."""
-        self._door.request("POST", "/lease", repeatable=True)
+        self._at_once.request("POST", "/lease", repeatable=True)
 
     def let_go(self) -> None:
         """Say that its owner has everything: it ends itself at once where it can. Said once: it may be gone before it answers."""
-        self._door.request("POST", "/over")
+        self._at_once.request("POST", "/over")
 
     def give_secret(self, name: str, secret: Secret) -> None:
         """Give the run a secret, ``HF_TOKEN``, and ``HF_ENDPOINT``, whose token that is. The machine keeps it in memory: one whose door died has to be given it again."""
@@ -135,7 +140,7 @@ class NodeClient:
 
     def list_files(self) -> dict[str, int]:
         """Files of the run that may be fetched: name → size in bytes. Those with names that no run gives are left out."""
-        answer = self._door.get("/files/")
+        answer = self._at_once.get("/files/")
         found = _read(answer, lambda: _FILES.validate_python(answer.json()))
         return {name: size for name, size in found.items() if FETCHED.fullmatch(name)}
 
@@ -180,6 +185,7 @@ class NodeClient:
     def close(self) -> None:
         """Close idle connections."""
         self._door.close()
+        self._at_once.close()
 
 
 def _read(answer: Answer, read: Callable[[], T]) -> T:

@@ -35,6 +35,9 @@ run = studio.launch(spec, compute=studio.offers(provider={provider!r})[0], max_u
 print(run.id)
 """
 
+LONG = {"max_steps": 120, "save_steps": 40}
+"""Trains for three seconds or more, so that what is done to it is done in the middle."""
+
 
 @dataclass
 class Drill:

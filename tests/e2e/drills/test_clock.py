@@ -15,7 +15,7 @@ import pytest
 
 from peft_studio.core.ports.offers import Offer
 from peft_studio.core.services.rent.label import build_label
-from tests.e2e.drills.drill import Clock, Drill, steps, told, wait_for
+from tests.e2e.drills.drill import LONG, Clock, Drill, steps, told, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.stress]
 
@@ -84,7 +84,7 @@ def clock(tmp_path: Path) -> Steppable:
 def test_a_clock_that_is_set_at_home(drill: Drill, clock: Steppable, days: int) -> None:
     """With a cap of a fifth of a day's rent: the run goes on to its end, on its one machine, and costs what its seconds cost."""
     client = drill.client(clock.environment)
-    run = drill.launch(client, max_usd=2, max_steps=60, save_steps=20)
+    run = drill.launch(client, max_usd=2, **LONG)
     wait_for(lambda: len(steps(run.folder)) >= 3, "three steps", timeout_s=300)
     says = f"print(studio.run({run.id!r}).cost, studio.spend().ever.usd)"
     before = Decimal(client.execute(says).split()[0])
@@ -114,7 +114,7 @@ def test_a_clock_that_is_set_on_the_machine(drill: Drill, clock: Steppable, days
     """Neither its lease nor its longest life is over by that, and what it writes comes home as ever."""
     drill.machines.environment = clock.environment
     drill.machines.settings = {"PS_LEASE_S": "60"}
-    run = drill.launch(drill.client(), max_steps=60, save_steps=20)
+    run = drill.launch(drill.client(), **LONG)
     wait_for(lambda: len(steps(run.folder)) >= 3, "three steps", timeout_s=300)
     clock.set(days)
     run.wait(timeout=400)
@@ -124,7 +124,7 @@ def test_a_clock_that_is_set_on_the_machine(drill: Drill, clock: Steppable, days
 def test_another_homes_machine_is_safe_from_a_clock_that_is_set(drill: Drill, clock: Steppable) -> None:
     """A colleague's machine of the same account would be long overdue by our clock: it is shown, and it is not ended."""
     client = drill.client(clock.environment)
-    run = drill.launch(client, max_steps=60, save_steps=20)
+    run = drill.launch(client, **LONG)
     wait_for(lambda: len(steps(run.folder)) >= 3, "three steps", timeout_s=300)
     offer: Offer = drill.records(run)[0].intent.offer
     theirs = drill.cloud.create(

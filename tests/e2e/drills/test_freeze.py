@@ -7,14 +7,14 @@ import pytest
 from peft_studio.core.runs.log import read_events
 from peft_studio.core.runs.metrics import read_metrics
 from peft_studio.core.runs.state import fold
-from tests.e2e.drills.drill import Clock, Drill, phases, steps, told, wait_for
+from tests.e2e.drills.drill import LONG, Clock, Drill, phases, steps, told, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.stress]
 
 
 def test_a_frozen_agent_is_not_heard_of_and_goes_on(drill: Drill) -> None:
     """Its word is "last heard", never "training"; woken, nothing is missing, and it was one machine all the time."""
-    run = drill.launch(drill.client(), max_steps=60, save_steps=20)
+    run = drill.launch(drill.client(), **LONG)
     wait_for(lambda: len(steps(run.folder)) >= 3, "three steps", timeout_s=300)
     [agent] = drill.processes("agent", str(drill.there(run)[0].path))
     agent.suspend()
@@ -31,7 +31,7 @@ def test_a_frozen_agent_is_not_heard_of_and_goes_on(drill: Drill) -> None:
 
 def test_a_frozen_trainer_goes_on_when_it_is_woken(drill: Drill) -> None:
     """No step comes, and its machine's figures say that it does nothing; woken, it ends as if nothing had been."""
-    run = drill.launch(drill.client(), max_steps=60, save_steps=20)
+    run = drill.launch(drill.client(), **LONG)
     wait_for(lambda: len(steps(run.folder)) >= 3, "three steps", timeout_s=300)
     [trainer] = drill.processes("train", str(drill.there(run)[0].path))
     trainer.suspend()
@@ -56,13 +56,14 @@ def test_nobody_renews_the_lease_of_a_frozen_trainer(drill: Drill) -> None:
     """Everybody at home is gone and the trainer stands still: its agent's heartbeat does not keep the machine. Who comes later goes on elsewhere."""
     drill.machines.settings = {"PS_LEASE_S": "40", "PS_SAVE_S": "5"}
     client = drill.client()
-    run = drill.launch(client, max_steps=60, save_steps=20)
+    run = drill.launch(client, **LONG)
     wait_for(lambda: run.checkpoints, "a checkpoint at home", timeout_s=300)
     [trainer] = drill.processes("train", str(drill.there(run)[0].path))
     trainer.suspend()
     frozen = Clock()
     client.kill()
     drill.kill_watchers()
+    fetched = run.checkpoints[-1]
     wait_for(lambda: drill.cloud.gone, "the machine to end itself", timeout_s=90)
     print(f"the machine ended itself {frozen.s:.1f} s after the trainer froze")
     assert run.read()[1].stale
@@ -70,7 +71,7 @@ def test_nobody_renews_the_lease_of_a_frozen_trainer(drill: Drill) -> None:
     wait_for(lambda: told(run).count("machine") == 2, "another machine", timeout_s=60)
     run.wait(timeout=400)
     drill.check_all_is_well(run, machines=2)
-    assert run.read()[0].from_step == 20
+    assert run.read()[0].from_step == fetched
 
 
 def test_a_trainer_that_hangs_before_its_first_step_is_not_waited_for(drill: Drill) -> None:
@@ -92,14 +93,14 @@ def test_a_trainer_that_hangs_before_its_first_step_is_not_waited_for(drill: Dri
 def test_a_laptop_that_was_away_raises_no_alarm(drill: Drill) -> None:
     """All processes at home stand still for longer than a look takes, as on a lid that is closed; open again, the run is where it is."""
     client = drill.client()
-    run = drill.launch(client, max_steps=60, save_steps=20)
+    run = drill.launch(client, **LONG)
     wait_for(lambda: len(steps(run.folder)) >= 3, "three steps", timeout_s=300)
     there = drill.there(run)[0]
     asleep = drill.watchers()
     for process in asleep:
         process.suspend()
     wait_for(lambda: fold(read_events(there.events)).state == "completed", "its end over there", timeout_s=300)
-    assert run.read()[1].stale
+    wait_for(lambda: run.read()[1].stale, "the word that it is not heard of", timeout_s=30)
     for process in asleep:
         process.resume()
     run.wait(timeout=300)

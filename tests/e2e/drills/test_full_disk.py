@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from peft_studio.core.runs.checkpoints import find_newest
-from tests.e2e.drills.drill import Clock, Drill, steps, told, wait_for
+from tests.e2e.drills.drill import LONG, Clock, Drill, steps, told, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.stress]
 
@@ -52,7 +53,7 @@ def test_a_disk_that_fills_up_ends_the_run_with_its_reason_and_loses_nothing_goo
     """The next checkpoint does not fit: the run fails as ``disk_full``, the one before is home and whole, the machine is ended, and it goes on elsewhere."""
     small_disks.append("64m")
     client = drill.client()
-    run = drill.launch(client, max_steps=24, save_steps=6)
+    run = drill.launch(client, **LONG)
     wait_for(lambda: run.checkpoints, "a checkpoint at home", timeout_s=300)
     there = drill.there(run)[0]
     [trainer] = drill.processes("train", str(there.path))
@@ -79,10 +80,14 @@ def test_a_disk_that_fills_up_ends_the_run_with_its_reason_and_loses_nothing_goo
 
 
 @pytest.mark.parametrize("size", ["1m", "6m"], ids=["not even our package", "the package, but not the rest"])
-def test_what_does_not_fit_from_the_first_is_not_sent_for_ever(drill: Drill, small_disks: list[str], size: str) -> None:
+def test_what_does_not_fit_from_the_first_is_not_sent_for_ever(
+    drill: Drill, small_disks: list[str], size: str, tiny_model: Path, tmp_path: Path
+) -> None:
     """Sending fails for want of room: the run ends with that reason, its machine is ended, and no second one is bought for the same end."""
     small_disks.append(size)
-    run = drill.launch(drill.client(), max_steps=12, save_steps=4)
+    model = shutil.copytree(tiny_model, tmp_path / "model")
+    (model / "more.bin").write_bytes(bytes(8 * 2**20))  # the whole folder is sent
+    run = drill.launch(drill.client(), max_steps=12, save_steps=4, model=str(model))
     began = Clock()
     wait_for(lambda: run.state == "failed", "the run's end", timeout_s=300)
     print(f"failed {began.s:.1f} s after the launch")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from peft_studio.core.services.run import Run
-from tests.e2e.drills.drill import Drill, phases, steps, wait_for
+from tests.e2e.drills.drill import LONG, Drill, phases, steps, wait_for
 
 pytestmark = pytest.mark.slow
 MOMENTS = ("create", "boot", "training", "fetching")
@@ -20,7 +20,7 @@ def launch_until(drill: Drill, moment: str) -> Run:
     if moment == "fetching":
         drill.relay.stop_at = b"/digest/adapter/"
     client = drill.client()
-    run = drill.launch(client, max_steps=24, save_steps=8)
+    run = drill.launch(client, **LONG)
     if moment == "create":
         assert drill.cloud.reached.wait(60)
     elif moment == "boot":
