@@ -218,6 +218,7 @@ function SaleSection({ sale }: { sale: Sale }) {
               <b>{row.price}</b>
               <span>
                 <bdi>{row.gpu}</bdi>, {row.memory} at <bdi>{row.provider}</bdi>
+                {row.region && <span class="ps-muted">, <bdi>{row.region}</bdi></span>}
               </span>
               <span>{row.way}</span>
               <span class="ps-muted">seen {row.seen}</span>
