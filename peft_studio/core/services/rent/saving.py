@@ -17,7 +17,10 @@ from peft_studio.core.services.rent.record import Done, Record, Why, rate_of
 WHICH: dict[Why, str] = {"budget": "what it may cost", "lifetime": "how long its machine may live"}
 FETCH_S = 1800.0  # for an adapter of two gigabytes at 9 Mbit/s; the caps stand all the while
 NEAR, REACHED = "cap_near", "cap_reached"
-RESUME = "run.resume() goes on from its last checkpoint, on another machine."
+RESUME: dict[Why, str] = {
+    "budget": "Its caps stand: run.resume() goes on from its last checkpoint only if they leave something. A new launch has new ones.",
+    "lifetime": "run.resume() goes on from its last checkpoint, on another machine.",
+}
 
 
 def lead_s(record: Record, limits: Limits) -> float:
@@ -80,7 +83,7 @@ def say_due(record: Record) -> Iterator[tuple[str, str, str]]:
         yield (
             REACHED,
             f"{WHICH[saving].capitalize()} is nearly over: it is stopped now, and what it has learned is saved and fetched.",
-            RESUME,
+            RESUME[saving],
         )
     if idle_s is not None and record.wish.idle != "busy":
         yield (IDLE, *say_idle(build_policy(idle_s), "warn"))
