@@ -58,6 +58,8 @@ class ModelSheet(ModelDetails):
         lines += [self._say_rent()] if not find_reason(model) else []
         return "\n".join(visible(" ".join(line.split())) for line in lines)
 
+    __str__ = __repr__  # pydantic has one of its own, with every field
+
     def _say_rent(self) -> str:
         """Where it fits of what is on sale; while that is not known, the smallest cards that there are."""
         if self.sale.fit != "unknown":

@@ -88,6 +88,7 @@ def test_a_sheet_says_what_is_known_and_where_it_fits(world: World) -> None:
     assert (sheet.as_of, sheet.config) == ("", LLAMA_8B)
     assert fit_model(sheet.model, sheet.config, machine(80)) == world.fits([model("a/0")])["huggingface", "a/0"]
     shown = repr(sheet)
+    assert str(sheet) == shown
     assert shown.splitlines()[0] == "a/0 (huggingface)"
     assert "8.0B parameters" in shown
     assert f"here: {sheet.fit.fit}. {sheet.fit.sentence}" in shown
