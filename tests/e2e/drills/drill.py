@@ -16,6 +16,7 @@ from peft_studio import Studio
 from peft_studio.core.runs.folder import RunFolder
 from peft_studio.core.runs.log import read_events
 from peft_studio.core.runs.metrics import read_metrics
+from peft_studio.core.services.rent.reconciler import is_watched
 from peft_studio.core.services.run import Run
 from tests.conftest import processes_of
 from tests.e2e.client import Client
@@ -79,7 +80,8 @@ class Drill:
         watchers = wait_for(self.watchers, "a watcher", timeout_s=30)
         for process in watchers:
             process.kill()
-        wait_for(lambda: not self.watchers(), "its end", timeout_s=30)
+        # A process that dies has lost its command line before its locks.
+        wait_for(lambda: not self.watchers() and not is_watched(self.studio.home / "rent"), "its end", timeout_s=30)
 
     def machine(self) -> Machine:
         """The one machine that runs."""

@@ -24,6 +24,7 @@ from peft_studio.core.services.rent.record import Wish
 from peft_studio.core.services.rent.store import Store
 from peft_studio.core.system import detached, is_locked, open_private, try_lock
 
+GLANCES = 5  # of one who wants to watch, before another one is taken to do so
 LOOK_S = 2.0  # a stop that is said in another process is acted on within so long
 log = logging.getLogger("peft_studio.rent")
 log.addHandler(logging.NullHandler())
@@ -79,7 +80,7 @@ class Reconciler:
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         while not self._stop.is_set():
             with lock_path(self.folder).open("a+b") as lock:
-                if not try_lock(lock) and not (take_over and self._relieve(lock)):
+                if not self._take(lock) and not (take_over and self._relieve(lock)):
                     return False
                 self._watch()
             if self._is_relieved():
@@ -98,6 +99,14 @@ class Reconciler:
         return [
             f"{keeper.provider} did not list its machines: {keeper.why_blind}" for keeper in keepers if keeper.why_blind
         ]
+
+    def _take(self, lock: BinaryIO) -> bool:
+        """Whether nobody watched. Who only asks that holds the lock, too, for an instant, and is no reason to leave."""
+        for _ in range(GLANCES):
+            if try_lock(lock):
+                return True
+            self._stop.wait(0.05)
+        return False
 
     def _relieve(self, lock: BinaryIO) -> bool:
         """Wait until whoever watches has let go, which it does as long as this waits. One after the other where several come."""

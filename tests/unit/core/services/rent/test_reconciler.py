@@ -16,10 +16,11 @@ from peft_studio.core.ports.rental import Ended, Instance, Instances, Rent
 from peft_studio.core.services.rent.alarms import build_alarms
 from peft_studio.core.services.rent.desk import Desk
 from peft_studio.core.services.rent.limits import LIMITS
-from peft_studio.core.services.rent.reconciler import Reconciler, is_watched, start_watching
+from peft_studio.core.services.rent.reconciler import Reconciler, is_watched, lock_path, start_watching
 from peft_studio.core.services.rent.record import EndAsked, Intent
 from peft_studio.core.services.rent.sqlite_store import SqliteStore
 from peft_studio.core.services.rent.store import Stray
+from peft_studio.core.system import try_lock
 from tests.conftest import wait_for
 from tests.unit.core.services.rent.world import RUN, at, machine, made, offer, record
 
@@ -128,6 +129,18 @@ def test_one_with_newer_keys_takes_over(store: SqliteStore, watch: Any) -> None:
     other.join(40)
     assert not other.is_alive()
     assert (len(alpha.submitted), alpha.machines) == (1, {})
+
+
+def test_who_only_asks_whether_it_is_watched_keeps_nobody_from_watching(store: SqliteStore, watch: Any) -> None:
+    """Asking holds the lock, shared, for an instant: met by that, a process that is to watch stays."""
+    desk, alpha = Desk(store), Provider("alpha")
+    desk.order(RUN, [offer()])
+    folder = store.path.parent
+    with lock_path(folder).open("a+b") as asking:
+        assert try_lock(asking, shared=True)
+        threading.Timer(0.1, asking.close).start()
+        watch(alpha)
+        wait_for(lambda: alpha.submitted, "its machine", timeout_s=20)
 
 
 def test_a_provider_that_hangs_delays_no_other(store: SqliteStore, watch: Any) -> None:
