@@ -120,7 +120,7 @@ class Launching(Running, Renting, ABC):
             raise NotReadyError(
                 "Not ready:\n" + "\n".join(map(str, blocking)), fields=tuple(one.field for one in blocking if one.field)
             )
-        closed = self._machines.check_model(spec.model)
+        closed = self._machines.check_model(spec.model, machines=offers[0].machines)
         if (machines := offers[0].machines) > 1:
             spec = spec.replace(processes=machines * max(1, offers[0].gpu_count))
         check_devices(spec, offers)

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from peft_studio.core.errors import RentError, StudioError
+from peft_studio.core.errors import NotReadyError, RentError, StudioError
 from peft_studio.core.ports.platform import Capability, Keys, Role
 from peft_studio.core.redact import REDACTOR, Secret
 from peft_studio.core.runs.folder import RunFolder
@@ -179,12 +179,18 @@ class Machines:
 
         return SshDoors(self._ssh_home)
 
-    def check_model(self, model: str) -> bool:
+    def check_model(self, model: str, *, machines: int = 1) -> bool:
         """Whether a machine needs the hub's token for a base model; raises where it would not get it. See :func:`check_access`."""
         if not comes_from_hub(model) or not self._catalog.is_enabled(HUB):
             return False
         self._connections.make_ready(HUB)
-        return check_access(self._catalog, model, has_token=bool(self._connections.read_keys(HUB)))
+        closed = check_access(self._catalog, model, has_token=bool(self._connections.read_keys(HUB)))
+        if closed and machines > 1:
+            raise NotReadyError(
+                f"{model} is gated or private, and of several machines that share a run only the first gets your token.",
+                hint="Launch it on one machine. Nothing was rented.", fields=("model",),
+            )  # fmt: skip
+        return closed
 
     def _token_of(self, folder: RunFolder) -> Secret | None:
         if not is_closed(folder):

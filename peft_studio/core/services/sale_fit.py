@@ -44,7 +44,7 @@ class OnSale(Value):
 
     @cached_property
     def best(self) -> tuple[tuple[Offer, Gpu], ...]:
-        """Of each known card of each provider the cheapest that is to be had, the cheapest first; spot and not apart."""
+        """Of each known card of each provider the cheapest that is to be had, the cheapest first; spot and not apart. A cluster's are not on sale."""
         return tuple(_best(self.offers))
 
 
@@ -160,7 +160,7 @@ def _best(offers: Sequence[Offer]) -> Iterator[tuple[Offer, Gpu]]:
     seen = set()
     for offer in sorted(offers, key=lambda one: (one.usd_per_hour, one.provider, one.id)):
         key = offer.provider, offer.gpu, offer.gpu_memory_gib, offer.spot
-        if key in seen or offer.gpu_count != 1 or not is_to_be_had(offer):
+        if key in seen or offer.gpu_count != 1 or not offer.usd_per_hour or not is_to_be_had(offer):
             continue
         seen.add(key)
         if gpu := find_gpu(offer.gpu or ""):

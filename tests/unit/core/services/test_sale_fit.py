@@ -24,6 +24,7 @@ SOLD = (
     offer("two", "RTX A4000", "0.17", gpu_memory_gib=16.0),
     offer("two", "RTX A4000", "0.30", gpu_memory_gib=16.0, gpu_count=2),
     offer("two", "Some card", "0.02"),
+    offer("ours", "NVIDIA L4", "0"),
 )
 
 

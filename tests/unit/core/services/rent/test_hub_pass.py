@@ -49,6 +49,15 @@ def test_what_is_open_needs_no_token(studio: Studio) -> None:
     assert not any(map(comes_from_hub, ("smollm2-135m", str(studio.home), "./org/open", "gpt2")))
 
 
+def test_several_machines_do_not_share_a_token(studio: Studio) -> None:
+    """The others would fail once they are paid for."""
+    studio.connect("huggingface", token=LET_IN, keep=False)
+    assert studio._machines.check_model("org/gated")
+    assert not studio._machines.check_model("org/open", machines=2)
+    with pytest.raises(NotReadyError, match="only the first gets your token"):
+        studio._machines.check_model("org/gated", machines=2)
+
+
 @pytest.mark.parametrize(("model", "why"), [("org/gated", "is gated: a rented machine"), ("org/own", "would not get org/own")])  # fmt: skip
 def test_without_a_token_it_is_refused(studio: Studio, model: str, why: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """And with one of the environment alone, which is not ours to send."""
