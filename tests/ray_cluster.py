@@ -85,7 +85,7 @@ def _start_node(folder: Path, more: list[str]) -> subprocess.Popen[bytes]:
     """A node's own process, which ends with ``--block`` when it is asked to. Its jobs find this environment's Python first."""
     own = {
         "PATH": os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"])), "HOME": str(folder), "TMPDIR": str(folder),
-        "RAY_USAGE_STATS_ENABLED": "0", "RAY_raylet_start_wait_time_s": "180",
+        "RAY_USAGE_STATS_ENABLED": "0", "RAY_raylet_start_wait_time_s": "45", "RAY_agent_register_timeout_ms": "180000",
     }  # fmt: skip
     # A port that is given is not waited for: a raylet gives its agent fifteen seconds to find one, and dies.
     options = [

@@ -157,7 +157,7 @@ class Audit:
             lease_s = machine.created_s + PATIENCE_S
         else:
             lease_s = max(machine.trained_s, machine.renewed_s, machine.running_s)
-            if machine.has_ended(machine.trained_s):  # its result is kept for whoever fetches it, as was chosen
+            if machine.has_ended(lease_s + LEASE_S):  # its result is kept for whoever fetches it, as was chosen
                 lease_s += machine.keep_s - LEASE_S
         failed, since = self.failed_brakes(machine), [lease_s]
         if not failed >= {2, 3}:

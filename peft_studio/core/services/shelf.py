@@ -36,6 +36,7 @@ class Shelf:
         self._catalog, self._cache, self._list_ready, self._make_ready = catalog, cache, list_ready, make_ready
         self._lock = threading.Lock()
         self._calls: dict[str, Pending[Offers]] = {}
+        self._kept: set[str] = set()  # of whom the answer is known: a call is over an instant sooner
         self._asked_at: dict[str, float] = {}
         self._why_not: dict[str, str] = {}
         self._news = threading.Event()
@@ -93,7 +94,7 @@ class Shelf:
 
     def _hopes(self, name: str) -> bool:
         call = self._calls.get(name)
-        return call is not None and not call.done() and time.monotonic() - call.began_at < OFFERS_S
+        return call is not None and name not in self._kept and time.monotonic() - call.began_at < OFFERS_S
 
     def _trouble(self, name: str) -> str:
         """Why a provider that was asked gave nothing new; empty where it did, or still may."""
@@ -109,6 +110,7 @@ class Shelf:
         self._asked_at[name] = time.monotonic()
         self._why_not.pop(name, None)
         self._calls.pop(name, None)
+        self._kept.discard(name)
         try:
             self._make_ready(name)
             call = self._catalog.start(name, Offers, functools.partial(list_offers, query=QUERY), deadline_s=OFFERS_S)
@@ -121,4 +123,5 @@ class Shelf:
     def _keep(self, name: str, call: Pending[Offers]) -> None:
         with contextlib.suppress(StudioError):
             keep_offers(self._cache, name, QUERY, call.result(0.0))
+        self._kept.add(name)
         self._news.set()

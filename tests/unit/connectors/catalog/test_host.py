@@ -138,7 +138,7 @@ def test_a_download_tells_how_far_it_is_and_can_be_stopped(
     assert (came.size_bytes, (tmp_path / "into" / "r1").read_text()) == (7, "a/b")
     assert told[-1] == Progress(7, 7, None, "the last")
     endless = replace(order, model="endless", tell=lambda progress: order.stop.set())
-    with pytest.raises(Cancelled, match="called off at"):
+    with pytest.raises(Cancelled, match="called off"):
         catalog.call("shelf", Fetched, lambda shelf: shelf.fetch_artifact(endless), deadline_s=DEADLINE_S)
     wait_until(lambda: len(hosts_of("shelf")) == 1)
 
