@@ -71,6 +71,7 @@ def test_two_at_once_a_third_waits_and_the_client_dies(
     assert followers
     for process in followers:
         process.kill()
+    psutil.wait_procs(followers, timeout=30)  # their locks go last
     other = Studio(home=connected.home)
     again = other.run(finishing.id)
     wait_for(lambda: is_locked(again.folder.agent_lock), "somebody who follows it again")
