@@ -55,7 +55,7 @@ def draft_of(studio: Studio) -> Any:
     return studio.session.now.draft
 
 
-def set_apart(spec: Any) -> Any:
+def without_free_memory(spec: Any) -> Any:
     """A spec without what other processes change from one look to the next: the memory that is free."""
     return spec.model_copy(update={"basis": spec.basis.model_copy(update={"free_bytes": None})})
 
@@ -261,14 +261,14 @@ def test_export_and_import(train: Browser, studio: Studio, tmp_path: Path, make_
     make_spec(rank=2)
 
     assert train.command("import_file", path=str(path))["ok"]
-    assert set_apart(draft_of(studio)) == set_apart(before)
+    assert without_free_memory(draft_of(studio)) == without_free_memory(before)
     assert studio.session.now.data.ref == before.data
     assert train.sections["notes"][0].startswith("Imported")
     wait_for_state(train, "ready")
     path.write_text("{}")
     assert not train.command("import_file", path=str(path))["ok"]
     assert not train.command("import_file", path=str(tmp_path))["ok"]
-    assert set_apart(draft_of(studio)) == set_apart(before)
+    assert without_free_memory(draft_of(studio)) == without_free_memory(before)
 
 
 def test_import_without_its_data(train: Browser, studio: Studio, tmp_path: Path, tiny_rows: Path) -> None:
