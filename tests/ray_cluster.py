@@ -23,8 +23,12 @@ from tests.conftest import wait_for
 from tests.emulators.machine import free_port
 
 RAY = Path(sys.executable).parent / "ray"
-STARTS = 4
+STARTS = 3
 STORE_BYTES = 80_000_000  # the smallest that Ray takes is 75 MiB
+
+
+class TooBusy(Exception):
+    """Ray's own parts were too slow for each other, each time: a raylet gives its agents some seconds and dies."""
 
 
 @dataclass
@@ -78,7 +82,7 @@ def _join(cluster: Cluster, options: list[str]) -> None:
         if node.poll() is None:
             return
         cluster.nodes.remove(node)
-    raise AssertionError((cluster.folder / "nodes.log").read_text()[-2000:])
+    raise TooBusy((cluster.folder / "nodes.log").read_text()[-2000:])
 
 
 def _start_node(folder: Path, more: list[str]) -> subprocess.Popen[bytes]:
