@@ -14,9 +14,13 @@ import hatch_build
 from tests.ui.lab import ROOT, Lab, find_browser, open_lab
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    """JupyterLab on a folder with a space in its name."""
+    """JupyterLab on a folder with a space in its name.
+
+    It goes with the last browser test of its worker: while Playwright lives, its event loop counts as running in this thread,
+    and no test after it could call ``asyncio.run``.
+    """
     if find_browser() is None and os.environ.get("CI") != "true":
         pytest.skip("no Chromium on this machine: apt-get install chromium")
     hatch_build.build_frontend(ROOT)  # what is tested is what is written

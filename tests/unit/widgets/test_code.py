@@ -108,6 +108,7 @@ def test_code_shows_the_same(panel: str, there: Studio, open_browser: OpenBrowse
 def test_code_of_train_launches_the_same_run(there: Studio, open_browser: OpenBrowser, tmp_path: Path) -> None:
     """The run that it starts has the draft for its spec, in the home of the panel."""
     page = open_browser(lambda: there.panel("train"))
+    page.deadline_s = 120.0  # its code comes with the first check, which imports the tokenizers
     page.wait(lambda: "studio.launch" in page.sections.get("code", ""))
     _, run_id = run_fresh(page.sections["code"], "value.id", home=tmp_path)
     there.run(run_id).stop()
