@@ -26,6 +26,20 @@ HINTS = {
     "unexpected": "The trace says where. The checkpoints are kept; resume goes on from the last one.",
 }
 
+MODEL_CODES = {
+    "gated": "model_gated",
+    "untrusted": "model_untrusted",
+    "unsupported": "not_supported_here",
+    "no-memory": "out_of_memory",
+    "disk-full": "disk_full",
+}
+"""What ``core/models/failure.py`` says of a base model, in a run's codes."""
+
+
+def of_model(code: str) -> str:
+    """A run's code for what is wrong with its base model."""
+    return MODEL_CODES.get(code, "model_missing")
+
 
 def build_failure(
     code: str, message: str, *, spec: RunSpec | None, trace: str = "", step: int | None = None, hint: str = ""
