@@ -240,6 +240,26 @@ def test_waiting_in_line_is_no_lack_of_progress_until_its_turn_has_come() -> Non
     assert decide(runs, seen(3600, machine(price="0")), at(3600)).done.leaving == "no-progress"
 
 
+def test_waiting_in_line_takes_nothing_of_its_longest_lifetime() -> None:
+    """It waits for longer than it may live; then it lives as long as was promised, and no longer."""
+    waits = record(made(), Wish(moved_at=at(9000), ready=True), offers=IN_LINE, lifetime_s=3600.0)
+    step = decide(waits, seen(9000, machine(state="provisioning", price="0")), at(9000))
+    assert (step.done.leaving, step.done.saving, step.done.turn_at) == (None, None, None)
+    step = decide(replace(waits, done=step.done), seen(9100, machine(state="booting", price="0")), at(9100))
+    assert step.done.turn_at == at(9100)
+    runs = replace(waits, done=step.done)
+    later = [decide(runs, seen(second, machine(price="0")), at(second)).done for second in (9101, 12_690, 12_701)]
+    assert [one.saving for one in later[:2]] == [None, "lifetime"]
+    assert [one.leaving for one in later] == [None, None, "lifetime"]
+    assert later[2].turn_at == at(9100)  # a state that goes to and fro gives no second life
+
+
+def test_a_machine_that_waits_without_a_line_uses_its_lifetime_up() -> None:
+    """It is bought, and paid for, while it is provisioned."""
+    waits = record(made(rank=1), lifetime_s=3600.0)
+    assert decide(waits, seen(3700, machine(state="provisioning")), at(3700)).done.leaving == "lifetime"
+
+
 def test_what_costs_nothing_needs_no_money() -> None:
     """A month whose cap is used up still has the cluster."""
     free = record(made(usd_per_hour=Decimal(0)), Wish(ready=True), offers=IN_LINE)
