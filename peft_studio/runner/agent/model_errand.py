@@ -24,12 +24,12 @@ NO_REASON = "Resume tries it again. If it stays, studio.prepare(model) at home s
 
 
 def read_given(text: str) -> dict[str, str]:
-    """What the machine's door has for this run, as its desk writes it: a JSON object of texts."""
-    found = json.loads(text or "{}")
+    """What the machine's door has for this run, as its desk writes it: a JSON object of texts. Nothing of one that is torn."""
+    found = _read_line(text)
     return {str(name): str(value) for name, value in found.items()}
 
 
-def _read_line(line: bytes) -> dict[str, Any]:
+def _read_line(line: str | bytes) -> dict[str, Any]:
     """What it says; nothing where something else printed into its output, which is not shown: nobody has looked through that."""
     with contextlib.suppress(ValueError, RecursionError):
         found = json.loads(line)

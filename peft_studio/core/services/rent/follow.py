@@ -114,6 +114,8 @@ class Follower:
         if "events.jsonl" not in there:
             if not self._furnish(node):
                 return True
+        elif status.wants:
+            self._furnisher.give_again(node, status.wants)
         elif not (status.agent or status.starting):
             self._catch_up(node)
             if self._finished is None:

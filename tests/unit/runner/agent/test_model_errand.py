@@ -56,6 +56,7 @@ def test_nothing_given_is_nothing() -> None:
     """Of a machine whose owner gave no secret."""
     assert read_given("") == {}
     assert read_given('{"HF_TOKEN": "x"}') == {"HF_TOKEN": "x"}
+    assert read_given('{"HF_TOKEN": "x') == {}
 
 
 def errand_that_prints(home: Path, code: str) -> tuple[ModelErrand, list[str]]:
