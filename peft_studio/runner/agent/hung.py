@@ -8,6 +8,7 @@ machine that is paid for is ended for that. Time counts only while this process 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -133,8 +134,9 @@ class HungBrake:
             self.watch.hear()  # somebody has stopped it on a machine that costs nothing, and may wake it
             return
         self.why = self.watch.say()
-        self._journal.append(_warn(self.why, self._journal.last_step))
         self.hangs.set()
+        with contextlib.suppress(OSError):  # a full disk: it ends all the same
+            self._journal.append(_warn(self.why, self._journal.last_step))
 
     def _take_steps(self) -> None:
         size = self._metrics.stat().st_size if self._metrics.exists() else 0

@@ -15,6 +15,7 @@ from peft_studio.core.services.rent.moment import Moment
 from peft_studio.core.services.rent.notice import Seen
 from peft_studio.core.services.rent.record import Done, EndAsked, Wish
 from peft_studio.core.services.rent.replies import after_create, follow_up
+from peft_studio.core.services.rent.sweep import find_strays, is_overdue
 from tests.unit.core.services.rent.world import HOME, at, machine, made, offer, record, seen
 
 
@@ -252,6 +253,24 @@ def test_waiting_in_line_takes_nothing_of_its_longest_lifetime() -> None:
     assert [one.saving for one in later[:2]] == [None, "lifetime"]
     assert [one.leaving for one in later] == [None, None, "lifetime"]
     assert later[2].turn_at == at(9100)  # a state that goes to and fro gives no second life
+
+
+def test_no_other_home_ends_what_has_waited_in_line_for_longer_than_it_may_live() -> None:
+    """Its name is made before anybody knows when its turn comes."""
+    waits, bought = [
+        follow_up(record(made(leaving="preempted"), offers=offers), at(1000), home=HOME, left_usd=None)
+        for offers in (IN_LINE, (offer("alpha", "1"),))
+    ]
+    assert waits
+    assert bought
+    late = at(10**9)
+    overdue = [
+        is_overdue(
+            find_strays("alpha", [machine().model_copy(update={"label": one.label})], home="other1")[0], late, late
+        )
+        for one in (waits, bought)
+    ]
+    assert overdue == [False, True]
 
 
 def test_a_machine_that_waits_without_a_line_uses_its_lifetime_up() -> None:
