@@ -58,6 +58,8 @@ def state_word(state: RunState, standing: Standing, *, now: float) -> str:
     name = standing.state
     if name == "lost":
         return "Lost" if standing.heard_s is None else f"Lost, silent for {duration(standing.heard_s)}"
+    if standing.trouble:
+        return f"{name.capitalize()}. {standing.trouble}"
     if standing.stale and standing.heard_s is not None:
         return f"Last heard {duration(standing.heard_s)} ago"
     if name == "failed":

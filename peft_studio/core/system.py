@@ -11,9 +11,10 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NoReturn
 
 import platformdirs
 import psutil
@@ -78,6 +79,31 @@ def kill_group(child: subprocess.Popen[bytes]) -> None:
             child.kill()
         elif child.returncode is None:  # its number is its own until it was waited for
             os.killpg(child.pid, signal.SIGKILL)
+
+
+def outlive(child: subprocess.Popen[bytes]) -> None:
+    """Wait until a child that was started with :func:`grouped` has ended, however it did, then end what it started and left (not so on Windows).
+
+    Only after this may it be waited for: until then its number is its own.
+    """
+    if sys.platform == "win32":
+        child.wait()
+        return
+    with contextlib.suppress(ChildProcessError, psutil.NoSuchProcess):
+        if hasattr(os, "waitid"):
+            os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        else:  # macOS, before Python 3.13
+            seen = psutil.Process(child.pid)
+            while seen.status() != psutil.STATUS_ZOMBIE:
+                time.sleep(0.1)
+        kill_group(child)
+
+
+def leave_with_group(status: int) -> NoReturn:
+    """End this process at once, and what it started: where it leads a group of its own."""
+    if sys.platform != "win32" and os.getpgrp() == os.getpid():
+        os.killpg(0, signal.SIGKILL)
+    os._exit(status)
 
 
 # How long an OpenMP thread spins before it sleeps while it waits for the others. libgomp's default, some milliseconds, starves whoever

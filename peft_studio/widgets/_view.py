@@ -99,7 +99,7 @@ def _head(seen: Seen) -> Section:
         "id": seen.folder.id,
         "name": plain(state.name, limit=_NAME),
         "state": standing.state,
-        "detail": plain(state.detail, limit=_NAME),
+        "detail": plain(standing.trouble or state.detail, limit=_NAME),
         "live": live,
         "stale": standing.stale,
         "heard_s": standing.heard_s,

@@ -89,9 +89,10 @@ class NodeClient:
         """Give the run a secret, ``HF_TOKEN``, and ``HF_ENDPOINT``, whose token that is. The machine keeps it in memory: one whose door died has to be given it again."""
         self._door.request("POST", "/secrets", json={name: secret.reveal()}, repeatable=True)
 
-    def start(self, *, from_step: int = 0) -> None:
-        """Have the run's agent started as soon as our package, its spec and what it needs are there. Again is nothing."""
-        self._door.request("POST", "/start", params={"from_step": from_step}, repeatable=True)
+    def start(self, *, from_step: int = 0, needs: tuple[str, ...] = ()) -> None:
+        """Have the run's agent started as soon as our package, its spec and what it needs are there, these secrets too. Again is nothing."""
+        asked = {"from_step": from_step, **({"needs": " ".join(needs)} if needs else {})}
+        self._door.request("POST", "/start", params=asked, repeatable=True)
 
     def upload(self, path: Path, name: str) -> None:
         """Bring a file into the run's folder, going on from what an earlier try left.

@@ -39,6 +39,7 @@ from peft_studio.connectors.catalog.sources import GROUP, load_object
 from peft_studio.core.errors import StudioError
 from peft_studio.core.ports.platform import ConnectorInfo
 from peft_studio.core.redact import REDACTOR
+from peft_studio.core.system import leave_with_group
 
 BREATH_S = 1.0  # between two signs that the interpreter still runs
 TELL_S = 0.1  # between two words of a transfer on how far it is
@@ -207,7 +208,7 @@ def main() -> NoReturn:
     service.send({"id": 0})
     while (message := read_frame(questions)) is not None:
         service.take(message)
-    os._exit(0)  # whatever still runs has nobody who waits for it
+    leave_with_group(0)  # whatever still runs has nobody who waits for it
 
 
 def _take_pipes() -> tuple[IO[bytes], IO[bytes]]:
@@ -239,7 +240,7 @@ def _breathe(parent: int, hung_s: float) -> None:
     while os.getppid() == parent:
         faulthandler.dump_traceback_later(hung_s, exit=True)
         time.sleep(min(BREATH_S, hung_s / 3))
-    os._exit(0)
+    leave_with_group(0)
 
 
 if __name__ == "__main__":

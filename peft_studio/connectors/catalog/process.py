@@ -20,7 +20,7 @@ from typing import IO, Any
 import psutil
 
 from peft_studio.connectors.catalog.crossing import read_frame, write_frame
-from peft_studio.core.system import give_way, grouped, kill_group, tame
+from peft_studio.core.system import give_way, grouped, kill_group, outlive, tame
 
 MEMORY_BYTES = 2 * 2**30  # connectors need 50 to 200 MB
 START_S = 30.0  # for an interpreter to start on a busy machine; 0.3 s on an idle one
@@ -59,7 +59,8 @@ class Process:
         self._boxes: dict[int, queue.SimpleQueue[Message | None]] = {}
         self._numbers = itertools.count(1)
         self._seen = psutil.Process(self._popen.pid)
-        for work in (self._read, lambda: _drain(self._prints, say, self._gone)):
+        self._over = threading.Event()
+        for work in (self._outlive, self._read, lambda: _drain(self._prints, say, self._gone)):
             threading.Thread(target=work, name=f"host-{name}", daemon=True).start()
         hello = {"name": name, "place": place, "path": sys.path, "memory_bytes": MEMORY_BYTES, "hung_s": HUNG_S}
         with contextlib.suppress(OSError):  # gone already: whoever asks is told
@@ -179,13 +180,17 @@ class Process:
         with self._pipe, self._answers, contextlib.suppress(OSError):
             self._questions.close()
 
+    def _outlive(self) -> None:
+        """However it ends, also by itself: what it started goes with it, and lets go of the pipe for its answers."""
+        outlive(self._popen)
+        self._over.set()
+
     def _reap(self) -> None:
         """It has closed its answers, so it is ending; where it is not, it is ended."""
-        try:
-            self._popen.wait(END_S)
-        except subprocess.TimeoutExpired:
+        if not self._over.wait(END_S):
             self.end("closed its answers and was ended")
-            self._popen.wait()
+            self._over.wait()
+        self._popen.wait()
 
     def _ended(self) -> Gone:
         self._gone.wait(2 * END_S)

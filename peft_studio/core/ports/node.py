@@ -28,7 +28,7 @@ class NodeStatus(Value):
         log: The end of what its boot printed.
         agent: An agent has the run. ``starting``: one is to be started as soon as everything is there.
         folder: The run's folder there.
-        secrets: Names of those that it holds for the trainer.
+        secrets: Names of those that it holds for the trainer. ``wants``: of those for which it waits, for its door died and has forgotten them.
         used_s: How much of ``lifetime_s`` is over.
         ends_itself: It has a key that ends it; without one its brakes can only end the work.
     """
@@ -39,6 +39,7 @@ class NodeStatus(Value):
     starting: bool
     folder: Word
     secrets: tuple[Word, ...]
+    wants: tuple[Word, ...] = ()
     used_s: NonNegativeInt
     lifetime_s: NonNegativeInt
     lease_s: NonNegativeInt
@@ -91,8 +92,8 @@ class Node(Protocol):
         """
         ...
 
-    def start(self, *, from_step: int = 0) -> None:
-        """Have the run's agent started as soon as our package, its spec and what it needs are there. Again is nothing."""
+    def start(self, *, from_step: int = 0, needs: tuple[str, ...] = ()) -> None:
+        """Have the run's agent started as soon as our package, its spec and what it needs are there, these secrets too. Again is nothing."""
         ...
 
     def stream(self, *, after: int, metrics: int, system: int, over: Callable[[], bool]) -> Generator[Message]:

@@ -199,6 +199,13 @@ class Sampled(Event):
     duration_s: float = 0.0
 
 
+class Doing(Event):
+    """What a trainer does between two steps; nothing: that is over. Its agent hears it, and no log has it."""
+
+    type: Literal["doing"] = "doing"
+    what: str = ""
+
+
 class Warned(Event):
     """A rule saw something a person should know. ``changes`` is a change to the spec that usually helps, possibly empty."""
 

@@ -11,6 +11,7 @@ trainer.lock         locked while a trainer of this run lives, also one whose ag
 others.json          what other machines are to start for a run that several train; the agent writes it
 agent.json           how to reach the agent: address and token, readable by this user alone
 heartbeat            its modification time is when the agent was last alive
+trouble              what keeps a rented run's files from being written here (core/runs/trouble.py)
 """
 
 from __future__ import annotations
@@ -78,6 +79,10 @@ class RunFolder:
     @property
     def heartbeat(self) -> Path:
         return self.path / "heartbeat"
+
+    @property
+    def trouble(self) -> Path:
+        return self.path / "trouble"
 
     @property
     def home(self) -> Path:

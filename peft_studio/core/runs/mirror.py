@@ -16,6 +16,7 @@ from peft_studio.core.runs.folder import RunFolder
 from peft_studio.core.runs.log import EventLogWriter, read_events
 from peft_studio.core.runs.state import RunState, fold
 from peft_studio.core.runs.store import RunStore
+from peft_studio.core.runs.trouble import take_room
 from peft_studio.core.system import open_private
 
 INDEX_S = 2.0
@@ -27,6 +28,7 @@ class Mirror:
 
     def __init__(self, folder: RunFolder) -> None:
         self.folder = folder
+        take_room(folder)
         self.state: RunState = fold(read_events(folder.events))
         self._log = EventLogWriter(folder.events, job=self.state.job)
         self._store = RunStore(folder.home)
@@ -44,14 +46,17 @@ class Mirror:
 
     def take(self, event: ev.Event) -> None:
         """Write an event as it was written there. One that is here already is nothing."""
-        if self._log.copy(event, durable=event.type in DURABLE):
+        # One that was written and not synced, as on a disk with errors, comes again and counts then.
+        if self._log.copy(event, durable=event.type in DURABLE) or event.seq > self.state.last_seq:
             self._took(event)
 
     def take_bytes(self, name: str, offset: int, data: bytes) -> None:
         """Write bytes of ``metrics`` or ``system`` where they stand there."""
         fd = open_private(self.folder.path / name, os.O_RDWR | os.O_CREAT)
         try:
-            os.pwrite(fd, data, offset)
+            while data:  # a disk that is nearly full takes a part, and only refuses the next
+                written = os.pwrite(fd, data, offset)
+                data, offset = data[written:], offset + written
         finally:
             os.close(fd)
         self.beat()
@@ -82,5 +87,5 @@ class Mirror:
 
     def _index(self) -> None:
         self._indexed_at = time.monotonic()
-        with contextlib.suppress(sqlite3.Error):  # it can be rebuilt
+        with contextlib.suppress(sqlite3.Error, OSError):  # it can be rebuilt
             self._store.refresh(self.folder, self.state)

@@ -75,10 +75,14 @@ def fold(events: Iterable[ev.Event], state: RunState | None = None) -> RunState:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How a run stands now. ``state`` may be ``lost``; ``heard_s`` is the age of the last sign of life of a live run, in seconds."""
+    """How a run stands now. ``state`` may be ``lost``; ``heard_s`` is the age of the last sign of life of a live run, in seconds.
+
+    ``trouble``: what keeps its files from being written here, while it goes on elsewhere.
+    """
 
     state: str
     heard_s: float | None
+    trouble: str = ""
 
     @property
     def stale(self) -> bool:

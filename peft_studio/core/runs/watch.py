@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+from dataclasses import replace
 
 from peft_studio.core.runs.folder import RunFolder
 from peft_studio.core.runs.state import RunState, Standing, standing
+from peft_studio.core.runs.trouble import read_trouble
 from peft_studio.core.system import is_locked
 
 STARTUP_S = 15.0  # an interpreter on a busy machine may take this long from launch to holding the lock
@@ -21,9 +23,11 @@ def current_standing(folder: RunFolder, state: RunState, *, now: float) -> Stand
         alive = now - state.last_at < STARTUP_S
     try:
         heard_at: float | None = folder.heartbeat.stat().st_mtime
-    except FileNotFoundError:
+    except OSError:
         heard_at = None
-    return standing(state, agent_alive=alive, heard_at=heard_at, now=now)
+    found = standing(state, agent_alive=alive, heard_at=heard_at, now=now)
+    elsewhere = state.machine is not None and not state.is_terminal
+    return replace(found, trouble=read_trouble(folder)) if elsewhere else found
 
 
 def _has_machine(folder: RunFolder) -> bool:

@@ -148,11 +148,10 @@ def build_run_meter(records: Sequence[Record], lives: Sequence[Life], *, now_s: 
     """One run's meter. ``records``: all its attempts, one at least."""
     last = records[-1]
     rates = [meter.usd_per_hour for life in lives if (meter := build_meter(life))]
-    began = last.done.asked_at or last.intent.at
     return RunMeter(
         spent=total(lives, -EVER_S, EVER_S, now_s=now_s), usd_per_hour=sum(rates, Decimal(0)) if rates else None,
         cap_usd=last.intent.budget_usd, provider=last.intent.provider, gpu=say_gpu(last), label=last.label,
-        until_s=began.wall_s + last.intent.lifetime_s if last.open else None,
+        until_s=_until_s(last) if last.open else None,
     )  # fmt: skip
 
 
@@ -160,7 +159,7 @@ def _row(record: Record, lives: Sequence[Life], stray: Stray | None, *, now_s: f
     """``stray``: what this record was made of, where a person had a machine of nobody's ended."""
     intent, done = record.intent, record.done
     began = done.asked_at or intent.at
-    until_s = began.wall_s + intent.lifetime_s if intent.offers else None
+    until_s = _until_s(record) if intent.offers else None
     price = rate_of(record) if intent.offers or done.usd_per_hour else (stray.usd_per_hour if stray else None)
     return RentedMachine(
         "machine", record.label, intent.run_id, intent.provider, done.instance_id or (stray.instance_id if stray else ""), say_gpu(record),
@@ -168,6 +167,12 @@ def _row(record: Record, lives: Sequence[Life], stray: Stray | None, *, now_s: f
         sum((cost(life, -EVER_S, EVER_S, now_s=now_s) for life in lives), Total()), done.trouble,
         asks=_why(record) is None and done.asking_at is not None and too_dear(record),
     )  # fmt: skip
+
+
+def _until_s(record: Record) -> float | None:
+    """When its longest lifetime is over; None while it waits in line, which takes nothing of it."""
+    begins = record.lives_since or (None if record.in_line else record.intent.at)
+    return None if begins is None else begins.wall_s + record.intent.lifetime_s
 
 
 def _stray_row(stray: Stray) -> RentedMachine:
@@ -198,6 +203,8 @@ def say_state(record: Record) -> str:
         return "asked for, not seen yet"
     if done.asking_at is not None and too_dear(record):
         return "waiting for your yes to its price"
+    if record.in_line:
+        return "waiting in line, which costs nothing"
     return "training" if record.wish.ready else _RANKS.get(done.rank, "running")
 
 

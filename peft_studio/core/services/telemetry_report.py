@@ -25,8 +25,8 @@ State = Literal[
     "queued", "provisioning", "preparing", "training", "evaluating", "saving", "completed", "stopped", "failed", "lost"
 ]  # fmt: skip
 Code = Literal[
-    "out_of_memory", "loss_not_finite", "loss_exploded", "disk_full", "trainer_killed", "rank_lost", "model_missing", "model_gated", "model_untrusted",
-    "data_changed", "no_trainable_tokens", "bad_template", "not_supported_here", "adapter_unloadable", "machine_lost", "unexpected",
+    "out_of_memory", "loss_not_finite", "loss_exploded", "disk_full", "trainer_killed", "trainer_hung", "rank_lost", "model_missing", "model_gated",
+    "model_untrusted", "data_changed", "no_trainable_tokens", "bad_template", "not_supported_here", "adapter_unloadable", "machine_lost", "unexpected",
 ]  # fmt: skip
 Size = Literal["under 100M", "100M to 1B", "1B to 4B", "4B to 10B", "10B to 40B", "40B and more"]
 Duration = Literal["under 1 min", "1 to 10 min", "10 to 60 min", "1 to 6 h", "6 h and more"]

@@ -22,6 +22,7 @@ from peft_studio.core.runs.metrics import MetricsWriter
 from peft_studio.core.runs.state import HEARTBEAT_S
 from peft_studio.core.spec import RunSpec
 from peft_studio.core.system import try_lock
+from peft_studio.runner.agent.hung import CODE, HungBrake, run_unless_hung
 from peft_studio.runner.agent.idle import IdleBrake
 from peft_studio.runner.agent.journal import Journal
 from peft_studio.runner.agent.layout import take_devices
@@ -29,7 +30,7 @@ from peft_studio.runner.agent.model_errand import ModelErrand, read_given
 from peft_studio.runner.agent.ranks import Ranks
 from peft_studio.runner.agent.server import AgentServer
 from peft_studio.runner.agent.slots import Slot
-from peft_studio.runner.agent.verdict import judge
+from peft_studio.runner.agent.verdict import judge, say_kept
 from peft_studio.runner.agent.vitals import SAMPLE_S, Vitals
 
 LOCK_WAIT_S = 30.0  # a reader that asks who lives may hold the lock for an instant
@@ -52,6 +53,7 @@ class Agent:
         self._stopped = asyncio.Event()
         self._outcome: ev.Finished | None = None
         self._vitals: Vitals | None = None
+        self._hung = HungBrake(self._journal, folder)
         self._idle = IdleBrake(self._journal, lambda: self._stop(save=True))
 
     async def run(self) -> None:
@@ -119,18 +121,29 @@ class Agent:
         self._ranks, self._vitals = ranks, Vitals(*ranks.pids)
         if request := self._journal.state.stop_requested:  # it came while the process was being made
             self._stop_trainer(save=request.save)
-        ending = await ranks.run(on_event=self._take_event, on_line=self._take_line)
+        running = asyncio.create_task(ranks.run(on_event=self._take_event, on_line=self._take_line))
+        ending = await run_unless_hung(running, self._hung, lambda: ranks.stop(save=False))
+        if self._hung.why and self._outcome is None:
+            why = f"{self._hung.why}{say_kept(self._journal.state)}"
+            failure = build_failure(CODE, why, spec=self._spec, step=self._journal.last_step or None)
+            return ev.Finished(state="failed", failure=failure)
         peak_bytes = self._vitals.peak_rss_bytes if self._vitals else 0
         return judge(self._outcome, ending, state=self._journal.state, folder=self._folder, spec=self._spec, peak_bytes=peak_bytes)  # fmt: skip
 
     def _take_event(self, raw: dict[str, Any]) -> None:
         event = ev.parse_event(raw)
+        self._hung.watch.hear()
         if isinstance(event, ev.Finished):
             self._outcome = event  # not logged yet: the agent checks it first
+        elif isinstance(event, ev.Doing):
+            self._hung.take_doing(event.what)
         else:
+            if isinstance(event, ev.PhaseEntered):
+                self._hung.take_phase(event.phase)
             self._journal.append(event)
 
     def _take_line(self, text: str) -> None:
+        self._hung.watch.hear()
         lowered = text.lower()
         level: ev.Level = (
             "error" if lowered.startswith(("error", "traceback")) else "warning" if "warning" in lowered else "info"
@@ -186,6 +199,8 @@ class Agent:
                 with contextlib.suppress(OSError):  # a full disk: the trainer meets it too, and says so
                     system.log(0, **figures)
                 self._idle.take(figures)
+                if self._ranks:
+                    self._hung.take(figures, now, self._vitals)
             await asyncio.sleep(0.5)
 
 
@@ -207,13 +222,18 @@ def _environment() -> dict[str, str | int | float | None]:
 
 
 def agent_main(argv: list[str]) -> int:
-    """Supervise one run; returns when the job has ended. Exit status 3: another agent has the run."""
+    """Supervise one run; returns when the job has ended. Exit status 3: another agent has the run; 4: what it was to be given did not come."""
     parser = argparse.ArgumentParser(prog="agent")
     parser.add_argument("run_folder", type=Path)
     parser.add_argument("--from-step", type=int, default=0)
     parser.add_argument("--given", action="store_true", help="what the run was given stands on standard input")
     arguments = parser.parse_args(argv)
     given = read_given(sys.stdin.read()) if arguments.given else {}
+    if (
+        arguments.given and not given
+    ):  # its door died just then; the owner sees that nobody has the run, and has it started again
+        print("What the run needs did not come.", file=sys.stderr)
+        return 4
     folder = RunFolder(arguments.run_folder)
     deadline = time.monotonic() + LOCK_WAIT_S
     with folder.agent_lock.open("a+b") as lock:

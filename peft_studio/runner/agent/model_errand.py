@@ -6,24 +6,36 @@ On rented machines. At home the studio brings such models itself, and no process
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import sys
 from collections.abc import Callable
 from typing import Any
 
+from peft_studio.core.runs.failures import of_model
 from peft_studio.core.runs.folder import RunFolder
 from peft_studio.core.spec import RunSpec
 from peft_studio.core.system import SHARING, end_process_tree
+from peft_studio.runner.agent.trainer_process import lines_of
 
-# core/models/failure.py → ours
-CODES = {"gated": "model_gated", "untrusted": "model_untrusted", "unsupported": "not_supported_here", "disk-full": "disk_full"}  # fmt: skip
+LONGEST_STEP = 2000  # of what is shown, in characters
+NO_REASON = "Resume tries it again. If it stays, studio.prepare(model) at home says more; please send a report."
 
 
 def read_given(text: str) -> dict[str, str]:
-    """What the machine's door has for this run, as its desk writes it: a JSON object of texts."""
-    found = json.loads(text or "{}")
+    """What the machine's door has for this run, as its desk writes it: a JSON object of texts. Nothing of one that is torn."""
+    found = _read_line(text)
     return {str(name): str(value) for name, value in found.items()}
+
+
+def _read_line(line: str | bytes) -> dict[str, Any]:
+    """What it says; nothing where something else printed into its output, which is not shown: nobody has looked through that."""
+    with contextlib.suppress(ValueError, RecursionError):
+        found = json.loads(line)
+        if isinstance(found, dict):
+            return found
+    return {}
 
 
 class ModelErrand:
@@ -61,15 +73,22 @@ class ModelErrand:
         process, last = self._process, dict[str, Any]()
         assert process
         assert process.stdout
-        async for line in process.stdout:
-            last = json.loads(line)
-            if step := last.get("step"):
-                say(str(step))
+        async for line in lines_of(process.stdout):
+            told = _read_line(line)
+            last = told or last
+            if step := told.get("step"):
+                say(str(step)[:LONGEST_STEP])
         status = await process.wait()
-        if error := last.get("error"):
-            self.error = CODES.get(error["code"], "model_missing"), str(error["message"]), str(error["hint"])
+        error = last.get("error")
+        if isinstance(error, dict):
+            code, message, hint = (str(error.get(name, "")) for name in ("code", "message", "hint"))
+            self.error = of_model(code), message, hint
         elif status or "folder" not in last:
-            self.error = "model_missing", f"Downloading the base model ended with status {status} and no reason.", ""
+            self.error = (
+                "model_missing",
+                f"Downloading the base model ended with status {status} and no reason.",
+                NO_REASON,
+            )
 
     def stop(self) -> None:
         """End it, at any point: what has arrived stays in the client's cache."""

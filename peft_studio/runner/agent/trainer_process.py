@@ -77,23 +77,25 @@ class TrainerProcess:
     async def _events(
         self, stream: asyncio.StreamReader, on_event: Callable[[dict[str, Any]], None], on_line: Callable[[str], None]
     ) -> None:
-        async for line in _lines_of(stream):
+        async for line in lines_of(stream):
             try:
                 event = json.loads(line)
-            except ValueError:
+            except (ValueError, RecursionError):
+                event = None
+            if isinstance(event, dict):
+                on_event(event)
+            else:  # something else prints there, too
                 on_line(line.decode(errors="replace").rstrip())
-                continue
-            on_event(event)
 
     async def _lines(self, stream: asyncio.StreamReader, on_line: Callable[[str], None]) -> None:
-        async for line in _lines_of(stream):
+        async for line in lines_of(stream):
             text = line.decode(errors="replace").rstrip("\r")
             # Progress bars redraw one line with carriage returns: the last drawing is what a person would see.
             if text := text.rsplit("\r", 1)[-1]:
                 on_line(text)
 
 
-async def _lines_of(stream: asyncio.StreamReader) -> AsyncIterator[bytes]:
+async def lines_of(stream: asyncio.StreamReader) -> AsyncIterator[bytes]:
     """Lines without their ends. asyncio's own reader raises on a long one, which would cost the agent its life."""
     rest = b""
     while chunk := await stream.read(2**16):

@@ -42,11 +42,18 @@ def judge(
     return outcome
 
 
+def say_kept(state: RunState) -> str:
+    """What a resume can go on from."""
+    if state.checkpoints:
+        return f" The checkpoint of step {state.checkpoints[-1].step} is kept."
+    return " No checkpoint had been saved yet."
+
+
 def _death(ending: Ending, state: RunState, folder: RunFolder, *, spec: RunSpec, peak_bytes: int) -> ev.Failure:
     status = ending.status
     tail = [event.text for event in read_events(folder.events) if isinstance(event, ev.Logged)][-30:]
     step = state.checkpoints[-1].step if state.checkpoints else None
-    kept = f" The checkpoint of step {step} is kept." if step else " No checkpoint had been saved yet."
+    kept = say_kept(state)
     who = "The trainer" if ending.culprit is None else f"Training process {ending.culprit} of {ending.processes}"
     if status < 0:
         name = signal.Signals(-status).name if -status in list(signal.Signals) else f"signal {-status}"

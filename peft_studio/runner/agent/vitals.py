@@ -11,6 +11,7 @@ import psutil
 from peft_studio.core.system import free_memory_bytes
 
 SAMPLE_S = 2.0
+_STOPPED = (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP)
 
 
 class Vitals:
@@ -23,20 +24,29 @@ class Vitals:
                 self._roots.append(psutil.Process(pid))
         self._seen: dict[int, psutil.Process] = {}
         self._nvidia = shutil.which("nvidia-smi")
-        self.peak_rss_bytes = 0
+        self.peak_rss_bytes = self.io_bytes = 0
 
     def sample(self) -> dict[str, float]:
         """Figures by name: ``cpu_percent`` (100 is one core), ``rss_bytes``, ``memory_free_bytes``; with a GPU also its use and memory."""
-        cpu = rss = 0.0
+        cpu, rss, moved = 0.0, 0.0, 0
         for process in self._family():
             try:
                 cpu += process.cpu_percent()
                 rss += process.memory_info().rss
+                moved += _moved_bytes(process)
             except psutil.NoSuchProcess:
                 continue
+        self.io_bytes = moved
         self.peak_rss_bytes = max(self.peak_rss_bytes, int(rss))
         found = {"cpu_percent": cpu, "rss_bytes": rss, "memory_free_bytes": float(free_memory_bytes())}
         return found | (self._gpu() if self._nvidia else {})
+
+    def all_stopped(self) -> bool:
+        """Whether somebody has stopped these processes, or looks at them with a debugger."""
+        try:
+            return bool(self._roots) and all(root.status() in _STOPPED for root in self._roots)
+        except psutil.NoSuchProcess:
+            return False
 
     def _family(self) -> list[psutil.Process]:
         family = []
@@ -64,3 +74,12 @@ class Vitals:
             "gpu_memory_bytes": sum(row[1] for row in cells) * mib,
             "gpu_memory_total_bytes": sum(row[2] for row in cells) * mib,
         }
+
+
+def _moved_bytes(process: psutil.Process) -> int:
+    """Read and written by a process so far, from and to whatever; 0 where the system does not say."""
+    try:
+        io = process.io_counters()
+    except (psutil.AccessDenied, AttributeError):
+        return 0
+    return int(getattr(io, "read_chars", io.read_bytes) + getattr(io, "write_chars", io.write_bytes))

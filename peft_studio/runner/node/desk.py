@@ -4,7 +4,8 @@ Standard library only, Python 3.10 on: it stands in the boot script word for wor
 
 PS_DIR/phases       when each phase began, in seconds of uptime: the boot script's
 PS_DIR/boot.log     what was printed
-PS_DIR/site         where our package was unpacked; python: the interpreter that has what it needs; start: an agent is to be started
+PS_DIR/site         where our package was unpacked; python: the interpreter that has what it needs
+PS_DIR/start        an agent is to be started: from which step, and the names of the secrets without which it shall not be
 PS_DIR/home/runs/   the run's folder, as at home
 """
 
@@ -89,6 +90,8 @@ class Desk:
         wanted, python = self.base / "start", self.base / "python"
         if not wanted.exists() or not python.exists() or not (self.run / "spec.json").exists() or self.agent_lives():
             return
+        if self.wants():
+            return  # we are not the door that was given them; the owner sees it and gives them again
         command = [
             python.read_text(),
             "-m",
@@ -96,7 +99,7 @@ class Desk:
             "agent",
             str(self.run),
             "--from-step",
-            wanted.read_text(),
+            wanted.read_text().split()[0],
             *(["--given"] if self.secrets else []),
         ]
         own = {"PYTHONPATH": (self.base / "site").read_text(), "PEFT_STUDIO_HOME": str(self.base / "home")}
@@ -110,10 +113,14 @@ class Desk:
             given.write(json.dumps(self.secrets).encode() if self.secrets else b"")
         wanted.unlink()
 
-    def want(self, from_step: int) -> None:
-        """An agent is to be started, from this step on; one that has the run already is left alone."""
+    def want(self, from_step: int, needs: list[str]) -> None:
+        """An agent is to be started, from this step on, and with these secrets; one that has the run already is left alone."""
         if not self.agent_lives():
-            write(self.base / "start", str(from_step))
+            write(self.base / "start", " ".join([str(from_step), *sorted({*needs, *self.secrets})]))
+
+    def wants(self) -> list[str]:
+        """The names of secrets for which the start of the agent waits."""
+        return [name for name in read(self.base / "start").split()[1:] if name not in self.secrets]
 
     def find(self, name: str) -> Path | None:
         """A file that the owner may have; None where there is no such thing."""
@@ -131,7 +138,7 @@ class Desk:
         lives = self.agent_lives()
         return {
             "phases": phases, "log": read(self.base / "boot.log")[-4000:].splitlines()[-40:], "agent": lives,
-            "starting": (self.base / "start").exists(), "folder": str(self.run), "secrets": sorted(self.secrets),
+            "starting": (self.base / "start").exists(), "folder": str(self.run), "secrets": sorted(self.secrets), "wants": self.wants(),
             "used_s": int(read(self.base / "used") or 0), "lifetime_s": int(os.environ["PS_LIFETIME_S"]),
             "lease_s": int(os.environ["PS_LEASE_S"]), "ends_itself": bool(os.environ.get("PS_ENDS_ITSELF")),
             "free_bytes": shutil.disk_usage(self.base).free, "python": sys.version.split()[0],

@@ -7,7 +7,7 @@ GET  /status                  phases with their seconds, the end of boot.log, wh
 GET  /upload/<name>           {"size": bytes that have arrived}
 PUT  /upload/<name>?offset=n  the next bytes, at most 8 MiB; 409 with the size where n is not what has arrived
 POST /upload/<name>?sha256=h  the file is whole: it stands under its name in the run's folder, or 422 and it is thrown away
-POST /start?from_step=n       start the run's agent, as soon as everything is there; again is nothing
+POST /start?from_step=n       start the run's agent, as soon as everything is there; again is nothing. &needs=HF_TOKEN waits for that secret
 POST /lease                   somebody is there
 POST /over                    the owner has everything: this machine ends itself, where it can
 POST /secrets                 {"HF_TOKEN": …, "HF_ENDPOINT": …} for the model's download; in this process's memory alone
@@ -151,7 +151,10 @@ class Door:
             became: Answer = await _aside(desk.become, name, request.query.get("sha256", ""))
             return became
         if route == "POST start":
-            desk.want(int(request.query.get("from_step", "0")))
+            needs = request.query.get("needs", "").split()
+            if not GIVEN.issuperset(needs):
+                return 400, {"error": "not a secret that a run has use for"}
+            desk.want(int(request.query.get("from_step", "0")), needs)
             return 202, {}
         if route == "POST lease":
             return 200, {}

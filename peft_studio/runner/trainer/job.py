@@ -121,7 +121,8 @@ class Job:
         if not len(rows):
             return
         began = time.perf_counter()
-        loss = measure_loss(trainer, rows, batch_size=self._spec.batch_size, world=self._world)
+        with self._monitor.doing("evaluating"):
+            loss = measure_loss(trainer, rows, batch_size=self._spec.batch_size, world=self._world)
         took = time.perf_counter() - began
         step = trainer.state.global_step
         self._monitor.pause(took)
@@ -134,7 +135,8 @@ class Job:
             return
         for prompt in self._spec.sample_prompts:
             began = time.perf_counter()
-            text = answer(trainer, tokenizer, prompt)
+            with self._monitor.doing("sampling"):
+                text = answer(trainer, tokenizer, prompt)
             took = time.perf_counter() - began
             self._monitor.pause(took)
             self._monitor.send(ev.Sampled(step=trainer.state.global_step, prompt=prompt, text=text, duration_s=took))

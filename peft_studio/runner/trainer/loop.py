@@ -95,7 +95,7 @@ class StudioTrainer(Trainer):
         if self.args.should_save:
             shutil.rmtree(aside, ignore_errors=True)
         self.accelerator.wait_for_everyone()  # or rank 0 would remove what another has already written
-        with contextlib.ExitStack() as undo:
+        with self.monitor.doing("saving"), contextlib.ExitStack() as undo:
             undo.callback(shutil.rmtree, aside, ignore_errors=True)  # on a full disk: room for saying so
             super()._save_checkpoint(model, trial)
             self.accelerator.wait_for_everyone()  # every rank has written its RNG state

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from peft_studio.core.runs.anomalies import AnomalyWatch
-from peft_studio.core.runs.events import Event
+from peft_studio.core.runs.events import Doing, Event
 from peft_studio.core.runs.metrics import MetricsWriter, Row
 from peft_studio.runner.trainer.channel import Channel
 from peft_studio.runner.trainer.problems import TrainingStopped
@@ -127,6 +127,15 @@ class Monitor:
         finally:
             self._tokens = tokens
             self.pause(time.perf_counter() - began)
+
+    @contextlib.contextmanager
+    def doing(self, what: str) -> Iterator[None]:
+        """Tell the agent that something between two steps begins, which has another pace than they, and that it is over."""
+        self.send(Doing(what=what))
+        try:
+            yield
+        finally:
+            self.send(Doing())
 
     @property
     def stopped(self) -> bool:

@@ -9,7 +9,7 @@ import torch
 
 from peft_studio.core.errors import DataError, ModelError, StudioError
 from peft_studio.core.runs.events import Failure
-from peft_studio.core.runs.failures import HINTS, build_failure
+from peft_studio.core.runs.failures import HINTS, build_failure, of_model
 from peft_studio.core.spec import RunSpec
 
 _NO_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory", "bad_alloc")
@@ -23,15 +23,6 @@ _LOST = (
     "gloo/transport",
     "application timeout caused pair closure",
 )
-
-# core/models/failure.py → ours
-_MODEL_CODES = {
-    "gated": "model_gated",
-    "untrusted": "model_untrusted",
-    "unsupported": "not_supported_here",
-    "no-memory": "out_of_memory",
-    "disk-full": "disk_full",
-}
 
 
 class TrainingStopped(Exception):
@@ -87,5 +78,5 @@ def _studio_code(error: StudioError) -> str:
     if code in HINTS:
         return code
     if isinstance(error, ModelError):
-        return _MODEL_CODES.get(code, "model_missing")
+        return of_model(code)
     return "data_changed" if isinstance(error, DataError) else "unexpected"

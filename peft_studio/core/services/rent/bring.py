@@ -16,6 +16,7 @@ from peft_studio.core.runs import events as ev
 from peft_studio.core.runs.checkpoints import checkpoint_path, prune, sha256_of, verify
 from peft_studio.core.runs.log import read_events
 from peft_studio.core.runs.mirror import Mirror
+from peft_studio.core.services.rent.troubles import is_of_our_disk
 
 AT_RISK_S = 60.0  # so much work may be lost with a machine: a newer checkpoint is fetched at most so often
 TRIES = 5  # of the last checkpoint of a run that did not complete; one that is damaged over there never comes
@@ -33,6 +34,9 @@ class Bringer:
         self._mirror, self._folder, self._note_took = mirror, mirror.folder, note_took
         self._aside = mirror.folder.path / ASIDE
         self._fetched_at, self._tries = float("-inf"), 0
+        self.trouble: Exception | None = (
+            None  # why the last checkpoint is not here, where this machine's disk is to blame
+        )
         self._busy: threading.Thread | None = None
 
     def checkpoint(self, node: Node, saved: ev.CheckpointSaved) -> None:
@@ -45,8 +49,12 @@ class Bringer:
 
     def _fetch_and_time(self, node: Node, saved: ev.CheckpointSaved) -> None:
         began = time.monotonic()
-        if self._fetch_checkpoint(node, saved.step):
-            self._note_took(saved.duration_s + time.monotonic() - began)
+        try:
+            if self._fetch_checkpoint(node, saved.step):
+                self._note_took(saved.duration_s + time.monotonic() - began)
+            self.trouble = None
+        except (ConnectorError, OSError) as exc:  # the next one is due soon; until then it is told of
+            self.trouble = exc
 
     def read_log(self, node: Node) -> list[ev.Event]:
         """The machine's log and numbers as they stand in its files; its events from the job that is here on."""
@@ -88,7 +96,9 @@ class Bringer:
         shutil.rmtree(self._aside, ignore_errors=True)
 
     def _fetch_last(self, node: Node, step: int, names: list[str]) -> None:
-        """The checkpoint from which the run can go on: its machine ends once this returns, so a line that breaks is not the end of it."""
+        """The checkpoint from which the run can go on: its machine ends once this returns, so a line that breaks is not the end of it, and
+        a disk of ours that takes nothing less so.
+        """
         inside = checkpoint_path(self._folder.checkpoints, step).relative_to(self._folder.path).as_posix()
         if self._fetch_checkpoint(node, step) or not any(name.startswith(f"{inside}/") for name in names):
             return
@@ -97,16 +107,20 @@ class Bringer:
             raise Unavailable(f"The checkpoint of step {step} did not come.", hint="It is fetched again.")
 
     def _fetch_checkpoint(self, node: Node, step: int) -> bool:
-        """Whether it is here now."""
+        """Whether it is here now. What this machine's disk refuses is raised: it is no fault of the checkpoint's."""
         place = checkpoint_path(self._folder.checkpoints, step)
         inside = place.relative_to(self._folder.path).as_posix()
-        with contextlib.suppress(ConnectorError, OSError):  # the next one is due soon
+        try:
             self._fetch_folder(node, sorted(node.list_files()), inside)
-            if verify(self._aside / inside):
-                _replace(self._aside / inside, place)
-                prune(self._folder.checkpoints, keep=max(1, self._folder.load_spec().keep_checkpoints))
-                return True
-        return False
+        except ConnectorError as exc:
+            if is_of_our_disk(exc):
+                raise
+            return False
+        if not verify(self._aside / inside):
+            return False
+        _replace(self._aside / inside, place)
+        prune(self._folder.checkpoints, keep=max(1, self._folder.load_spec().keep_checkpoints))
+        return True
 
     def _fetch_folder(self, node: Node, names: list[str], folder: str) -> None:
         shutil.rmtree(self._aside / folder, ignore_errors=True)

@@ -95,7 +95,7 @@ def why_leave(
         return "expired" if now.past(intent.at) >= intent.launch_by_s else None
     if len(done.absent) == 2:
         return "vanished" if done.made == "made" else "never-made"
-    if _past(done.asked_at, now, watching) >= intent.lifetime_s:
+    if record.lives_since is not None and _past(record.lives_since, now, watching) >= intent.lifetime_s:
         return "lifetime"
     if has_idled_on(record, now, limits):
         return "idle"

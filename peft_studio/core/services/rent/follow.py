@@ -7,7 +7,6 @@ Whether the machine is kept is not decided here; that it got on with it, and tha
 from __future__ import annotations
 
 import contextlib
-import logging
 import threading
 import time
 from collections.abc import Callable
@@ -26,8 +25,8 @@ from peft_studio.core.services.rent.moment import Now
 from peft_studio.core.services.rent.record import Record
 from peft_studio.core.services.rent.store import Store
 from peft_studio.core.services.rent.tell import HomeLoad, Teller, why_ended
+from peft_studio.core.services.rent.troubles import LOOK_S, Troubles
 
-LOOK_S = 1.0  # between two looks at a machine that does not answer yet
 TOLD_S = 10.0  # how often the store hears that the run gets on
 MOST_STARTS = 3  # of an agent that dies without a word, on one machine
 FILES = ("metrics", "system")
@@ -35,7 +34,6 @@ FILES = ("metrics", "system")
 TRAINS = ("training", "evaluating", "saving")
 NO_ROOM = 507  # the door says so of a full disk
 SMALL_DISK = "A base model that a hub has is not sent: the machine fetches it itself. Otherwise take a smaller one."
-log = logging.getLogger("peft_studio.rent")
 
 NoteStart = Callable[[Record, float, float | None], None]
 """Told of each machine that came to train: seconds from the request to buy until its door answered, and how long it installed."""
@@ -65,20 +63,19 @@ class Follower:
         self._starts, self._told_at, self._looked_at = 0, float("-inf"), float("-inf")
         self._ended = self._trains = False
         self._finished: ev.Finished | None = None
-        self.trouble = ""  # what the last visit met with
+        self._troubles = Troubles(mirror.folder, label)
 
     def follow(self) -> None:
         """Until all is home, or the machine is to be gone, or somebody sets ``stop``."""
         while not self._over():
+            wait_s = LOOK_S
             try:
                 if self._visit():
                     return
-            except StudioError as exc:
-                if str(exc) != self.trouble:
-                    self.trouble = str(exc)
-                    log.warning("%s: %s", self._label, self.trouble)
+            except (StudioError, OSError) as exc:
+                wait_s = self._troubles.note(exc)
             self._mirror.beat()
-            self._stop.wait(LOOK_S)
+            self._stop.wait(wait_s)
 
     def _visit(self) -> bool:
         record = self._store.find(self._label)
@@ -88,7 +85,7 @@ class Follower:
             return False
         with contextlib.closing(node), Lease(node):
             done = self._attend(node)
-        self.trouble = ""
+        self._note_disk()
         return done
 
     def _over(self) -> bool:
@@ -117,6 +114,8 @@ class Follower:
         if "events.jsonl" not in there:
             if not self._furnish(node):
                 return True
+        elif status.wants:
+            self._furnisher.give_again(node, status.wants)
         elif not (status.agent or status.starting):
             self._catch_up(node)
             if self._finished is None:
@@ -186,7 +185,15 @@ class Follower:
                         self._bring.checkpoint(node, message)
                 if self._over():
                     return
+                self._note_disk()
                 self._obey(node)
+
+    def _note_disk(self) -> None:
+        """What comes is written; a checkpoint that has no place here is told of."""
+        if self._bring.trouble is None:
+            self._troubles.over()
+        else:
+            self._troubles.note(self._bring.trouble)
 
     def _obey(self, node: Node) -> None:
         """See to what is decided about the machine, and tell what its load says about it."""

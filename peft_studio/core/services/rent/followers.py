@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 from peft_studio.core.errors import StudioError
 from peft_studio.core.runs import events as ev
 from peft_studio.core.runs.failures import HINTS
+from peft_studio.core.runs.folder import RunFolder
 from peft_studio.core.runs.mirror import Mirror
 from peft_studio.core.runs.store import RunStore
 from peft_studio.core.services.rent.follow import Follower, NoteStart, Reach
@@ -17,6 +19,7 @@ from peft_studio.core.services.rent.furnish import TokenOf
 from peft_studio.core.services.rent.moment import Now
 from peft_studio.core.services.rent.record import Record, Why
 from peft_studio.core.services.rent.store import Store
+from peft_studio.core.services.rent.troubles import Troubles
 from peft_studio.core.system import try_lock
 
 LOOK_S = 1.0
@@ -54,12 +57,14 @@ class Followers:
         self._forget, self._note_start, self._token_of = forget, note_start, token_of
         self._stop = threading.Event()
         self._threads: dict[str, threading.Thread] = {}
+        self._rest_until: dict[str, float] = {}
+        self._troubles: dict[str, Troubles] = {}
 
     def turn(self) -> None:
         """Look once which runs are to be followed."""
         for run_id in {record.intent.run_id for record in self._store.list_open() if record.intent.offers}:
             thread = self._threads.get(run_id)
-            if thread is None or not thread.is_alive():
+            if (thread is None or not thread.is_alive()) and time.monotonic() >= self._rest_until.get(run_id, 0.0):
                 self._threads[run_id] = threading.Thread(
                     target=self._follow, args=(run_id,), name=f"follow-{run_id}", daemon=True
                 )
@@ -80,14 +85,20 @@ class Followers:
             folder = self._runs.folder(run_id)
         except StudioError:  # deleted: its machines are the keepers' business
             return
+        troubles = self._troubles.setdefault(run_id, Troubles(folder, run_id))
+        try:
+            self._follow_in(folder)
+            troubles.over()
+        except (StudioError, OSError) as exc:
+            self._rest_until[run_id] = time.monotonic() + troubles.note(exc)
+
+    def _follow_in(self, folder: RunFolder) -> None:
         with folder.agent_lock.open("a+b") as lock:
             if not try_lock(lock):
                 return
             mirror = Mirror(folder)
             try:
                 self._through_all(mirror)
-            except StudioError:
-                log.exception("following %s", run_id)
             finally:
                 mirror.close()
 

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from peft_studio.core.errors import NotAuthorised
 from peft_studio.core.ports.node import Node
 from peft_studio.core.redact import Secret
 from peft_studio.core.runs.checkpoints import find_newest
@@ -63,12 +64,30 @@ class Furnisher:
 
     def start(self, node: Node, *, from_step: int) -> None:
         """Have the agent started. A base model that the hub does not give to everybody comes with our token, which goes first."""
+        node.start(from_step=from_step, needs=self._give(node))
+
+    def give_again(self, node: Node, wants: tuple[str, ...]) -> None:
+        """Give it the secrets for which its start waits: the door that had them died before it came to that.
+
+        Raises:
+            NotAuthorised: They are not kept here any more.
+        """
+        if not set(wants) <= set(self._give(node)):
+            raise NotAuthorised(
+                "The run's machine waits for the hub's token, which is not kept here any more.",
+                hint='studio.connect("huggingface", token=…): it goes on by itself.',
+            )
+
+    def _give(self, node: Node) -> tuple[str, ...]:
+        """The names of what was given."""
         token = self._token_of(self._folder) if self._token_of else None
-        if token:
-            node.give_secret(TOKEN, token)
-            if endpoint := find_endpoint_of(self._folder):
-                node.give_secret(ENDPOINT, Secret(endpoint))
-        node.start(from_step=from_step)
+        if not token:
+            return ()
+        node.give_secret(TOKEN, token)
+        if not (endpoint := find_endpoint_of(self._folder)):
+            return (TOKEN,)
+        node.give_secret(ENDPOINT, Secret(endpoint))
+        return TOKEN, ENDPOINT
 
     def _until_ready(self, node: Node) -> None:
         """Until what training needs is installed there. As long as it prints or its disk fills, it gets on with it."""

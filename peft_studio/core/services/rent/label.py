@@ -1,7 +1,8 @@
 """The name that a rented machine carries: whose it is, which attempt of which run, and when it must be gone.
 
 ``ps-<home>-<run>-<attempt>-<end>``: the end is the last second of its life, in hexadecimal, decided before it was made and never moved.
-So any computer of the account can tell a machine that has outlived itself, without asking the one that made it.
+So any computer of the account can tell a machine that has outlived itself, without asking the one that made it. Of one that waits in its provider's
+line nobody knows the end before: its own brake alone does.
 """
 
 from __future__ import annotations
@@ -12,17 +13,18 @@ from dataclasses import dataclass
 
 from peft_studio.core.ports.rental import LABEL_PREFIX
 
+NEVER_S = 0xFFFFFFFF  # its end is not known
 _LABEL = re.compile(r"ps-([0-9a-f]{6})-([a-z0-9-]{1,40})-([1-9][0-9]{0,2})-([0-9a-f]{8})", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class Tag:
-    """What a label says."""
+    """What a label says. ``ends_at_s``: None where nobody could know."""
 
     home: str
     run_id: str
     attempt: int
-    ends_at_s: int
+    ends_at_s: int | None
 
 
 def new_home_tag() -> str:
@@ -46,4 +48,7 @@ def is_ours(label: str) -> bool:
 def read_label(label: str) -> Tag | None:
     """What a label says; None for one that no home of this version wrote."""
     found = _LABEL.fullmatch(label)
-    return Tag(found[1], found[2], int(found[3]), int(found[4], 16)) if found else None
+    if found is None:
+        return None
+    ends_at_s = int(found[4], 16)
+    return Tag(found[1], found[2], int(found[3]), ends_at_s if ends_at_s != NEVER_S else None)

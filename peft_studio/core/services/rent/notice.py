@@ -45,6 +45,8 @@ def notice(record: Record, seen: Seen, limits: Limits) -> Done:
         return done
     rank = RANKS.get(kept.state, 0)
     if rank > done.rank:  # a state that goes to and fro is no progress
+        if record.intent.offer is not None and record.intent.offer.queues and rank > 1 >= done.rank:
+            done = replace(done, turn_at=seen.asked_at)
         done = replace(done, rank=rank, moved_at=seen.asked_at)
     if kept.usd_per_hour is not None and kept.usd_per_hour != done.usd_per_hour:
         done = replace(done, usd_per_hour=kept.usd_per_hour)

@@ -35,7 +35,7 @@ class Intent:
         offers: The one to take, then those to fall back on, which may be of other providers. Empty for a stray that is to be ended.
         max_usd_per_hour: More than that is asked about first.
         budget_usd: Cap of the run, over all attempts.
-        lifetime_s: The hard end of the machine after its creation, wherever its laptop is.
+        lifetime_s: The hard end of the machine after its creation, or its turn where its provider has a line; wherever its laptop is.
         patience_s: So long without progress, and the next offer is tried.
         launch_by_s: An intent that was not acted on for so long is dropped: nobody wants a machine the morning after.
         failed_before: Attempts just before this one that never came to train.
@@ -111,6 +111,7 @@ class Done:
         made: What is known of its outcome.
         doubt_at: From when the settle time counts: the reply, or the loss of it.
         rank: How far the machine was seen to come: 1 provisioning, 2 booting, 3 running.
+        turn_at: Where its provider has a line: when its turn was seen to have come.
         moved_at: When it came further.
         usd_per_hour: What the provider last said that it costs.
         asking_at: Since when its price waits for a person.
@@ -128,6 +129,7 @@ class Done:
     doubt_at: Moment | None = None
     instance_id: str = ""
     rank: int = 0
+    turn_at: Moment | None = None
     moved_at: Moment | None = None
     usd_per_hour: Decimal | None = None
     asking_at: Moment | None = None
@@ -172,6 +174,11 @@ class Record:
         """Whether it waits for its turn at a provider that has a line, so far as was seen: no lack of progress, and nothing is billed."""
         offer = self.intent.offer
         return offer is not None and offer.queues and self.done.made == "made" and self.done.rank <= 1
+
+    @property
+    def lives_since(self) -> Moment | None:
+        """From when its longest lifetime counts: a place in line is no machine. None: it has not begun."""
+        return None if self.in_line else self.done.turn_at or self.done.asked_at
 
     def billed_at_s(self, now: Moment) -> float:
         """Now on the axis of its bill: the clock at its creation and true seconds since, so a clock that is set makes no machine cheaper."""

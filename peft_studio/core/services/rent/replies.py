@@ -17,7 +17,7 @@ from peft_studio.core.errors import (
 )
 from peft_studio.core.ports.rental import Instance
 from peft_studio.core.services.rent.decide import leave
-from peft_studio.core.services.rent.label import build_label
+from peft_studio.core.services.rent.label import NEVER_S, build_label
 from peft_studio.core.services.rent.moment import Moment
 from peft_studio.core.services.rent.notice import RANKS
 from peft_studio.core.services.rent.record import AGAIN, Done, Intent, Record, Why
@@ -80,5 +80,7 @@ def build_intent(draft: Intent, *, home: str, left_usd: Decimal | None) -> Inten
     price = draft.offer.usd_per_hour if draft.offer else Decimal(0)
     if left_usd is not None and price > 0:
         lifetime_s = min(lifetime_s, float(max(left_usd, Decimal(0)) / price * 3600))
-    label = build_label(home, draft.run_id, draft.attempt, ends_at_s=draft.at.wall_s + lifetime_s)
+    waits = draft.offer is not None and draft.offer.queues
+    ends_at_s = NEVER_S if waits else draft.at.wall_s + lifetime_s
+    label = build_label(home, draft.run_id, draft.attempt, ends_at_s=ends_at_s)
     return replace(draft, label=label, lifetime_s=lifetime_s)

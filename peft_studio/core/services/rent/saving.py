@@ -40,8 +40,8 @@ def find_ends(record: Record, now: Moment, left_usd: Decimal | None, limits: Lim
     rate = rate_of(record)
     if left_usd is not None and rate > 0:
         ends["budget"] = float(left_usd / rate * 3600) - limits.calm_s - limits.spare_s
-    if record.done.asked_at is not None:
-        ends["lifetime"] = record.intent.lifetime_s - now.past(record.done.asked_at)
+    if record.lives_since is not None:
+        ends["lifetime"] = record.intent.lifetime_s - now.past(record.lives_since)
     return ends
 
 

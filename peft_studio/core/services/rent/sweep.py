@@ -22,7 +22,7 @@ def find_strays(provider: str, instances: Iterable[Instance], *, home: str) -> l
             strays.append(
                 Stray(
                     provider, one.id, one.label, one.usd_per_hour, ours=tag is not None and tag.home == home,
-                    ends_at_s=float(tag.ends_at_s) if tag else None,
+                    ends_at_s=tag.ends_at_s if tag else None,
                 )
             )  # fmt: skip
     return strays

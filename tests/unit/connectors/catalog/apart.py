@@ -7,10 +7,12 @@ import ctypes
 import os
 import re
 import signal
+import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -119,6 +121,25 @@ HUNG = {
 HUNG_OR_BROKEN = {"eats", "eats-in-threads", "closes-all", "writes-everywhere"}  # by when they are found out
 
 
+class Leaves(Good):
+    """Starts a program and a fork of itself, says which, and ends in the way that it is asked for: ``way path``."""
+
+    info = make_info("leaves", connector=f"{HERE}:Leaves")
+    WAYS: dict[str, Callable[[], Any]] = {  # noqa: RUF012
+        "exits": lambda: os._exit(3), "is-killed": lambda: os.kill(os.getpid(), signal.SIGKILL), "crashes": crash,
+        "stays": lambda: Page(models=(MODEL,)),
+    }  # fmt: skip
+
+    def search(self, query: Query) -> Page:
+        way, path = query.text.split(" ", 1)
+        program = subprocess.Popen([sys.executable, "-c", "import threading; threading.Event().wait()"])
+        if (fork := os.fork()) == 0:
+            threading.Event().wait()
+        Path(path).write_text(f"{os.getpid()} {program.pid} {fork}")
+        page: Page = self.WAYS[way]()
+        return page
+
+
 class Healthy(Good):
     """Does everything right, and shows what it was given."""
 
@@ -144,10 +165,10 @@ def source(name: str) -> Source:
     """One of them, or of the other hostile ones, as a package would bring it."""
     module = (
         HERE
-        if name in CLASSES or name in UNLOADABLE or name in hostile.UNLOADABLE or name == "healthy"
+        if name in CLASSES or name in UNLOADABLE or name in hostile.UNLOADABLE or name in ("healthy", "leaves")
         else hostile.HERE
     )
-    what = {"healthy": "Healthy.info", "good": "Good.info"}.get(name) or (
+    what = {"healthy": "Healthy.info", "leaves": "Leaves.info", "good": "Good.info"}.get(name) or (
         f"l_{name.replace('-', '_')}" if name.startswith("load-") else f"c_{name.replace('-', '_')}.info"
     )
     return Source(name, "hostile", _not_here, f"{module}:{what}")

@@ -335,6 +335,53 @@ def test_its_processes_end_with_a_kernel_that_is_killed(tmp_path: Path) -> None:
     assert alive == []
 
 
+@pytest.mark.parametrize(
+    ("way", "says"), [("exits", "exit code 3"), ("is-killed", "SIGKILL"), ("crashes", "SIGSEGV"), ("stays", "")]
+)
+def test_what_it_started_ends_with_it(way: str, says: str, one: Callable[..., Catalog], tmp_path: Path) -> None:
+    """Also when it ends by itself, or for lack of memory: its programs, and its forks, which hold the pipe for its answers."""
+    catalog, told = one("leaves"), tmp_path / "told"
+
+    def ask() -> Page:
+        return catalog.call("leaves", Page, lambda leaves: leaves.search(Query(text=f"{way} {told}")), deadline_s=60)
+
+    if says:
+        with pytest.raises(BadConnector, match=says):
+            ask()
+    else:
+        assert ask().models
+    family = [int(pid) for pid in told.read_text().split()]
+    if not says:
+        assert [pid for pid in family if psutil.pid_exists(pid)] == family
+        catalog.disable("leaves")
+    wait_until(lambda: not any(_lives(pid) for pid in family))
+
+
+def _lives(pid: int) -> bool:
+    """A zombie does not: nobody may be there to take its status."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def test_what_it_started_ends_with_a_kernel_that_is_killed(tmp_path: Path) -> None:
+    """Nobody is left to end it from outside."""
+    parent = PARENT.replace('["healthy", "holds-number"]', '["healthy", "leaves"]').replace("holds-number", "leaves")
+    parent = parent.replace("Query()), deadline_s=600", "Query(text=f'stays {sys.argv[1]}/told')), deadline_s=600")
+    parent = parent.replace("deadline_s=600)", "deadline_s=600).result()")
+    kernel = subprocess.Popen(
+        [sys.executable, "-c", parent, str(tmp_path)], stdout=subprocess.PIPE, text=True, cwd=ROOT
+    )
+    assert kernel.stdout is not None
+    assert kernel.stdout.readline() == "ready\n"
+    family = [int(pid) for pid in (tmp_path / "told").read_text().split()]
+    assert all(map(_lives, family))
+    os.kill(kernel.pid, signal.SIGKILL)
+    kernel.wait()
+    wait_until(lambda: not any(map(_lives, family)))
+
+
 def test_a_fork_of_the_kernel_has_processes_of_its_own(one: Callable[..., Catalog]) -> None:
     """It neither speaks into its parent's pipes nor ends its parent's processes as it ends."""
     catalog = one("healthy")

@@ -18,7 +18,7 @@ from typing import Any
 from peft_studio.core.runs import events as ev
 from peft_studio.core.runs.folder import RunFolder
 from peft_studio.core.runs.metrics import MetricsWriter
-from peft_studio.runner.agent import agent, trainer_process
+from peft_studio.runner.agent import agent, hung, trainer_process
 from peft_studio.runner.trainer.channel import Channel
 
 MODULE = "tests.unit.runner.agent.stand_in"
@@ -33,6 +33,8 @@ def agent_main(arguments: list[str]) -> int:
         self._command = [sys.executable, "-m", MODULE, "train", str(folder.path)]
 
     trainer_process.TrainerProcess.__init__ = stand_in  # type: ignore[method-assign]
+    if "STAND_IN_IMPATIENT" in os.environ:
+        agent.SAMPLE_S, hung.TIMES, hung.TIMES_LONGEST = 0.1, 2.0, 2.0  # type: ignore[attr-defined]
     return agent.agent_main(arguments)
 
 
@@ -50,11 +52,23 @@ def train(folder: RunFolder) -> int:
         metrics.log(step, loss=1.0 / step, tokens=10.0 * step)
         channel.send(ev.Logged(level="info", text=f"step {step}"))
         time.sleep(plan.get("pause_s", 0.0))
+        if step == plan.get("evaluates_at"):
+            _evaluate(channel, plan["for_s"], hangs=plan.get("hangs", False))
         if channel.orphaned.is_set():
             return 0
         if channel.stop_requested.is_set():
             break
     return _end(plan.get("end", "completed"), folder, channel, stopped=channel.stop_requested.is_set())
+
+
+def _evaluate(channel: Channel, for_s: float, *, hangs: bool) -> None:
+    """Something between two steps, which computes. ``hangs``: it is not said, and computes for ever, as a collective does whose other end is gone."""
+    if not hangs:
+        channel.send(ev.Doing(what="evaluating"))
+    began = time.monotonic()
+    while hangs or time.monotonic() - began < for_s:
+        pass
+    channel.send(ev.Doing())
 
 
 def _end(how: str, folder: RunFolder, channel: Channel, *, stopped: bool) -> int:

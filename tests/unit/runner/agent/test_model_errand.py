@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,6 @@ from peft_studio.runner.agent.model_errand import ModelErrand, read_given
 from tests.emulators.hub import Hub, Repo, serve_hub
 from tests.unit.core.runs.conftest import build_spec
 
-pytest.importorskip("huggingface_hub")
 TOKEN = "hf_" + "A" * 34
 
 
@@ -36,6 +36,7 @@ def test_a_gated_model_comes_with_the_token_alone(
     tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It stands where the trainer looks; a token that is not let in is told so, and shown nowhere."""
+    pytest.importorskip("huggingface_hub")
     monkeypatch.delenv("HF_TOKEN", raising=False)
     files = {path.name: path.read_bytes() for path in tiny_model.iterdir() if path.is_file()}
     hub = Hub(repos=[Repo("org/tiny", files, gated=True, readers=frozenset({TOKEN}))])
@@ -55,3 +56,46 @@ def test_nothing_given_is_nothing() -> None:
     """Of a machine whose owner gave no secret."""
     assert read_given("") == {}
     assert read_given('{"HF_TOKEN": "x"}') == {"HF_TOKEN": "x"}
+    assert read_given('{"HF_TOKEN": "x') == {}
+
+
+def errand_that_prints(home: Path, code: str) -> tuple[ModelErrand, list[str]]:
+    """What becomes of one whose process is this program."""
+    errand, said = (
+        ModelErrand(RunFolder(home / "runs" / "r-1"), build_spec(model="org/tiny"), {"HF_TOKEN": TOKEN}),
+        list[str](),
+    )
+    errand._command = [sys.executable, "-c", code]
+
+    async def run() -> None:
+        await errand.start()
+        await errand.run(say=said.append)
+
+    asyncio.run(run())
+    return errand, said
+
+
+def test_what_else_is_printed_between_its_lines_is_nothing(tmp_path: Path) -> None:
+    """Not even what is longer than asyncio reads of one line, is no object, or nests without end."""
+    junk = "print('x' * 2**18, '[' * 10**5, '7', 'null', '{torn', chr(0xFFFD), sep=chr(10));"
+    code = f"""{junk}print('{{"step": "Downloading"}}');{junk}print('{{"folder": "f"}}')"""
+    errand, said = errand_that_prints(tmp_path, code)
+    assert (errand.error, said) == (None, ["Downloading"])
+
+
+@pytest.mark.parametrize(
+    ("code", "status"), [("print('x' * 2**18)", 0), ("import os; print('{\"step\": 1}', flush=True); os._exit(7)", 7)]
+)
+def test_one_that_says_nothing_of_its_end_has_failed(tmp_path: Path, code: str, status: int) -> None:
+    """With what to do next."""
+    error = errand_that_prints(tmp_path, code)[0].error
+    assert error
+    assert (error[0], f"status {status}" in error[1], bool(error[2])) == ("model_missing", True, True)
+
+
+def test_a_line_longer_than_asyncio_reads_is_read(tmp_path: Path) -> None:
+    """A reason may have a whole answer in it; and no memory is another thing than no model."""
+    code = """import json; print(json.dumps({"error": {"code": "no-memory", "message": "m" * 2**18, "hint": "h"}}))"""
+    error = errand_that_prints(tmp_path, code)[0].error
+    assert error
+    assert (error[0], len(error[1]), error[2]) == ("out_of_memory", 2**18, "h")

@@ -47,7 +47,7 @@ def open_door(tmp_path: Path) -> Iterator[Callable[..., OpenDoor]]:
     def _open(*, tls: bool = False, head_s: float = 10.0, valid_s: float = 3600) -> OpenDoor:
         base, port = tmp_path / "machine", free_port()
         run = base / "home" / "runs" / "r-1"
-        run.mkdir(parents=True)
+        run.mkdir(parents=True, exist_ok=True)  # opened again, it is the next door of the same machine
         certificate = make_certificate(valid_s=valid_s) if tls else None
         pem = base64.b64encode(certificate.key.reveal().encode()).decode() if certificate else ""
         settings = {

@@ -244,6 +244,22 @@ def test_no_process_has_the_token_or_the_key_in_sight(open_door: Open) -> None:
         door.client().give_secret("LD_PRELOAD", Secret("evil.so"))
 
 
+def test_a_door_that_died_is_given_its_secrets_again(open_door: Open) -> None:
+    """The start that was asked for waits for them; nothing but a name of theirs is asked for."""
+    door = open_door()
+    door.client().give_secret("HF_TOKEN", Secret("hf_kept_in_memory"))
+    door.process.kill()
+    door.process.wait()
+    door = open_door()
+    door.client().start(from_step=3, needs=("HF_TOKEN",))
+    status = door.client().status()
+    assert (status.starting, status.secrets, status.wants) == (True, (), ("HF_TOKEN",))
+    door.client().give_secret("HF_TOKEN", Secret("hf_kept_in_memory"))
+    assert door.client().status().wants == ()
+    with pytest.raises(Refused):
+        door.client().start(needs=("LD_PRELOAD",))
+
+
 def test_bytes_pass_to_the_agent_and_back(open_door: Open) -> None:
     """The agent sees its own token and never the owner's; without an agent the door says so."""
     door = open_door()

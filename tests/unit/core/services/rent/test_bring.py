@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
-from peft_studio.core.errors import Corrupt, Unavailable
+from peft_studio.core.errors import ConnectorError, Corrupt, NoRoom, Unavailable
 from peft_studio.core.runs import events as ev
 from peft_studio.core.runs.checkpoints import checkpoint_path, list_steps, publish
 from peft_studio.core.runs.mirror import Mirror
 from peft_studio.core.runs.store import RunStore
 from peft_studio.core.services.rent.bring import TRIES, Bringer
+from tests.conftest import wait_for
 from tests.unit.core.runs.conftest import build_spec
 
 STEP = 4
@@ -24,6 +25,7 @@ class There:
 
     def __init__(self, at: Path) -> None:
         self.at, self.breaks, self.fetched = at, 0, list[str]()
+        self.here: Exception | None = None  # what the disk at home says
 
     def list_files(self) -> dict[str, int]:
         return {
@@ -34,6 +36,8 @@ class There:
         if self.breaks and any(name.startswith("checkpoints/") for name in names):
             self.breaks -= 1
             raise Unavailable("the line broke")
+        if self.here and any(name.startswith("checkpoints/") for name in names):
+            raise self.here
         for name in names:
             (to / name).parent.mkdir(parents=True, exist_ok=True)
             (to / name).write_bytes((self.at / name).read_bytes())
@@ -81,6 +85,27 @@ def test_a_checkpoint_that_never_comes_whole_keeps_no_machine(there: There, mirr
             bring.home(there, STOPPED)  # type: ignore[arg-type]
     bring.home(there, STOPPED)  # type: ignore[arg-type]
     assert (list_steps(mirror.folder.checkpoints), mirror.state.state) == ([], "stopped")
+
+
+def unreadable() -> Exception:
+    try:
+        raise ConnectorError("cannot be written") from PermissionError(13, "Permission denied")
+    except ConnectorError as exc:
+        return exc
+
+
+@pytest.mark.parametrize("why", [NoRoom("no room"), OSError(28, "No space left on device"), unreadable()])
+def test_a_disk_at_home_that_takes_nothing_costs_no_checkpoint(there: There, mirror: Mirror, why: Exception) -> None:
+    """However long it is so: once there is room, what was there comes. While it trains, it is told of."""
+    bring, there.here = Bringer(mirror), why
+    bring.checkpoint(there, mirror.state.checkpoints[-1])  # type: ignore[arg-type]
+    wait_for(lambda: bring.trouble, "word of it")
+    for _ in range(2 * TRIES):
+        with pytest.raises(type(why)):
+            bring.home(there, STOPPED)  # type: ignore[arg-type]
+    there.here = None
+    bring.home(there, STOPPED)  # type: ignore[arg-type]
+    assert (list_steps(mirror.folder.checkpoints), mirror.state.state) == ([STEP], "stopped")
 
 
 def announce(there: There, mirror: Mirror) -> None:

@@ -15,6 +15,7 @@ from peft_studio.core.services.rent.moment import Moment
 from peft_studio.core.services.rent.notice import Seen
 from peft_studio.core.services.rent.record import Done, EndAsked, Wish
 from peft_studio.core.services.rent.replies import after_create, follow_up
+from peft_studio.core.services.rent.sweep import find_strays, is_overdue
 from tests.unit.core.services.rent.world import HOME, at, machine, made, offer, record, seen
 
 
@@ -238,6 +239,44 @@ def test_waiting_in_line_is_no_lack_of_progress_until_its_turn_has_come() -> Non
     assert decide(waits, seen(3600, machine(state="provisioning", price="0")), at(3600)).done.leaving is None
     runs = record(made(rank=3), offers=IN_LINE)
     assert decide(runs, seen(3600, machine(price="0")), at(3600)).done.leaving == "no-progress"
+
+
+def test_waiting_in_line_takes_nothing_of_its_longest_lifetime() -> None:
+    """It waits for longer than it may live; then it lives as long as was promised, and no longer."""
+    waits = record(made(), Wish(moved_at=at(9000), ready=True), offers=IN_LINE, lifetime_s=3600.0)
+    step = decide(waits, seen(9000, machine(state="provisioning", price="0")), at(9000))
+    assert (step.done.leaving, step.done.saving, step.done.turn_at) == (None, None, None)
+    step = decide(replace(waits, done=step.done), seen(9100, machine(state="booting", price="0")), at(9100))
+    assert step.done.turn_at == at(9100)
+    runs = replace(waits, done=step.done)
+    later = [decide(runs, seen(second, machine(price="0")), at(second)).done for second in (9101, 12_690, 12_701)]
+    assert [one.saving for one in later[:2]] == [None, "lifetime"]
+    assert [one.leaving for one in later] == [None, None, "lifetime"]
+    assert later[2].turn_at == at(9100)  # a state that goes to and fro gives no second life
+
+
+def test_no_other_home_ends_what_has_waited_in_line_for_longer_than_it_may_live() -> None:
+    """Its name is made before anybody knows when its turn comes."""
+    waits, bought = [
+        follow_up(record(made(leaving="preempted"), offers=offers), at(1000), home=HOME, left_usd=None)
+        for offers in (IN_LINE, (offer("alpha", "1"),))
+    ]
+    assert waits
+    assert bought
+    late = at(10**9)
+    overdue = [
+        is_overdue(
+            find_strays("alpha", [machine().model_copy(update={"label": one.label})], home="other1")[0], late, late
+        )
+        for one in (waits, bought)
+    ]
+    assert overdue == [False, True]
+
+
+def test_a_machine_that_waits_without_a_line_uses_its_lifetime_up() -> None:
+    """It is bought, and paid for, while it is provisioned."""
+    waits = record(made(rank=1), lifetime_s=3600.0)
+    assert decide(waits, seen(3700, machine(state="provisioning")), at(3700)).done.leaving == "lifetime"
 
 
 def test_what_costs_nothing_needs_no_money() -> None:
