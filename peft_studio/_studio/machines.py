@@ -204,7 +204,7 @@ class Machines:
         return None if comes_from_hub(model) else find_prepared(model, self._home)
 
 
-def read_given(text: str) -> dict[str, Keys]:
+def read_watch_keys(text: str) -> dict[str, Keys]:
     """Keys as :meth:`Machines.ensure_watched` writes them."""
     found = json.loads(text) if text.strip() else {}
     keys: dict[str, Keys] = {name: {field: Secret(value) for field, value in of.items()} for name, of in found.items()}

@@ -25,7 +25,7 @@ from peft_studio.core.system import try_lock
 from peft_studio.runner.agent.idle import IdleBrake
 from peft_studio.runner.agent.journal import Journal
 from peft_studio.runner.agent.layout import take_devices
-from peft_studio.runner.agent.model_errand import ModelErrand, read_given
+from peft_studio.runner.agent.model_errand import ModelErrand, read_door_gifts
 from peft_studio.runner.agent.ranks import Ranks
 from peft_studio.runner.agent.server import AgentServer
 from peft_studio.runner.agent.slots import Slot
@@ -213,7 +213,7 @@ def agent_main(argv: list[str]) -> int:
     parser.add_argument("--from-step", type=int, default=0)
     parser.add_argument("--given", action="store_true", help="what the run was given stands on standard input")
     arguments = parser.parse_args(argv)
-    given = read_given(sys.stdin.read()) if arguments.given else {}
+    given = read_door_gifts(sys.stdin.read()) if arguments.given else {}
     folder = RunFolder(arguments.run_folder)
     deadline = time.monotonic() + LOCK_WAIT_S
     with folder.agent_lock.open("a+b") as lock:

@@ -20,7 +20,7 @@ from peft_studio.core.system import SHARING, end_process_tree
 CODES = {"gated": "model_gated", "untrusted": "model_untrusted", "unsupported": "not_supported_here", "disk-full": "disk_full"}  # fmt: skip
 
 
-def read_given(text: str) -> dict[str, str]:
+def read_door_gifts(text: str) -> dict[str, str]:
     """What the machine's door has for this run, as its desk writes it: a JSON object of texts."""
     found = json.loads(text or "{}")
     return {str(name): str(value) for name, value in found.items()}

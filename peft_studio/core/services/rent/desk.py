@@ -69,11 +69,6 @@ class Desk:
             )
         return self.store.put(intent)
 
-    def find_current(self, run_id: str) -> Record | None:
-        """The newest attempt of a run."""
-        records = self.store.list_run(run_id)
-        return records[-1] if records else None
-
     def end(self, run_id: str, why: Why = "stopped") -> None:
         """Have every machine of a run gone, whatever becomes of it, and no further one bought."""
         while left := [one for one in self.store.list_run(run_id) if one.open and one.wish.end is None]:
@@ -83,10 +78,6 @@ class Desk:
     def agree(self, label: str, usd_per_hour: Decimal) -> None:
         """A person takes the machine at this price."""
         self.store.wish_price(label, usd_per_hour)
-
-    def tell_progress(self, label: str, *, ready: bool = False) -> None:
-        """Its machine was heard to get on; ``ready`` once it trains: from then on whoever follows the run sees to its progress."""
-        self.store.wish_moved(label, self.now(), ready=ready)
 
     def alarms(self) -> list[Alarm]:
         """What a person has to know now."""
