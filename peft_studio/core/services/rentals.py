@@ -27,6 +27,7 @@ _WHY: dict[Why, str] = {
     "lifetime": "its longest life is over", "price": "it is dearer than agreed", "expired": "it was not bought in time",
     "sold-out": "sold out", "rate-limited": "the provider wants patience", "refused": "refused", "never-made": "it was never made",
     "no-progress": "it did not get on", "failed": "it failed", "preempted": "it was taken away", "vanished": "it vanished",
+    "unheard": "it ended unheard",
     "ghost": "it came back after its end", "stray": "nobody's",
 }  # fmt: skip
 _RANKS = {0: "bought", 1: "being set up", 2: "booting", 3: "running"}
