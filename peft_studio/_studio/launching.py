@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from peft_studio.core.ports.offers import Offer
     from peft_studio.core.runs.folder import RunFolder
     from peft_studio.core.services.fit_offers import Fitted
+    from peft_studio.core.services.rent.again import NewCaps
     from peft_studio.core.services.rent.caps import Caps
     from peft_studio.core.services.run import Run
 
@@ -161,17 +162,13 @@ class Launching(Running, Renting, ABC):
             return super()._find_compute(folder)
         from peft_studio.core.services.rent.hub_pass import mark_closed
 
-        last = records[-1].intent
-
-        def again(folder: RunFolder) -> None:
+        def again(folder: RunFolder, new: NewCaps) -> None:
             if self._machines.check_model(folder.load_spec().model):
                 mark_closed(folder)
-            self._machines.desk.order(
-                folder.id, last.offers, lifetime_s=last.lifetime_s, budget_usd=last.budget_usd, keep_s=last.keep_s, idle_s=last.idle_s
-            )  # fmt: skip
+            self._machines.desk.order_again(folder.id, new)
             self._machines.ensure_watched()
 
-        return self._machines.compute(last.provider, again)
+        return self._machines.compute(records[-1].intent.provider, again)
 
     @cached_property
     def _machines(self) -> Machines:

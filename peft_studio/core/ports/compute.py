@@ -62,6 +62,17 @@ class RunMeter:
 
 
 @runtime_checkable
+class Capped(Protocol):
+    """A place whose runs have caps: one that goes on there can be given others."""
+
+    def resume_job(
+        self, folder: RunFolder, *, from_step: int, max_usd: Decimal | float | str | None, max_hours: float | None
+    ) -> None:
+        """Have a run go on. ``max_usd``: its cap from now on, over all that it ever cost; what is None stays as it was."""
+        ...
+
+
+@runtime_checkable
 class Metered(Protocol):
     """A place that costs money."""
 
