@@ -49,7 +49,8 @@ class Compute(Protocol):
 class RunMeter:
     """What a run has cost over all its machines, and what its present one costs. ``usd_per_hour``: None where none is billed now.
 
-    ``until_s``: the latest end of its machine, in seconds since 1970.
+    ``until_s``: the latest end of its machine, in seconds since 1970. ``ended``: why its last machine is gone, or is to be; empty while one is
+    wanted. ``dearest_usd_per_hour``: of the machines on which it would go on.
     """
 
     spent: Total
@@ -59,6 +60,8 @@ class RunMeter:
     gpu: str
     label: str
     until_s: float | None
+    ended: str = ""
+    dearest_usd_per_hour: Decimal = Decimal(0)
 
 
 @runtime_checkable

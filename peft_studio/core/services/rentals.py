@@ -11,6 +11,7 @@ from typing import Literal
 from peft_studio.core.compute.ledger import Life, Total, cost, total
 from peft_studio.core.errors import RentError, nearest
 from peft_studio.core.ports.compute import RunMeter
+from peft_studio.core.services.rent.again import dearest
 from peft_studio.core.services.rent.alarms import Alarm
 from peft_studio.core.services.rent.decide import too_dear
 from peft_studio.core.services.rent.label import read_label
@@ -154,6 +155,7 @@ def build_run_meter(records: Sequence[Record], lives: Sequence[Life], *, now_s: 
         spent=total(lives, -EVER_S, EVER_S, now_s=now_s), usd_per_hour=sum(rates, Decimal(0)) if rates else None,
         cap_usd=last.intent.budget_usd, provider=last.intent.provider, gpu=say_gpu(last), label=last.label,
         until_s=began.wall_s + last.intent.lifetime_s if last.open else None,
+        ended=_why(last) or "", dearest_usd_per_hour=dearest(last.intent.offers),
     )  # fmt: skip
 
 

@@ -33,23 +33,34 @@ def read_again(last: Intent, new: NewCaps, *, spent_usd: Decimal) -> Caps:
         OverBudget: Its cap is not above what it has cost, or leaves less than a machine needs to do anything.
         SpecError: What was said anew is no cap.
     """
-    budget = last.budget_usd if new.max_usd is None else read_usd(new.max_usd)
+    said = None if new.max_usd is None else read_usd(new.max_usd)
+    budget = last.budget_usd if said is None else said
     life_s = last.wanted_life_s if new.max_hours is None else read_life_s(new.max_hours)
-    rate = dearest(last.offers)
-    least = least_usd(spent_usd, rate)
-    if budget is not None and rate and budget < least:
-        minutes = f"{SHORTEST_HOURS * 60:g} minutes of a machine at ${rate}/h"
-        if new.max_usd is None:
-            said = f"Run {last.run_id} has cost {usd(spent_usd)} of the {usd(budget)} that it may cost, and what is left does not pay for {minutes}."
-            hint = (
-                f"Raise its cap: run.resume(max_usd=…). It counts what the run has cost already, so ${least} or more."
-            )
-        else:
-            left = "is not above that" if budget <= spent_usd else f"does not pay for {minutes} on top of that"
-            said = f"Run {last.run_id} has cost {usd(spent_usd)}. max_usd is its cap in all, and ${budget} {left}."
-            hint = f"Give it ${least} or more: run.resume(max_usd={least})."
-        raise OverBudget(said, hint=hint, fields=("max_usd",))
+    if budget is not None:
+        check_cap(budget, last.run_id, spent_usd=spent_usd, usd_per_hour=dearest(last.offers), is_new=said is not None)
     return Caps(life_s, budget, last.keep_s, last.idle_s)
+
+
+def check_cap(budget: Decimal, run_id: str, *, spent_usd: Decimal, usd_per_hour: Decimal, is_new: bool) -> None:
+    """Whether a cap, over all that a run ever cost, pays for another machine.
+
+    Raises:
+        OverBudget: It does not; says the least that does.
+    """
+    least = least_usd(spent_usd, usd_per_hour)
+    if not usd_per_hour or budget >= least:
+        return
+    minutes = f"{SHORTEST_HOURS * 60:g} minutes of a machine at ${usd_per_hour}/h"
+    if not is_new:
+        raise OverBudget(
+            f"Run {run_id} has cost {usd(spent_usd)} of the {usd(budget)} that it may cost, and what is left does not pay for {minutes}.",
+            hint=f"Raise its cap: run.resume(max_usd=…). It counts what the run has cost already, so ${least} or more.", fields=("max_usd",),
+        )  # fmt: skip
+    left = "is not above that" if budget <= spent_usd else f"does not pay for {minutes} on top of that"
+    raise OverBudget(
+        f"Run {run_id} has cost {usd(spent_usd)}. max_usd is its cap in all, and ${budget} {left}.",
+        hint=f"Give it ${least} or more: run.resume(max_usd={least}).", fields=("max_usd",),
+    )  # fmt: skip
 
 
 def dearest(offers: Sequence[Offer]) -> Decimal:
