@@ -89,7 +89,8 @@ class Audit:
                 and machine.stopped_s > world.clock.true_s
             ):
                 self.blame("no second machine before the first is gone", f"{machine.id} lives while {label} is bought")
-            if machine.whose == "ours" and machine.ended_by == "node" and machine.ended_s < machine.let_go_s:
+            unasked = machine.ended_by == "node" and not machine.asked_to_end and machine.ended_s < machine.let_go_s
+            if machine.whose == "ours" and unasked:
                 self.blame("nothing is bought because one ended itself", f"{machine.id} did, and {label} is bought")
 
     # -- after every step of a process
