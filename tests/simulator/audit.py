@@ -364,10 +364,13 @@ class Audit:
     def _may_fail(self) -> bool:
         """Whether this scenario gives a run that does not complete a good reason."""
         scenario = self.world.scenario
+        downs = scenario.down_s[: len(scenario.crashes)]
+        # What proves an absence begins anew after a reboot: with five minutes away that is as long as nothing was heard.
+        unheard = scenario.has("reboot") and any(down_s > 240 for down_s in downs)
         return (
-            scenario.lifetime_s < 2000 or self._gave_up() or {"clock-step", "reboot"} <= scenario.faults
+            unheard or scenario.lifetime_s < 2000 or self._gave_up() or {"clock-step", "reboot"} <= scenario.faults
             or (scenario.has("frozen-worker") and (scenario.freeze_s > 600 or scenario.crashes)) or any(end - begin > 600 for begin, end in self.world.outages)
-            or any(down_s > 600 for down_s in scenario.down_s[: len(scenario.crashes)]) or scenario.stop_at_s is not None or scenario.budget_usd is not None or scenario.month_cap_usd is not None or scenario.has("long-run")
+            or any(down_s > 600 for down_s in downs) or scenario.stop_at_s is not None or scenario.budget_usd is not None or scenario.month_cap_usd is not None or scenario.has("long-run")
             or any(map(scenario.has, (
                 "not-allowed", "frozen-trainer", "dearer", "dearer-later", "list-fails", "list-429", "end-fails", "end-429", "keys-gone", "disk-full",
                 "vault-locked", "laptop-off", "sold-out", "end-ignored-long",
