@@ -366,7 +366,7 @@ class Audit:
         scenario = self.world.scenario
         downs = scenario.down_s[: len(scenario.crashes)]
         # What proves an absence begins anew after a reboot: with five minutes away that is as long as nothing was heard.
-        unheard = scenario.has("reboot") and any(down_s > 240 for down_s in downs)
+        unheard = scenario.has("reboot") and any(end - begin > 240 for begin, end in self.world.outages)
         return (
             unheard or scenario.lifetime_s < 2000 or self._gave_up() or {"clock-step", "reboot"} <= scenario.faults
             or (scenario.has("frozen-worker") and (scenario.freeze_s > 600 or scenario.crashes)) or any(end - begin > 600 for begin, end in self.world.outages)
