@@ -8,6 +8,7 @@ from decimal import Decimal
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from peft_studio._studio.home import tell
 from peft_studio._studio.renting import Renting
 from peft_studio._studio.runs import Running
 from peft_studio.core.errors import ConnectorError, NotReadyError, SpecError
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from peft_studio.core.ports.compute import Compute
     from peft_studio.core.ports.offers import Offer
     from peft_studio.core.runs.folder import RunFolder
+    from peft_studio.core.services.fit_offers import Fitted
+    from peft_studio.core.services.rent.again import NewCaps
     from peft_studio.core.services.rent.caps import Caps
     from peft_studio.core.services.run import Run
 
@@ -106,28 +109,27 @@ class Launching(Running, Renting, ABC):
     def _rent(self, spec: ExplainedSpec, offers: Sequence[Offer], caps: Caps) -> Run:
         from peft_studio.core.models.prepared import settle_name
         from peft_studio.core.runs.prediction import save_prediction
+        from peft_studio.core.services.fit_offers import fit_offers, say_differences
         from peft_studio.core.services.next_best import check_devices
-        from peft_studio.core.services.quotes import quote_rented
         from peft_studio.core.services.rent.hub_pass import mark_closed
+        from peft_studio.core.services.rent.offer_specs import save_offer_specs
 
         self._require_network("Renting a machine")
         for name in {offer.provider for offer in offers}:
             self._connections.make_ready(name)
-        spec, quote = quote_rented(spec, self.home, offers)
-        check = self.check(spec)
-        blocking = [one for one in check.problems if one.severity == "blocking" and one.code not in HERE_ALONE]
-        if blocking:
-            raise NotReadyError(
-                "Not ready:\n" + "\n".join(map(str, blocking)), fields=tuple(one.field for one in blocking if one.field)
-            )
-        closed = self._machines.check_model(spec.model, machines=offers[0].machines)
-        if (machines := offers[0].machines) > 1:
-            spec = spec.replace(processes=machines * max(1, offers[0].gpu_count))
-        check_devices(spec, offers)
-        folder = self._store().create(spec.replace(model=settle_name(spec.model)))
+        fitted = fit_offers(spec, self.home, offers)
+        self._check_each(fitted)
+        closed = self._machines.check_model(spec.model, machines=max(offer.machines for offer in offers))
+        for one in fitted:
+            check_devices(one.spec, [one.offer])
+        settled = {"model": settle_name(spec.model)}
+        folder = self._store().create(fitted[0].spec.model_copy(update=settled))
+        save_offer_specs(folder, [(one.offer, one.spec.model_copy(update=settled)) for one in fitted])
+        for said in say_differences(fitted):
+            tell(said)
         if closed:
             mark_closed(folder)
-        if quote:
+        if quote := fitted[0].quote:
             save_prediction(folder, quote.prediction)
         self._machines.desk.order(
             folder.id, offers, lifetime_s=caps.lifetime_s, budget_usd=caps.budget_usd, keep_s=caps.keep_s, idle_s=caps.idle_s
@@ -137,22 +139,36 @@ class Launching(Running, Renting, ABC):
         self.session.choose(run_id=run.id)
         return run
 
+    def _check_each(self, fitted: Sequence[Fitted]) -> None:
+        """Preflight for each machine, of what is not of this one alone."""
+        seen: list[ExplainedSpec] = []
+        for one in fitted:
+            if one.spec in seen:
+                continue
+            seen.append(one.spec)
+            problems = self.check(one.spec).problems
+            blocking = [found for found in problems if found.severity == "blocking" and found.code not in HERE_ALONE]
+            if blocking:
+                where = (
+                    f"Not ready for {one.offer.gpu or 'a CPU'} of {one.offer.provider}:\n"
+                    if len(seen) > 1
+                    else "Not ready:\n"
+                )
+                fields = tuple(found.field for found in blocking if found.field)
+                raise NotReadyError(where + "\n".join(map(str, blocking)), fields=fields)
+
     def _find_compute(self, folder: RunFolder) -> Compute:
         if not (self.home / "rent").is_dir() or not (records := self._machines.desk.store.list_run(folder.id)):
             return super()._find_compute(folder)
         from peft_studio.core.services.rent.hub_pass import mark_closed
 
-        last = records[-1].intent
-
-        def again(folder: RunFolder) -> None:
+        def again(folder: RunFolder, new: NewCaps) -> None:
             if self._machines.check_model(folder.load_spec().model):
                 mark_closed(folder)
-            self._machines.desk.order(
-                folder.id, last.offers, lifetime_s=last.lifetime_s, budget_usd=last.budget_usd, keep_s=last.keep_s, idle_s=last.idle_s
-            )  # fmt: skip
+            self._machines.desk.order_again(folder.id, new)
             self._machines.ensure_watched()
 
-        return self._machines.compute(last.provider, again)
+        return self._machines.compute(records[-1].intent.provider, again)
 
     @cached_property
     def _machines(self) -> Machines:

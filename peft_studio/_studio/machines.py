@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from peft_studio.core.ports.catalog import Catalog
     from peft_studio.core.ports.rental import Instance, Rent
     from peft_studio.core.services.connections import Connections
+    from peft_studio.core.services.rent.again import NewCaps
     from peft_studio.core.services.rent.record import Intent, Record
 
 LOOK_S = 5.0
@@ -66,7 +67,7 @@ class Machines:
                 self._rentals.setdefault(name, CatalogRental(self._catalog, name))
         return {name: self._rentals[name] for name in names if name in self._rentals}
 
-    def compute(self, provider: str, rent: Callable[[RunFolder], None]) -> RentedCompute:
+    def compute(self, provider: str, rent: Callable[[RunFolder, NewCaps], None]) -> RentedCompute:
         """The runs of one provider's machines."""
         return RentedCompute(provider, self.desk.store, rent=rent, reach=self.reach)
 
@@ -204,7 +205,7 @@ class Machines:
         return None if comes_from_hub(model) else find_prepared(model, self._home)
 
 
-def read_given(text: str) -> dict[str, Keys]:
+def read_watch_keys(text: str) -> dict[str, Keys]:
     """Keys as :meth:`Machines.ensure_watched` writes them."""
     found = json.loads(text) if text.strip() else {}
     keys: dict[str, Keys] = {name: {field: Secret(value) for field, value in of.items()} for name, of in found.items()}

@@ -19,7 +19,7 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
     if arguments.command == "stop":
         return _stop(chosen, terminal, save=arguments.save)
     if arguments.command == "resume":
-        chosen.resume(from_step=arguments.from_step)
+        chosen.resume(from_step=arguments.from_step, max_usd=arguments.max_usd, max_hours=arguments.max_hours)
         if arguments.detach:
             terminal.say(chosen.id)
             return DONE

@@ -229,6 +229,14 @@ def _add_runs(commands: Any) -> None:
         if name == "resume":
             one.add_argument("--from-step", metavar="N", type=int, help="a checkpoint's step; 0 begins again")
             one.add_argument(
+                "--max-usd",
+                metavar="DOLLARS",
+                help="of a rented run: its cap from now on, in all: what it has cost already counts",
+            )
+            one.add_argument(
+                "--max-hours", metavar="HOURS", type=float, help="of a rented run: how long the next machine may live"
+            )
+            one.add_argument(
                 "--detach", action="store_true", help="print the run's id once it is on its way, and return"
             )
 

@@ -7,14 +7,14 @@ import logging
 import sys
 
 from peft_studio._studio import Studio
-from peft_studio._studio.machines import read_given
+from peft_studio._studio.machines import read_watch_keys
 from peft_studio.cli.terminal import Terminal
 
 
 def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
     """Watch; come back when nothing is left to watch, or at once where another process does so already."""
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s")
-    keys = {} if sys.stdin is None or sys.stdin.isatty() else read_given(sys.stdin.read())
+    keys = {} if sys.stdin is None or sys.stdin.isatty() else read_watch_keys(sys.stdin.read())
     if not Studio(home=arguments.home)._watch_rentals(keys):
         terminal.say("Another process watches this home's machines.")
         return 0

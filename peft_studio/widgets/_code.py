@@ -31,5 +31,11 @@ def retry_code(folder: RunFolder, changes: dict[str, Any]) -> str:
     return f"{opening(_home_of(folder))}studio.launch(studio.run({folder.id!r}).spec.replace({fields}))"
 
 
+def resume_code(folder: RunFolder, max_usd: str) -> str:
+    """Goes on with the run; with a cap of its own where one is named."""
+    cap = f"max_usd={max_usd!r}" if max_usd else ""
+    return f"{opening(_home_of(folder))}studio.run({folder.id!r}).resume({cap})"
+
+
 def _home_of(folder: RunFolder) -> Path:
     return folder.path.parents[1]  # <home>/runs/<id>

@@ -16,6 +16,7 @@ from peft_studio.core.runs.log import EventLogReader
 from peft_studio.core.runs.metrics import MetricsReader
 from peft_studio.core.runs.state import LIVE, RunState, Standing
 from peft_studio.core.spec import RunSpec
+from peft_studio.widgets._again import view_again
 from peft_studio.widgets._losses import Loss
 from peft_studio.widgets._money import view_meter
 from peft_studio.widgets._view import LOG_LINES, Seen, SystemUse, build_sections, log_line
@@ -46,8 +47,8 @@ class ShownRun(Protocol):
     def stop(self, *, save: bool = True) -> Any:
         """Ask the run to stop."""
 
-    def resume(self) -> Any:
-        """Go on from the newest whole checkpoint."""
+    def resume(self, *, max_usd: str | None = None) -> Any:
+        """Go on from the newest whole checkpoint; ``max_usd``: with another cap in all."""
 
 
 class RunSource:
@@ -61,7 +62,8 @@ class RunSource:
         self.log: deque[dict[str, Any]] = deque(maxlen=LOG_LINES)
         self._read_at = 0.0  # on the monotonic clock
         self.state, self._standing = run.read()
-        self._metered_at, self._meter = -_METER_S, view_meter(None)
+        self._metered_at = -_METER_S
+        self.meter: RunMeter | None = None
         self.sections: dict[str, Any] = {}
 
     @property
@@ -92,10 +94,11 @@ class RunSource:
                 Seen(run.folder, run.spec, self.state, self._standing, self.curve, self._loss.pace, self._system, now)
             )
         self._read_meter()
-        self.sections["meter"] = self._meter
+        self.sections["meter"] = view_meter(self.meter)
+        self.sections["again"] = None if self.live else view_again(self.meter, self.state, self._run.folder)
 
     def _read_meter(self) -> None:
         if time.monotonic() - self._metered_at >= _METER_S:
             self._metered_at = time.monotonic()
             with suppress(RentError):  # its file cannot be read now: what was seen last stays
-                self._meter = view_meter(self._run.meter)
+                self.meter = self._run.meter

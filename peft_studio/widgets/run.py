@@ -11,6 +11,7 @@ from typing import Any
 
 from peft_studio.core.errors import RunStateError
 from peft_studio.core.runs.curve import COLUMNS, Curve
+from peft_studio.widgets._again import propose
 from peft_studio.widgets._code import show_code
 from peft_studio.widgets._content import Content, command
 from peft_studio.widgets._host import Host
@@ -116,9 +117,14 @@ class RunContent(Content):
         self._run.stop(save=save)
 
     @command
-    def resume(self) -> None:
-        """Go on from the newest whole checkpoint."""
-        self._run.resume()
+    def resume(self, max_usd: str = "") -> None:
+        """Go on from the newest whole checkpoint; a rented run with this cap in all, where one is named."""
+        self._run.resume(max_usd=max_usd.strip() or None)
+
+    @command
+    def propose(self, max_usd: str) -> dict[str, Any] | None:
+        """What going on with a cap comes to; None where it costs nothing."""
+        return propose(self._source.meter, self._run.folder, max_usd) if self._source.meter else None
 
     @command
     def retry(self, suggestion: int | None = None, warning: int | None = None) -> dict[str, str]:

@@ -89,6 +89,9 @@ class Audit:
                 and machine.stopped_s > world.clock.true_s
             ):
                 self.blame("no second machine before the first is gone", f"{machine.id} lives while {label} is bought")
+            unasked = machine.ended_by == "node" and not machine.asked_to_end and machine.ended_s < machine.let_go_s
+            if machine.whose == "ours" and unasked:
+                self.blame("nothing is bought because one ended itself", f"{machine.id} did, and {label} is bought")
 
     # -- after every step of a process
 
@@ -361,10 +364,13 @@ class Audit:
     def _may_fail(self) -> bool:
         """Whether this scenario gives a run that does not complete a good reason."""
         scenario = self.world.scenario
+        downs = scenario.down_s[: len(scenario.crashes)]
+        # What proves an absence begins anew after a reboot: with five minutes away that is as long as nothing was heard.
+        unheard = scenario.has("reboot") and any(end - begin > 240 for begin, end in self.world.outages)
         return (
-            scenario.lifetime_s < 2000 or self._gave_up() or {"clock-step", "reboot"} <= scenario.faults
+            unheard or scenario.lifetime_s < 2000 or self._gave_up() or {"clock-step", "reboot"} <= scenario.faults
             or (scenario.has("frozen-worker") and (scenario.freeze_s > 600 or scenario.crashes)) or any(end - begin > 600 for begin, end in self.world.outages)
-            or any(down_s > 600 for down_s in scenario.down_s[: len(scenario.crashes)]) or scenario.stop_at_s is not None or scenario.budget_usd is not None or scenario.month_cap_usd is not None or scenario.has("long-run")
+            or any(down_s > 600 for down_s in downs) or scenario.stop_at_s is not None or scenario.budget_usd is not None or scenario.month_cap_usd is not None or scenario.has("long-run")
             or any(map(scenario.has, (
                 "not-allowed", "frozen-trainer", "dearer", "dearer-later", "list-fails", "list-429", "end-fails", "end-429", "keys-gone", "disk-full",
                 "vault-locked", "laptop-off", "sold-out", "end-ignored-long",

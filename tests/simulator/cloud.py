@@ -107,7 +107,7 @@ class Cloud:
             self.cross(f"{self.name}.end after")
             return Ended(known=False)
         machine.settle(self.clock.true_s)
-        machine.asked_to_end += 1
+        machine.asked_to_end += machine.ended_s == FOR_EVER_S
         self.touched.append(instance_id)
         if machine.ended_s == FOR_EVER_S:
             if machine.ignored > 0:

@@ -38,7 +38,7 @@ class Machine:
     saved_s: float = FOR_EVER_S  # when that is done, and fetched
     ended_s: float = FOR_EVER_S
     ended_by: str = ""
-    asked_to_end: int = 0
+    asked_to_end: int = 0  # while it lived
     wanted_until_s: float = FOR_EVER_S
     node_asks_s: float = field(default=-FOR_EVER_S)
     node_asked: int = 0

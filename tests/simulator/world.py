@@ -21,7 +21,7 @@ from tests.simulator.clock import BEGIN_S, Clock
 from tests.simulator.cloud import Cloud
 from tests.simulator.machine import FOR_EVER_S, Machine
 from tests.simulator.memory_store import MemoryStore
-from tests.simulator.scenario import PROVIDERS, Scenario
+from tests.simulator.scenario import LEASE_S, PROVIDERS, Scenario
 
 RUN = "r-20260921-120000-abcdef"
 HOME, OTHER_HOME = "aaaaaa", "bbbbbb"
@@ -313,7 +313,8 @@ class Process:
             world.store.wish_idle(record.label, "stop")
         elif not stalled:
             machine.renewed_s = now_s
-            if not record.wish.ready:
+            moved_at = record.wish.moved_at
+            if not record.wish.ready or moved_at is None or world.clock.now().past(moved_at) >= LEASE_S / 2:
                 world.store.wish_moved(record.label, world.clock.now(), ready=now_s >= machine.ready_s)
 
 

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import json
 import time
+from decimal import Decimal
 from pathlib import Path
 
+from peft_studio.core.compute.ledger import Total
+from peft_studio.core.ports.compute import RunMeter
 from peft_studio.core.runs.folder import RunFolder
 from peft_studio.core.runs.log import read_events
 from peft_studio.core.runs.state import RunState, Standing, fold
@@ -32,7 +35,7 @@ class FolderRun:
         return RunSpec.from_json(self.folder.spec.read_text(encoding="utf-8"))
 
     @property
-    def meter(self) -> None:
+    def meter(self) -> RunMeter | None:
         return None
 
     def read(self) -> tuple[RunState, Standing]:
@@ -42,10 +45,24 @@ class FolderRun:
     def stop(self, *, save: bool = True) -> None:
         self._ask(stop=True, save=save)
 
-    def resume(self) -> None:
+    def resume(self, *, max_usd: str | None = None) -> None:
         self._ask(resume=True)
 
     def _ask(self, **what: bool) -> None:
         write_private(
             self.folder.path / "asked.json", json.dumps(what)
         )  # whole at once: the other process reads it as it appears
+
+
+class RentedRun(FolderRun):
+    """One whose machine its budget has ended: $1.98 of $2 are spent. With what cap it is to go on is written down."""
+
+    @property
+    def meter(self) -> RunMeter:
+        spent = Total(Decimal("1.98"))
+        return RunMeter(
+            spent, None, Decimal(2), "runpod", "NVIDIA L4", "ps-1", None, ended="budget", dearest_usd_per_hour=Decimal(2)
+        )  # fmt: skip
+
+    def resume(self, *, max_usd: str | None = None) -> None:
+        write_private(self.folder.path / "asked.json", json.dumps({"max_usd": max_usd}))

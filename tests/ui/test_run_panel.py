@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from peft_studio.core.runs.metrics import read_metrics
 from tests.conftest import end_processes_of, wait_for
 from tests.ui.folder_run import FolderRun
 from tests.ui.lab import Lab, Notebook, show_code
+from tests.ui.write_run import RunWriter, build_spec
 
 pytestmark = pytest.mark.slow
 
@@ -55,6 +57,34 @@ def test_the_curve_is_drawn_and_grows(open_notebook: Callable[..., Notebook], st
     wait_for_step(panel, 150)
 
     assert 0 < first < notebook.count_pixels(panel.locator(".ps-chart canvas").first, (47, 102, 221))
+
+
+def test_what_its_budget_stopped_goes_on_once_a_higher_cap_is_confirmed(
+    open_notebook: Callable[..., Notebook], tmp_path: Path
+) -> None:
+    """The button says to what; the question names dollars in all and what is added; a cap that pays for nothing cannot be confirmed."""
+    writer = RunWriter(tmp_path / "home" / "runs" / "r-20261126-101112-00000a", build_spec())
+    writer.begin()
+    writer.train(60)
+    writer.end("stopped")
+    notebook = open_notebook(show_code(writer.folder.path).replace("FolderRun", "RentedRun"))
+    notebook.run(0)
+    panel = notebook.panel()
+    expect(panel.locator("header").first).to_contain_text("its cap of $2.00 is used up")
+    panel.get_by_role("button", name="Raise its cap to $").click()
+    dialog = panel.get_by_role("dialog")
+    expect(dialog).to_contain_text("$1.98 so far, estimated")
+    cap = dialog.get_by_label("Never more than, in dollars, in all")
+    cap.fill("1.50")
+    expect(dialog.get_by_role("alert")).to_contain_text("is not above that")
+    expect(dialog.get_by_role("button", name="Go on", exact=True)).to_have_attribute("aria-disabled", "true")
+    cap.fill("5")
+    dialog.get_by_text("The same in Python").first.click()
+    expect(dialog).to_contain_text("resume(max_usd='5')")
+    dialog.get_by_role("button", name="Go on for at most $3.02 more").click()
+    asked = writer.folder.path / "asked.json"
+    wait_for(asked.exists, "the resume", timeout_s=20)
+    assert json.loads(asked.read_text()) == {"max_usd": "5"}
 
 
 # Counts the messages of widgets that come to the notebook's page.

@@ -8,7 +8,7 @@ of any division add up to the whole, exactly. Until a provider's own charge cove
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import pairwise
@@ -114,12 +114,6 @@ def day_began_s(at_s: float, *, days_before: int = 0) -> float:
     """Midnight in UTC of that day, or of one before it."""
     day = datetime.fromtimestamp(at_s, UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     return (day - timedelta(days=days_before)).timestamp()
-
-
-def with_charges(life: Life, charges: Iterable[Paid]) -> Life:
-    """A life with what its provider says of it. A charge of the same beginning replaces an older one."""
-    known = {paid.begin_s: paid for paid in (*life.paid, *charges)}
-    return replace(life, paid=tuple(known[begin] for begin in sorted(known)))
 
 
 def _uncovered(paid: Sequence[Paid], begin_s: float, end_s: float) -> list[tuple[float, float]]:

@@ -49,7 +49,8 @@ class Compute(Protocol):
 class RunMeter:
     """What a run has cost over all its machines, and what its present one costs. ``usd_per_hour``: None where none is billed now.
 
-    ``until_s``: the latest end of its machine, in seconds since 1970.
+    ``until_s``: the latest end of its machine, in seconds since 1970. ``ended``: why its last machine is gone, or is to be; empty while one is
+    wanted. ``dearest_usd_per_hour``: of the machines on which it would go on.
     """
 
     spent: Total
@@ -59,6 +60,19 @@ class RunMeter:
     gpu: str
     label: str
     until_s: float | None
+    ended: str = ""
+    dearest_usd_per_hour: Decimal = Decimal(0)
+
+
+@runtime_checkable
+class Capped(Protocol):
+    """A place whose runs have caps: one that goes on there can be given others."""
+
+    def resume_job(
+        self, folder: RunFolder, *, from_step: int, max_usd: Decimal | float | str | None, max_hours: float | None
+    ) -> None:
+        """Have a run go on. ``max_usd``: its cap from now on, over all that it ever cost; what is None stays as it was."""
+        ...
 
 
 @runtime_checkable

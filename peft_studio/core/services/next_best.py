@@ -54,7 +54,7 @@ def find_next_best(
 
 
 def check_devices(spec: RunSpec, offers: Iterable[Offer]) -> None:
-    """Whether a spec, as it is launched on the first of these offers, has the devices that it needs on each of them.
+    """Whether a spec has the devices that it needs on each of them.
 
     Raises:
         NotReadyError: It has not on one, and would fail there once that is paid for.

@@ -15,7 +15,6 @@ from types import MappingProxyType
 from peft_studio.core.compute import Gpu, find_gpu, gpu_speed
 from peft_studio.core.compute.ranking import Alternative, find_alternatives, is_to_be_had
 from peft_studio.core.defaults import ExplainedSpec
-from peft_studio.core.errors import NotReadyError
 from peft_studio.core.estimators import Estimate, estimate_cost
 from peft_studio.core.estimators.duration import DOWNLOAD
 from peft_studio.core.ports.offers import Offer, Stock
@@ -26,7 +25,6 @@ from peft_studio.core.services.quote import (
     Place,
     Quote,
     build_quote,
-    find_layout,
     find_shapes,
 )
 from peft_studio.core.services.start_history import Start, estimate_start, find_install_s
@@ -131,39 +129,11 @@ def place_of(offer: Offer, gpu: Gpu) -> Place:
     return Place("cuda", gpu.name, memory_gib * GIB, gpu_speed(gpu), offer.rules, here=False, gpus=offer.gpu_count)
 
 
-def quote_rented(spec: ExplainedSpec, home: Path, offers: Sequence[Offer]) -> tuple[ExplainedSpec, Quote | None]:
-    """A spec as it is launched on the first of these offers, and what it takes there; None where the card is not known.
-
-    Raises:
-        NotReadyError: It does not fit one of them.
-    """
-    found = None
-    for offer in reversed(offers):
-        if (gpu := find_gpu(offer.gpu or "")) is None:
-            found = None
-            continue
-        place = place_of(offer, gpu)
-        fitted = _with_layout(fit_to_card(spec, gpu, memory_bytes=place.memory_bytes or 0.0), home, place)
-        found = fitted, build_quote(fitted, home, place)
-        if found[1].fit == "wont-fit":
-            raise NotReadyError(
-                f"The run does not fit {gpu.name} of {offer.provider}: it {found[1].sentence}.",
-                hint="studio.quotes(spec) shows which offers it fits; QLoRA or a smaller batch need less.", fields=("compute",),
-            )  # fmt: skip
-    return found or (spec, None)
-
-
 def fit_to_card(spec: ExplainedSpec, gpu: Gpu, *, memory_bytes: float) -> ExplainedSpec:
     """A spec as it would be on a card: what nobody chose is derived again from what the card has."""
     shown = int(memory_bytes * SHOWN_SHARE) // GIB * GIB
     basis = spec.basis.model_copy(update={"device": "cuda", "bf16": gpu.bf16 is not None, "free_bytes": shown})
     return spec.replace(basis=basis)
-
-
-def _with_layout(spec: ExplainedSpec, home: Path, place: Place) -> ExplainedSpec:
-    """A spec that says so where the base is to be shared out: the machine cannot count it before the base model is there."""
-    layout = find_layout(spec, find_shapes(spec.model, home), place, [])
-    return spec.model_copy(update={"sharding": "fsdp"}) if layout and layout.strategy == "fsdp" else spec
 
 
 def disk_gib(weights_bytes: float | None) -> int:

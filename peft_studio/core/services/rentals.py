@@ -11,6 +11,7 @@ from typing import Literal
 from peft_studio.core.compute.ledger import Life, Total, cost, total
 from peft_studio.core.errors import RentError, nearest
 from peft_studio.core.ports.compute import RunMeter
+from peft_studio.core.services.rent.again import dearest
 from peft_studio.core.services.rent.alarms import Alarm
 from peft_studio.core.services.rent.decide import too_dear
 from peft_studio.core.services.rent.label import read_label
@@ -27,6 +28,7 @@ _WHY: dict[Why, str] = {
     "lifetime": "its longest life is over", "price": "it is dearer than agreed", "expired": "it was not bought in time",
     "sold-out": "sold out", "rate-limited": "the provider wants patience", "refused": "refused", "never-made": "it was never made",
     "no-progress": "it did not get on", "failed": "it failed", "preempted": "it was taken away", "vanished": "it vanished",
+    "unheard": "it ended unheard",
     "ghost": "it came back after its end", "stray": "nobody's",
 }  # fmt: skip
 _RANKS = {0: "bought", 1: "being set up", 2: "booting", 3: "running"}
@@ -152,6 +154,7 @@ def build_run_meter(records: Sequence[Record], lives: Sequence[Life], *, now_s: 
         spent=total(lives, -EVER_S, EVER_S, now_s=now_s), usd_per_hour=sum(rates, Decimal(0)) if rates else None,
         cap_usd=last.intent.budget_usd, provider=last.intent.provider, gpu=say_gpu(last), label=last.label,
         until_s=_until_s(last) if last.open else None,
+        ended=_why(last) or "", dearest_usd_per_hour=dearest(last.intent.offers),
     )  # fmt: skip
 
 

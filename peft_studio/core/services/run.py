@@ -25,6 +25,7 @@ from peft_studio.core.runs.state import LIVE, RunState, Standing, fold
 from peft_studio.core.runs.store import RunStore
 from peft_studio.core.runs.watch import STARTUP_S, current_standing
 from peft_studio.core.services.failure import RunFailure
+from peft_studio.core.services.going_on import submit_again, wait_for_job
 
 if TYPE_CHECKING:
     import pandas
@@ -187,14 +188,25 @@ class Run:
                     raise
                 time.sleep(POLL_S)
 
-    def resume(self, *, from_step: int | None = None) -> Run:
+    def resume(
+        self, *, from_step: int | None = None, max_usd: Decimal | float | str | None = None, max_hours: float | None = None
+    ) -> Run:  # fmt: skip
         """Go on from the newest checkpoint that verifies, or from that of ``from_step``; with none, from the start.
 
         Data order, optimizer and random state are those of the checkpoint, so on a CPU the result is the same to the byte as
         without the interruption.
 
+        A rented run goes on on another machine, of the offers that it had, with the caps that it had.
+
+        Args:
+            from_step: Else the newest.
+            max_usd: On a rented machine: what the run may cost from now on, **in all**: what it has cost already counts. So a run that
+                its cap has stopped goes on with a higher one. The cap of the month stands.
+            max_hours: On a rented machine: how long the next one may live.
+
         Raises:
             RunStateError: The run is live or completed, or has no such checkpoint.
+            OverBudget: ``max_usd`` is not above what the run has cost, or the caps leave nothing for a machine.
         """
         state = self.state
         if state in LIVE or state == "completed":
@@ -209,8 +221,8 @@ class Run:
             )
         step = from_step if from_step is not None else find_newest(self.folder.checkpoints) or 0
         before = self.read()[0]
-        self._compute.submit_job(self.folder, from_step=step)
-        self._wait_for_job(before)
+        submit_again(self._compute, self.folder, from_step=step, max_usd=max_usd, max_hours=max_hours)
+        wait_for_job(self, before)
         return self
 
     def delete(self) -> None:
@@ -235,14 +247,3 @@ class Run:
     def show(self) -> Any:
         """The run's live panel. In a plain script: its text."""
         return self._show(self)
-
-    def _wait_for_job(self, before: RunState) -> None:
-        """Until the log tells of a new job, or of a machine for one, and not only an old machine's last word: the run would show its old end."""
-        deadline = time.monotonic() + 60
-        while (state := self.read()[0]).last_seq <= before.last_seq or (state.is_terminal and state.job == before.job):
-            if time.monotonic() > deadline:
-                log = self.folder.path / "agent.log"
-                said = log.read_text(encoding="utf-8", errors="replace")[-2000:] if log.exists() else ""
-                problem = f"The agent of run {self.id} did not start.\n{said}"
-                raise RunStateError(problem, hint="peft-studio doctor checks the installation.")
-            time.sleep(0.05)

@@ -8,6 +8,7 @@ from typing import Any
 from peft_studio.core.errors import SpecError
 
 SPEC_VERSION = 1
+WRITTEN = frozenset({"version", "processes", "gradient_accumulation_steps", "chosen", "basis"})
 
 
 def read_spec_fields(text: str) -> dict[str, Any]:
@@ -31,7 +32,9 @@ def read_spec_fields(text: str) -> dict[str, Any]:
             hint="Update PEFT Studio (pip install -U peft-studio). The file was left as it is.",
             fields=("version",),
         )
-    return _of_before(raw) if "version" in raw and "sharding" not in raw else raw
+    # Before there was ``sharding`` every file that we wrote had all other fields; who writes one by hand leaves out what he does not mean.
+    written_before = "sharding" not in raw and raw.keys() >= WRITTEN
+    return _of_before(raw) if written_before else raw
 
 
 def _of_before(raw: dict[str, Any]) -> dict[str, Any]:
@@ -40,4 +43,4 @@ def _of_before(raw: dict[str, Any]) -> dict[str, Any]:
     processes = raw.get("processes")
     if not isinstance(processes, int) or processes < 2:
         return {name: value for name, value in raw.items() if name != "processes" or value != 1}
-    return raw | {"gradient_accumulation_steps": raw.get("gradient_accumulation_steps", 4) * processes}
+    return raw | {"gradient_accumulation_steps": raw["gradient_accumulation_steps"] * processes}

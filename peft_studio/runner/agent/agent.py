@@ -26,7 +26,7 @@ from peft_studio.runner.agent.hung import CODE, HungBrake, run_unless_hung
 from peft_studio.runner.agent.idle import IdleBrake
 from peft_studio.runner.agent.journal import Journal
 from peft_studio.runner.agent.layout import take_devices
-from peft_studio.runner.agent.model_errand import ModelErrand, read_given
+from peft_studio.runner.agent.model_errand import ModelErrand, read_door_gifts
 from peft_studio.runner.agent.ranks import Ranks
 from peft_studio.runner.agent.server import AgentServer
 from peft_studio.runner.agent.slots import Slot
@@ -228,7 +228,7 @@ def agent_main(argv: list[str]) -> int:
     parser.add_argument("--from-step", type=int, default=0)
     parser.add_argument("--given", action="store_true", help="what the run was given stands on standard input")
     arguments = parser.parse_args(argv)
-    given = read_given(sys.stdin.read()) if arguments.given else {}
+    given = read_door_gifts(sys.stdin.read()) if arguments.given else {}
     if (
         arguments.given and not given
     ):  # its door died just then; the owner sees that nobody has the run, and has it started again

@@ -23,7 +23,7 @@ LONGEST_STEP = 2000  # of what is shown, in characters
 NO_REASON = "Resume tries it again. If it stays, studio.prepare(model) at home says more; please send a report."
 
 
-def read_given(text: str) -> dict[str, str]:
+def read_door_gifts(text: str) -> dict[str, str]:
     """What the machine's door has for this run, as its desk writes it: a JSON object of texts. Nothing of one that is torn."""
     found = _read_line(text)
     return {str(name): str(value) for name, value in found.items()}

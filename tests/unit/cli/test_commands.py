@@ -194,6 +194,15 @@ def test_stop_leaves_ended_runs_alone(run: str, home: Path) -> None:
     assert RunFolder(home / "runs" / run).events.read_bytes() == log
 
 
+def test_resume_takes_a_cap_and_refuses_one_where_nothing_is_rented(home: Path) -> None:
+    """It reaches the run, which is of this machine and stays as it is."""
+    done = peft_studio("resume", STOPPED, "--max-usd", "4", "--detach", home=home)
+
+    assert done.returncode != 0
+    assert "costs no rent" in done.stderr
+    assert "run.resume()" in done.stderr
+
+
 def test_resume_refuses_a_completed_run(home: Path) -> None:
     """There is nothing to resume in a completed run; the error says what to do instead."""
     done = peft_studio("resume", COMPLETED, home=home)

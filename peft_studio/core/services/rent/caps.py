@@ -56,6 +56,11 @@ def suggest_usd(offer: Offer, cost: Estimate | None) -> Decimal | None:
     if cost is None:
         return None
     amount = Decimal(cost.high) + offer.usd_per_hour * (Decimal(str(SHORTEST_HOURS)) + Decimal(str(KEEP_S)) / 3600)
+    return round_up(amount)
+
+
+def round_up(amount: Decimal) -> Decimal:
+    """Dollars in steps that a person would choose."""
     step = Decimal("0.1") if amount < 10 else Decimal(1) if amount < 100 else Decimal(10)
     return ((amount / step).to_integral_value(ROUND_CEILING) * step).quantize(Decimal("0.01"))
 
@@ -75,23 +80,15 @@ def read_caps(
         )
     dearest = max(offer.usd_per_hour for offer in offers)
     usual = DAY_HOURS if dearest else LONGEST_HOURS  # what costs nothing may wait long for its turn
-    hours = usual if max_hours is None else float(max_hours)
-    if not SHORTEST_HOURS <= hours <= LONGEST_HOURS:
-        raise SpecError(
-            f"A machine can live from {SHORTEST_HOURS} to {LONGEST_HOURS:g} hours, not {max_hours}.", hint="24 is the default.",
-            fields=("max_hours",),
-        )  # fmt: skip
-    try:
-        budget = None if max_usd is None else Decimal(str(max_usd))
-    except InvalidOperation as exc:
-        raise SpecError(f"{max_usd!r} is no amount of dollars.", hint="max_usd=5", fields=("max_usd",)) from exc
+    life_s = read_life_s(usual if max_hours is None else max_hours)
+    budget = None if max_usd is None else read_usd(max_usd)
     least = dearest * Decimal(str(SHORTEST_HOURS))
-    if budget is not None and (not budget.is_finite() or budget < least):
+    if budget is not None and budget < least:
         raise SpecError(
             f"${max_usd} does not pay for {SHORTEST_HOURS * 60:g} minutes of a machine at ${dearest}/h.",
             hint=f"Give it ${least:.2f} at least, or take a cheaper offer.", fields=("max_usd",),
         )  # fmt: skip
-    caps = Caps(hours * 3600, budget, _read_keep_s(keep_minutes), _read_idle_s(idle_minutes))
+    caps = Caps(life_s, budget, _read_keep_s(keep_minutes), _read_idle_s(idle_minutes))
     longer_s = caps.keep_s - KEEP_S  # by default what is left of a short life has to do
     if longer_s > 0 and any(caps.latest_s(offer) < caps.keep_s + SHORTEST_HOURS * 3600 for offer in offers):
         raise SpecError(
@@ -100,6 +97,35 @@ def read_caps(
             hint="Raise max_usd and max_hours, or let it wait less.", fields=("keep_minutes",),
         )  # fmt: skip
     return caps
+
+
+def read_life_s(max_hours: float) -> float:
+    """Seconds that a machine may live.
+
+    Raises:
+        SpecError: It is too little to do anything in, or more than anybody means.
+    """
+    if not SHORTEST_HOURS <= float(max_hours) <= LONGEST_HOURS:
+        raise SpecError(
+            f"A machine can live from {SHORTEST_HOURS} to {LONGEST_HOURS:g} hours, not {max_hours}.", hint="24 is the default.",
+            fields=("max_hours",),
+        )  # fmt: skip
+    return float(max_hours) * 3600
+
+
+def read_usd(max_usd: Decimal | float | str) -> Decimal:
+    """A run's cap in dollars from what a person wrote.
+
+    Raises:
+        SpecError: It is no amount.
+    """
+    try:
+        budget = Decimal(str(max_usd).strip().removeprefix("$"))
+    except InvalidOperation as exc:
+        raise SpecError(f"{max_usd!r} is no amount of dollars.", hint="max_usd=5", fields=("max_usd",)) from exc
+    if not budget.is_finite() or budget < 0:
+        raise SpecError(f"{max_usd!r} is no amount that a run could cost.", hint="max_usd=5", fields=("max_usd",))
+    return budget
 
 
 def _price(offer: Offer) -> Decimal:

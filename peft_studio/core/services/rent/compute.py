@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from decimal import Decimal
 from pathlib import Path
 
 from peft_studio.core.errors import ConnectorError, RunStateError
@@ -14,6 +15,7 @@ from peft_studio.core.runs.checkpoints import discard_after
 from peft_studio.core.runs.events import Event
 from peft_studio.core.runs.folder import RunFolder
 from peft_studio.core.runs.log import EventLogReader
+from peft_studio.core.services.rent.again import AS_BEFORE, NewCaps
 from peft_studio.core.services.rent.meter import build_lives
 from peft_studio.core.services.rent.moment import read_now
 from peft_studio.core.services.rent.record import Record
@@ -29,12 +31,12 @@ class RentedCompute:
     """Implements :class:`peft_studio.core.ports.Compute` for the runs of one provider.
 
     Args:
-        rent: Writes down that a machine is wanted for a run, and has it looked after.
+        rent: Writes down that a machine is wanted for a run, with what of its caps is new, and has it looked after.
         reach: The way to a record's machine.
     """
 
     def __init__(
-        self, name: str, store: Store, *, rent: Callable[[RunFolder], None], reach: Callable[[Record], Node | None]
+        self, name: str, store: Store, *, rent: Callable[[RunFolder, NewCaps], None], reach: Callable[[Record], Node | None]
     ) -> None:  # fmt: skip
         self.name = name
         self._store, self._rent, self._reach = store, rent, reach
@@ -44,16 +46,27 @@ class RentedCompute:
 
         Whoever follows it sends the newest checkpoint that is here, so later ones go, as they do where a run resumes at home.
         """
+        self.resume_job(folder, from_step=from_step)
+
+    def resume_job(
+        self, folder: RunFolder, *, from_step: int, max_usd: Decimal | float | str | None = None, max_hours: float | None = None
+    ) -> None:  # fmt: skip
+        """The same with other caps."""
+        new = NewCaps(max_usd, max_hours)
         still = self._list_open_soon(folder)
         if any(map(_is_leaving, still)):
             raise RunStateError(
                 f"The machine of run {folder.id} is being ended, and is not proven gone yet.",
                 hint="That takes some minutes at most providers. Then run.resume() rents another one.",
             )
+        if still and new != AS_BEFORE:
+            raise RunStateError(
+                f"Run {folder.id} has a machine, which keeps the caps that it was rented with.",
+                hint="run.stop() saves what it has learned; then run.resume(max_usd=…) gives it others.",
+            )
         if not still:
-            self._rent(
-                folder
-            )  # it may refuse, and then nothing is deleted; a machine asks for checkpoints once it has booted
+            # It may refuse, and then nothing is deleted; a machine asks for checkpoints once it has booted.
+            self._rent(folder, new)
             discard_after(folder.checkpoints, from_step)
 
     def _list_open_soon(self, folder: RunFolder) -> list[Record]:

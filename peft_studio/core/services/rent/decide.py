@@ -94,14 +94,13 @@ def why_leave(
     if done.asked_at is None:
         return "expired" if now.past(intent.at) >= intent.launch_by_s else None
     if len(done.absent) == 2:
-        return "vanished" if done.made == "made" else "never-made"
+        return _why_absent(record, done.absent[0], limits)
     if record.lives_since is not None and _past(record.lives_since, now, watching) >= intent.lifetime_s:
         return "lifetime"
     if has_idled_on(record, now, limits):
         return "idle"
-    kept = next((one for one in mine if one.id == done.instance_id), None)
-    if kept is not None and kept.state in _LOST:
-        return _LOST[kept.state]
+    if lost := _why_lost(record, mine, now, limits):
+        return lost
     if done.asking_at is not None and too_dear(record) and _past(done.asking_at, now, watching) >= limits.ask_s:
         return "price"
     if (
@@ -110,8 +109,32 @@ def why_leave(
         and not record.in_line
         and _stalled_s(record, now, watching) >= intent.patience_s
     ):
-        return "no-progress"
+        return "unheard" if not mine and _may_have_ended_itself(record, now, limits) else "no-progress"
     return None
+
+
+def _why_absent(record: Record, gone: Moment, limits: Limits) -> Why:
+    if _may_have_ended_itself(record, gone, limits):
+        return "unheard"
+    return "vanished" if record.done.made == "made" else "never-made"
+
+
+def _why_lost(record: Record, mine: Sequence[Instance], now: Moment, limits: Limits) -> Why | None:
+    kept = next((one for one in mine if one.id == record.done.instance_id), None)
+    if kept is None or kept.state not in _LOST:
+        return None
+    outbid = kept.state == InstanceState.STOPPED and record.intent.offers[0].spot  # it never stops itself
+    return "unheard" if not outbid and _may_have_ended_itself(record, now, limits) else _LOST[kept.state]
+
+
+def _may_have_ended_itself(record: Record, gone: Moment, limits: Limits) -> bool:
+    """Whether nothing was heard of it for as long as its own brakes wait: whoever comes back to that buys no other one unasked.
+
+    What costs nothing goes on all the same.
+    """
+    done = record.done
+    heard = [at for at in (done.asked_at, done.moved_at, record.wish.moved_at) if at is not None]
+    return rate_of(record) > 0 and min((gone.past(at) for at in heard), default=0.0) >= limits.unheard_s
 
 
 def leave(done: Done, why: Why, now: Moment) -> Done:

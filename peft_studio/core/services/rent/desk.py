@@ -9,9 +9,10 @@ from decimal import Decimal
 from peft_studio.core.compute.ledger import Life, Total, month_began_s, total
 from peft_studio.core.errors import OverBudget, RentError
 from peft_studio.core.ports.offers import Offer
+from peft_studio.core.services.rent.again import AS_BEFORE, NewCaps, read_again
 from peft_studio.core.services.rent.alarms import Alarm, build_alarms
 from peft_studio.core.services.rent.limits import LIMITS
-from peft_studio.core.services.rent.meter import EVER_S, build_lives
+from peft_studio.core.services.rent.meter import EVER_S, build_lives, left_usd, sum_usd
 from peft_studio.core.services.rent.moment import Now, read_now
 from peft_studio.core.services.rent.record import IDLE_S, KEEP_S, Intent, Record, Why
 from peft_studio.core.services.rent.replies import build_intent
@@ -60,19 +61,45 @@ class Desk:
             max_usd_per_hour=max(offer.usd_per_hour for offer in offers) if max_usd_per_hour is None else max_usd_per_hour,
             keep_s=keep_s, idle_s=idle_s,
         )  # fmt: skip
-        left = [cap for cap in (budget_usd, self.left_of_month_usd()) if cap is not None]
-        intent = build_intent(draft, home=self.store.home_tag(), left_usd=min(left) if left else None)
-        if intent.lifetime_s < LIMITS.loud_s:
+        left = left_usd(self.store, Record(draft), now)
+        intent = build_intent(draft, home=self.store.home_tag(), left_usd=left)
+        if left is not None and intent.lifetime_s < LIMITS.loud_s:
             raise OverBudget(
-                f"{offers[0].provider} at ${offers[0].usd_per_hour}/h: the caps leave ${min(left):.2f}, and that is less than two minutes.",
-                hint="Raise the cap of the run or of the month, or take a cheaper offer.",
+                f"{offers[0].provider} at ${offers[0].usd_per_hour}/h: the caps leave ${max(left, Decimal(0)):.2f}, and that is less than two minutes.",
+                hint=self._say_raise(left),
             )
         return self.store.put(intent)
 
-    def find_current(self, run_id: str) -> Record | None:
-        """The newest attempt of a run."""
-        records = self.store.list_run(run_id)
-        return records[-1] if records else None
+    def order_again(self, run_id: str, new: NewCaps = AS_BEFORE) -> Record:
+        """Write down that a machine is wanted for a run that goes on: on the offers that it had, with the caps that it had, but for what is new.
+
+        Raises:
+            OverBudget: Its cap, or the month's, does not pay for that.
+            RentError: As in :meth:`order`.
+        """
+        last = next((one.intent for one in reversed(self.store.list_run(run_id)) if one.intent.offers), None)
+        if last is None:
+            raise RentError(
+                f"Of run {run_id} no machine is on record.", hint="studio.launch(run.spec, compute=…) starts it anew."
+            )
+        caps = read_again(last, new, spent_usd=self.spent_usd(run_id))
+        return self.order(
+            run_id, last.offers, budget_usd=caps.budget_usd, lifetime_s=caps.lifetime_s, keep_s=caps.keep_s, idle_s=caps.idle_s
+        )  # fmt: skip
+
+    def spent_usd(self, run_id: str) -> Decimal:
+        """What a run has cost so far, over all its machines."""
+        now = self.now()
+        lives = build_lives(
+            self.store.list_run(run_id), self.store.read_meter(run_id), self.store.read_bills(), now=now
+        )
+        return sum_usd(lives, now)
+
+    def _say_raise(self, left: Decimal) -> str:
+        """Which cap stands in the way."""
+        if self.left_of_month_usd() == left:
+            return "The cap of the month stands in the way: studio.spend_cap raises it. Or take a cheaper offer."
+        return "Raise the cap of the run, or take a cheaper offer."
 
     def end(self, run_id: str, why: Why = "stopped") -> None:
         """Have every machine of a run gone, whatever becomes of it, and no further one bought."""
@@ -83,10 +110,6 @@ class Desk:
     def agree(self, label: str, usd_per_hour: Decimal) -> None:
         """A person takes the machine at this price."""
         self.store.wish_price(label, usd_per_hour)
-
-    def tell_progress(self, label: str, *, ready: bool = False) -> None:
-        """Its machine was heard to get on; ``ready`` once it trains: from then on whoever follows the run sees to its progress."""
-        self.store.wish_moved(label, self.now(), ready=ready)
 
     def alarms(self) -> list[Alarm]:
         """What a person has to know now."""

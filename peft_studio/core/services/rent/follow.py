@@ -56,8 +56,9 @@ class Follower:
         self._label, self._mirror, self._folder = label, mirror, mirror.folder
         self._store, self._reach, self._now, self._stop = store, reach, now, stop
         self._bring, self._note_start = Bringer(mirror, note_took=self._note_took), note_start
-        self._furnisher = Furnisher(mirror, model, gets_on=self._gets_on, pause=self._pause)
         self._tell, self._load, self._record = Teller(mirror), HomeLoad(mirror, None), store.find(label)
+        offer = self._record.intent.offer if self._record else None
+        self._furnisher = Furnisher(mirror, model, offer=offer, gets_on=self._gets_on, pause=self._pause)
         if self._record:
             self._load = HomeLoad(mirror, self._record.intent.idle_s)
         self._starts, self._told_at, self._looked_at = 0, float("-inf"), float("-inf")

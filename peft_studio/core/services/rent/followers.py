@@ -12,12 +12,15 @@ from peft_studio.core.errors import StudioError
 from peft_studio.core.runs import events as ev
 from peft_studio.core.runs.failures import HINTS
 from peft_studio.core.runs.folder import RunFolder
+from peft_studio.core.runs.metrics import read_last
 from peft_studio.core.runs.mirror import Mirror
 from peft_studio.core.runs.store import RunStore
 from peft_studio.core.services.rent.follow import Follower, NoteStart, Reach
 from peft_studio.core.services.rent.furnish import TokenOf
+from peft_studio.core.services.rent.idle import IDLE_STOP
 from peft_studio.core.services.rent.moment import Now
 from peft_studio.core.services.rent.record import Record, Why
+from peft_studio.core.services.rent.saving import RESUME
 from peft_studio.core.services.rent.store import Store
 from peft_studio.core.services.rent.troubles import Troubles
 from peft_studio.core.system import try_lock
@@ -40,7 +43,14 @@ SAID: dict[Why, str] = {
     "failed": "Its machine failed.",
     "preempted": "Its machine was taken away.",
     "vanished": "Its machine vanished.",
+    "unheard": "Its machine is gone, and nothing had been heard from it for nine minutes or more. It may have ended itself: because its GPU"
+    " idled, its run stood still, or it was over and its files waited in vain. So no other one was bought.",
 }
+
+NEXT: dict[Why, str] = {
+    **RESUME,
+    "unheard": "run.resume() goes on from the last checkpoint that was fetched, on another machine.",
+}  # fmt: skip
 
 ModelOf = Callable[[str], Path | None]
 """The folder of a base model that no hub has; None for one that the machine can fetch itself."""
@@ -161,9 +171,26 @@ class Followers:
         """All its machines are proven gone. A run that has no end by then gets one."""
         why = last.done.leaving or "vanished"
         if not mirror.state.is_terminal:
+            if idled := _has_idled(mirror, last):
+                _say_idled(mirror)
             failure = ev.Failure(
-                code="machine_lost", message=SAID.get(why, why), hint=HINTS["machine_lost"], trace=last.done.trouble
-            )
-            stopped = why == "stopped"
+                code="machine_lost", message=SAID.get(why, why), hint=NEXT.get(why, HINTS["machine_lost"]), trace=last.done.trouble
+            )  # fmt: skip
+            stopped = idled or why == "stopped"
             mirror.say(ev.Finished(state="stopped" if stopped else "failed", failure=None if stopped else failure))
-        mirror.say(ev.MachineGone(label=last.label, why=why))
+        mirror.say(ev.MachineGone(label=last.label, why="idle" if idled and why == "unheard" else why))
+
+
+def _has_idled(mirror: Mirror, last: Record) -> bool:
+    """Whether its GPU had nothing to do, and that is all that is known of its end."""
+    told = any((warned.code, warned.job) == (IDLE_STOP, mirror.state.job) for warned in mirror.state.warnings)
+    why = last.done.leaving
+    return why == "idle" or (why in ("unheard", "vanished") and (told or last.wish.idle != "busy"))
+
+
+def _say_idled(mirror: Mirror) -> None:
+    """Have the log say so, where its agent did not come to it."""
+    if not any((warned.code, warned.job) == (IDLE_STOP, mirror.state.job) for warned in mirror.state.warnings):
+        rows = read_last(mirror.folder.metrics)
+        message = "Its GPU had nothing to do when it was last heard, and its machine is gone: it was stopped for that."
+        mirror.say(ev.Warned(code=IDLE_STOP, step=rows[-1].step if rows else 0, message=message, hint=NEXT["unheard"]))

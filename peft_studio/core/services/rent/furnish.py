@@ -8,12 +8,14 @@ from pathlib import Path
 
 from peft_studio.core.errors import NotAuthorised
 from peft_studio.core.ports.node import Node
+from peft_studio.core.ports.offers import Offer
 from peft_studio.core.redact import Secret
 from peft_studio.core.runs.checkpoints import find_newest
 from peft_studio.core.runs.folder import RunFolder
 from peft_studio.core.runs.mirror import Mirror
 from peft_studio.core.services.rent.hub_pass import ENDPOINT, TOKEN, find_endpoint_of
 from peft_studio.core.services.rent.luggage import build_package, pack, write_spec
+from peft_studio.core.services.rent.offer_specs import load_spec_for
 
 TokenOf = Callable[[RunFolder], Secret | None]
 """The hub's token where a run's machine does not get its base model without one; None for others."""
@@ -24,17 +26,24 @@ class Furnisher:
 
     Args:
         model: The base model's folder where the machine cannot get it from a hub, else who has the hub's token for it.
+        offer: What its machine is: its card may need another spec than the run's own.
         gets_on: Told of each step.
         pause: Waits a moment between two looks; false when there is nothing more to wait for.
     """
 
     def __init__(
-        self, mirror: Mirror, model: Path | TokenOf | None, *, gets_on: Callable[[], None], pause: Callable[[], bool]
+        self,
+        mirror: Mirror,
+        model: Path | TokenOf | None,
+        *,
+        offer: Offer | None,
+        gets_on: Callable[[], None],
+        pause: Callable[[], bool],
     ) -> None:
         self._mirror, self._folder = mirror, mirror.folder
         self._token_of = model if callable(model) else None
         self._model = model if isinstance(model, Path) else None
-        self._gets_on, self._pause = gets_on, pause
+        self._offer, self._gets_on, self._pause = offer, gets_on, pause
 
     def furnish(self, node: Node) -> float | None:
         """Send everything and start. Our log goes last: from then on the machine writes it, and nobody here.
@@ -47,7 +56,9 @@ class Furnisher:
             node.upload(build_package(Path(made) / "package.whl"), "package.whl")
             self._gets_on()
             there = node.status().folder
-            spec = write_spec(self._folder.load_spec(), Path(made) / "spec.json", there=there, model=self._model)
+            spec = write_spec(
+                load_spec_for(self._folder, self._offer), Path(made) / "spec.json", there=there, model=self._model
+            )
             node.upload(spec, "spec.json")
         items = pack(self._folder, model=self._model)
         for item in items:

@@ -18,6 +18,7 @@ Why = Literal[
     "completed", "stopped", "idle",  # said from outside
     "budget", "lifetime", "price", "expired",  # a brake
     "sold-out", "rate-limited", "refused", "never-made", "no-progress", "failed", "preempted", "vanished",  # the machine or its provider
+    "unheard",  # gone, and it may have ended itself
     "ghost", "stray",  # ours by its label, and nobody wants it
 ]  # fmt: skip
 AGAIN: frozenset[Why] = frozenset(
@@ -36,6 +37,7 @@ class Intent:
         max_usd_per_hour: More than that is asked about first.
         budget_usd: Cap of the run, over all attempts.
         lifetime_s: The hard end of the machine after its creation, or its turn where its provider has a line; wherever its laptop is.
+        asked_life_s: What was asked for, before the caps shortened it; None in a record of before, which does not know it.
         patience_s: So long without progress, and the next offer is tried.
         launch_by_s: An intent that was not acted on for so long is dropped: nobody wants a machine the morning after.
         failed_before: Attempts just before this one that never came to train.
@@ -63,6 +65,12 @@ class Intent:
     disk_gib: int = 40
     keep_s: float = KEEP_S
     idle_s: float | None = IDLE_S
+    asked_life_s: float | None = None
+
+    @property
+    def wanted_life_s(self) -> float:
+        """The life that another machine of this run is given, where the caps allow it by then."""
+        return self.lifetime_s if self.asked_life_s is None else self.asked_life_s
 
     @property
     def offer(self) -> Offer | None:

@@ -76,11 +76,11 @@ def follow_up(record: Record, now: Moment, *, home: str, left_usd: Decimal | Non
 
 def build_intent(draft: Intent, *, home: str, left_usd: Decimal | None) -> Intent:
     """A draft with its label, and with a life no longer than the budget pays for: so the machine itself keeps to the cap, too."""
-    lifetime_s = draft.lifetime_s
+    wanted_s = lifetime_s = draft.wanted_life_s
     price = draft.offer.usd_per_hour if draft.offer else Decimal(0)
     if left_usd is not None and price > 0:
         lifetime_s = min(lifetime_s, float(max(left_usd, Decimal(0)) / price * 3600))
     waits = draft.offer is not None and draft.offer.queues
     ends_at_s = NEVER_S if waits else draft.at.wall_s + lifetime_s
     label = build_label(home, draft.run_id, draft.attempt, ends_at_s=ends_at_s)
-    return replace(draft, label=label, lifetime_s=lifetime_s)
+    return replace(draft, label=label, lifetime_s=lifetime_s, asked_life_s=wanted_s)

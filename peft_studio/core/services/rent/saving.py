@@ -18,7 +18,7 @@ WHICH: dict[Why, str] = {"budget": "what it may cost", "lifetime": "how long its
 FETCH_S = 1800.0  # for an adapter of two gigabytes at 9 Mbit/s; the caps stand all the while
 NEAR, REACHED = "cap_near", "cap_reached"
 RESUME: dict[Why, str] = {
-    "budget": "Its caps stand: run.resume() goes on from its last checkpoint only if they leave something. A new launch has new ones.",
+    "budget": "run.resume(max_usd=…) goes on from its last checkpoint with a higher cap, which counts all that the run has cost so far.",
     "lifetime": "run.resume() goes on from its last checkpoint, on another machine.",
 }
 
@@ -77,7 +77,7 @@ def say_due(record: Record) -> Iterator[tuple[str, str, str]]:
         yield (
             NEAR,
             f"Four fifths of {WHICH[warned]} are over. It is stopped in time before the rest is, and what it has learned is saved and fetched.",
-            "A cap of the month can be raised now: studio.spend_cap. The caps of a run stand.",
+            "A cap of the month can be raised now: studio.spend_cap; that of a run once it has stopped: run.resume(max_usd=…).",
         )
     if saving in WHICH:
         yield (

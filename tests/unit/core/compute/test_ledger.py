@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from decimal import Decimal
 
 from peft_studio.core.compute.billing import BillingRules
@@ -16,7 +17,6 @@ from peft_studio.core.compute.ledger import (
     month_began_s,
     split,
     total_by,
-    with_charges,
 )
 
 EVER = float("inf")
@@ -104,12 +104,12 @@ def test_parts_add_up_to_the_whole() -> None:
 def test_a_charge_takes_the_place_of_the_estimate_for_its_time() -> None:
     """What the provider charged is billed; the rest stays an estimate, and says so."""
     life = Life("i", "r", "a", BillingRules(), (Stretch(0, "all", Decimal(3600)), Stretch(100, "nothing")))
-    billed = with_charges(life, [Paid(0, 60, Decimal("61.5"))])
+    billed = replace(life, paid=(Paid(0, 60, Decimal("61.5")),))
 
     assert cost(life, 0, EVER, now_s=200) == Total(Decimal(100), Decimal(0))
     assert cost(billed, 0, EVER, now_s=200) == Total(Decimal("101.5"), Decimal("61.5"))
     assert cost(billed, 0, EVER, now_s=200).is_estimate
-    assert not cost(with_charges(billed, [Paid(60, 100, Decimal(40))]), 0, 100, now_s=200).is_estimate
+    assert not cost(replace(billed, paid=(*billed.paid, Paid(60, 100, Decimal(40)))), 0, 100, now_s=200).is_estimate
 
 
 def test_what_still_runs_is_counted_until_now() -> None:

@@ -16,10 +16,11 @@ import pytest
 from peft_studio import Studio
 from peft_studio.core.compute import find_gpu
 from peft_studio.core.ports import Offer, Stock
+from peft_studio.core.services.fit_offers import fit_offers
 from peft_studio.core.services.offers import OfferList
 from peft_studio.core.services.quote import NONE, Place
 from peft_studio.core.services.quote_list import QuoteList, build_quote_list
-from peft_studio.core.services.quotes import build_offer_quotes, changes, disk_gib, fit_to_card, quote_rented
+from peft_studio.core.services.quotes import build_offer_quotes, changes, disk_gib, fit_to_card
 from peft_studio.core.services.start_history import Start
 from tests.tiny import write_rows, write_tokenizer
 
@@ -143,9 +144,9 @@ def test_what_fits_no_card_alone_is_shared_out(spec: Any, tmp_path: Path) -> Non
     assert (one.quote.fit, four.quote.device) == ("wont-fit", "4 × L4, FSDP")
     assert four.fits
     assert any("would need" in note for note in four.quote.notes)
-    fitted, quote = quote_rented(lora, tmp_path / "home", [offers[1]])
-    assert (fitted.sharding, quote and quote.device) == ("fsdp", "4 × L4, FSDP")
-    assert quote_rented(lora, tmp_path / "home", [offer("NVIDIA L4", "1", gpu_count=2)])[0].sharding == "auto"
+    [fitted] = fit_offers(lora, tmp_path / "home", [offers[1]])
+    assert (fitted.spec.sharding, fitted.quote and fitted.quote.device) == ("fsdp", "4 × L4, FSDP")
+    assert fit_offers(lora, tmp_path / "home", [offer("NVIDIA L4", "1", gpu_count=2)])[0].spec.sharding == "auto"
 
 
 def test_more_processes_than_cards_gets_no_number(spec: Any, tmp_path: Path) -> None:

@@ -81,6 +81,22 @@ def test_a_spec_of_before_keeps_what_a_step_sees() -> None:
     assert RunSpec.from_json(two.to_json()) == two
 
 
+def test_a_spec_written_by_hand_is_read_as_it_is_meant_today() -> None:
+    """It has few fields, and no ``sharding`` either: what a step sees is what its accumulation says, with or without a version."""
+    data = json.loads(REF.model_dump_json())
+    by_hand = {"model": "org/base", "data": data, "processes": 2, "gradient_accumulation_steps": 3}
+
+    for raw in (by_hand, by_hand | {"version": 1}):
+        spec = RunSpec.from_json(json.dumps(raw))
+        assert (spec.processes, spec.effective_batch) == (2, 4 * 3)
+    least = {"version": 1, "model": "org/base", "data": data}
+    assert (
+        RunSpec.from_json(json.dumps(least | {"processes": 4})).effective_batch
+        == RunSpec.from_json(json.dumps(least)).effective_batch
+    )
+    assert RunSpec.from_json(json.dumps(least | {"processes": 1})).processes == 1
+
+
 @pytest.mark.parametrize("version", [2, 99, "1", None, 1.5, 0, -1])
 def test_another_version_is_refused(version: Any) -> None:
     """A newer file is left alone with a word about updating; nonsense is no version."""

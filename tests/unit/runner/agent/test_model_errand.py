@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from peft_studio.core.runs.folder import RunFolder
-from peft_studio.runner.agent.model_errand import ModelErrand, read_given
+from peft_studio.runner.agent.model_errand import ModelErrand, read_door_gifts
 from tests.emulators.hub import Hub, Repo, serve_hub
 from tests.unit.core.runs.conftest import build_spec
 
@@ -54,9 +54,9 @@ def test_a_gated_model_comes_with_the_token_alone(
 
 def test_nothing_given_is_nothing() -> None:
     """Of a machine whose owner gave no secret."""
-    assert read_given("") == {}
-    assert read_given('{"HF_TOKEN": "x"}') == {"HF_TOKEN": "x"}
-    assert read_given('{"HF_TOKEN": "x') == {}
+    assert read_door_gifts("") == {}
+    assert read_door_gifts('{"HF_TOKEN": "x"}') == {"HF_TOKEN": "x"}
+    assert read_door_gifts('{"HF_TOKEN": "x') == {}
 
 
 def errand_that_prints(home: Path, code: str) -> tuple[ModelErrand, list[str]]:

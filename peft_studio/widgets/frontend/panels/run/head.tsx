@@ -6,6 +6,7 @@ import { Code } from "../../ui/code";
 import { Dialog } from "../../ui/dialog";
 import * as format from "../../ui/format";
 import { State, stateWord } from "../../ui/state";
+import { AgainDialog, againWords } from "./again";
 import type { RunView } from "./view";
 
 interface HeadProps {
@@ -20,6 +21,7 @@ const RESUMABLE = new Set(["stopped", "failed", "lost"]);
 
 export function Head({ view, silentFor, titleId, commands }: HeadProps) {
   const [asking, setAsking] = useState<"stop" | "save" | null>(null);
+  const [going, setGoing] = useState(false);
   const [code, setCode] = useState(false);
   const waiting = useBridge().pending.map((one) => one.name);
   const { head } = view;
@@ -48,8 +50,12 @@ export function Head({ view, silentFor, titleId, commands }: HeadProps) {
             </>
           )}
           {RESUMABLE.has(head.state) && (
-            <Button icon="play" reason={waiting.includes("resume") ? "Resuming" : undefined} onPress={() => void commands.run("resume")}>
-              Resume
+            <Button
+              icon="play"
+              reason={waiting.includes("resume") ? "Resuming" : undefined}
+              onPress={() => (view.again ? setGoing(true) : void commands.run("resume"))}
+            >
+              {view.again ? againWords(view.again) : "Resume"}
             </Button>
           )}
           <IconButton icon="code" label="Show code" expanded={code} onPress={() => setCode(!code)} />
@@ -68,6 +74,7 @@ export function Head({ view, silentFor, titleId, commands }: HeadProps) {
           onConfirm={() => void commands.run("stop", { save: asking === "save" })}
         />
       )}
+      {going && view.again && <AgainDialog again={view.again} name={head.name || head.id} commands={commands} onClose={() => setGoing(false)} />}
       <p class="ps-hidden" role="status">
         {silentFor === null ? stateWord(head) : "No sign of life from the run"}
       </p>
@@ -75,7 +82,12 @@ export function Head({ view, silentFor, titleId, commands }: HeadProps) {
   );
 }
 
-function detail({ head, progress, failure }: RunView): string {
+function detail(view: RunView): string {
+  const why = view.again?.short && view.again.cap ? `, its cap of ${view.again.cap} is used up` : "";
+  return why && ["stopped", "failed"].includes(view.head.state) ? `${place(view)}${why}`.replace(/^, /, "") : place(view);
+}
+
+function place({ head, progress, failure }: RunView): string {
   if (head.stopping) return head.stopping === "save" ? "stopping, saves the adapter first" : "stopping";
   if (head.state === "failed") return failure?.step ? `in step ${format.count(failure.step)}` : "";
   if (head.state === "stopped") return progress.step ? `at step ${format.count(progress.step)}` : "before the first step";

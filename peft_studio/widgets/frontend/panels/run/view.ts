@@ -18,6 +18,27 @@ export interface RunMeter {
   until_at: number | null;
 }
 
+/** How a rented run that has ended goes on; words and dollars are the kernel's. */
+export interface Again {
+  /** Its cap pays for no further machine. */
+  short: boolean;
+  cap: string | null;
+  spent: string;
+  machine: string;
+  rate: string;
+  from_step: number;
+  first: AgainProposal;
+}
+
+export interface AgainProposal {
+  /** As it was typed. */
+  max_usd: string;
+  at_most: string;
+  more: string;
+  problem: string | null;
+  code: string;
+}
+
 export interface Head {
   id: string;
   name: string;
@@ -139,6 +160,8 @@ export interface RunView {
   numbers: Numbers;
   /** null for a run on this machine. */
   meter: RunMeter | null;
+  /** null while it is live, and where going on costs nothing. */
+  again: Again | null;
   evaluations: [step: number, loss: number | null][];
   warnings: Warning[];
   samples: Sample[];

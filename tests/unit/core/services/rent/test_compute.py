@@ -10,6 +10,7 @@ import pytest
 from peft_studio.core.errors import OverBudget, RunStateError
 from peft_studio.core.runs.checkpoints import checkpoint_path, list_steps
 from peft_studio.core.runs.folder import RunFolder
+from peft_studio.core.services.rent.again import NewCaps
 from peft_studio.core.services.rent.compute import RentedCompute
 from peft_studio.core.services.rent.sqlite_store import SqliteStore
 from tests.unit.core.services.rent.world import LABEL, intent
@@ -28,7 +29,7 @@ def test_a_resume_goes_on_from_the_step_that_was_named(tmp_path: Path, folder: R
     """What is sent is the newest checkpoint, so later ones are gone by then."""
     rented: list[str] = []
     compute = RentedCompute(
-        "runpod", SqliteStore(tmp_path / "rent"), rent=lambda run: rented.append(run.id), reach=lambda record: None
+        "runpod", SqliteStore(tmp_path / "rent"), rent=lambda run, new: rented.append(run.id), reach=lambda record: None
     )
     compute.submit_job(folder, from_step=4)
     assert (rented, list_steps(folder.checkpoints)) == ([folder.id], [2, 4])
@@ -37,7 +38,7 @@ def test_a_resume_goes_on_from_the_step_that_was_named(tmp_path: Path, folder: R
 def test_what_is_not_rented_loses_nothing(tmp_path: Path, folder: RunFolder) -> None:
     """A cap that leaves nothing refuses the machine before any checkpoint is deleted."""
 
-    def refuse(run: RunFolder) -> None:
+    def refuse(run: RunFolder, new: NewCaps) -> None:
         raise OverBudget("too dear")
 
     compute = RentedCompute("runpod", SqliteStore(tmp_path / "rent"), rent=refuse, reach=lambda record: None)
@@ -52,8 +53,10 @@ def test_a_resume_while_its_machine_is_being_ended_is_refused(
     """Else it would seem to go on, and nobody would train it. One whose machine is wanted is left alone."""
     store, rented = SqliteStore(tmp_path / "rent"), list[str]()
     store.put(replace(intent(), run_id=folder.id))
-    compute = RentedCompute("runpod", store, rent=lambda run: rented.append(run.id), reach=lambda record: None)
+    compute = RentedCompute("runpod", store, rent=lambda run, new: rented.append(run.id), reach=lambda record: None)
     compute.submit_job(folder, from_step=4)
+    with pytest.raises(RunStateError, match="keeps the caps"):
+        compute.resume_job(folder, from_step=4, max_usd=9)
     store.wish_end(LABEL, "stopped")
     monkeypatch.setattr("peft_studio.core.services.rent.compute.GONE_S", 0.0)
     with pytest.raises(RunStateError, match="not proven gone"):

@@ -14,7 +14,7 @@ from peft_studio.core.services.rent.limits import end_wait_s
 from peft_studio.core.services.rent.moment import Moment
 from peft_studio.core.services.rent.notice import Seen
 from peft_studio.core.services.rent.record import Done, EndAsked, Wish
-from peft_studio.core.services.rent.replies import after_create, follow_up
+from peft_studio.core.services.rent.replies import after_create, build_intent, follow_up
 from peft_studio.core.services.rent.sweep import find_strays, is_overdue
 from tests.unit.core.services.rent.world import HOME, at, machine, made, offer, record, seen
 
@@ -161,6 +161,48 @@ def test_a_clock_that_is_set_back_while_the_computer_starts_anew_holds_up_no_end
     assert decide(one, seen(50), later(50), watching=later(10)).done.leaving is None
     step = decide(one, Seen((dear,), later(700)), later(700), watching=later(10))
     assert step.done.leaving == why
+
+
+@pytest.mark.parametrize(
+    ("heard_s", "price", "state", "spot", "why"),
+    [
+        (1000, "2", None, False, "vanished"), (400, "2", None, False, "unheard"), (400, "2", None, True, "unheard"),
+        (400, "2", "stopped", False, "unheard"), (400, "2", "failed", False, "unheard"), (400, "2", "stopped", True, "preempted"),
+        (1000, "2", "stopped", False, "preempted"), (400, "0", None, False, "vanished"),
+    ],
+)  # fmt: skip
+def test_what_may_have_ended_itself_while_nobody_heard_it_is_followed_by_no_purchase(
+    heard_s: float, price: str, state: str | None, spot: bool, why: str
+) -> None:
+    """It idled, or its run was over, or its lease was: home cannot know, and nobody asked for another. One that others outbid is known."""
+    one = record(made(rank=3), Wish(ready=True, moved_at=at(heard_s)), offers=(offer(price=price, spot=spot),))
+    machines = [machine(state=state, price=price)] if state else []
+    for second in (1000, 1100):
+        one = replace(one, done=decide(one, seen(second, *machines), at(second), watching=at(990)).done)
+
+    assert one.done.leaving == why
+    assert (follow_up(one, at(1200), home=HOME, left_usd=None) is None) is (why == "unheard")
+
+
+def test_what_ended_itself_before_it_trained_is_not_bought_anew_either() -> None:
+    """A laptop that slept right after the order: it does not get on because it is gone. One that is still there is."""
+    one = record(made(rank=3, moved_at=at(30)))
+    for second in (8000, 8089):
+        one = replace(one, done=decide(one, seen(second), at(second), watching=at(8000)).done)
+    assert decide(one, seen(8091), at(8091), watching=at(8000)).done.leaving == "unheard"
+    assert decide(one, seen(8091, machine()), at(8091), watching=at(8000)).done.leaving == "no-progress"
+
+
+def test_a_follow_up_is_given_the_life_that_was_asked_for() -> None:
+    """Not the one to which a cap had shortened the first, if the caps leave more by now."""
+    first = build_intent(replace(record().intent, lifetime_s=7200.0), home=HOME, left_usd=Decimal(1))
+    assert (first.lifetime_s, first.wanted_life_s) == (1800.0, 7200.0)
+    following = follow_up(
+        replace(record(made(leaving="preempted")), intent=first), at(500), home=HOME, left_usd=Decimal(12)
+    )
+    assert following is not None
+    assert following.lifetime_s == 7200.0
+    assert replace(first, asked_life_s=None).wanted_life_s == 1800.0  # a record of before
 
 
 def test_a_second_machine_of_the_name_goes_and_the_first_stays() -> None:

@@ -103,6 +103,36 @@ def test_a_run_that_was_asked_to_stop_gets_no_other_machine(
     assert state_of(folder).state == "stopped"
 
 
+@pytest.mark.parametrize(
+    ("why", "idle", "state", "said"),
+    [
+        ("unheard", "busy", "failed", "may have ended itself"), ("unheard", "warn", "stopped", "nothing to do"), ("idle", "stop", "stopped", "nothing to do"),
+        ("vanished", "busy", "failed", "vanished"), ("budget", "busy", "failed", "budget"), ("budget", "warn", "failed", "budget"),
+    ],
+)  # fmt: skip
+def test_an_idle_stop_reads_as_one(
+    runs: RunStore, folder: RunFolder, why: str, idle: str, state: str, said: str
+) -> None:
+    """Also where its machine ended itself with nobody at home; what is not known is said, with the way on."""
+    store = SqliteStore(folder.home / "rent")
+    record = store.put(replace(intent(), run_id=folder.id, at=read_now()))
+    store.wish_idle(LABEL, idle)  # type: ignore[arg-type]
+    followers = Followers(
+        store, runs, reach=lambda record: None, model_of=lambda model: None, now=read_now, forget=lambda record: None,
+        note_start=lambda record, seconds, install_s: None,
+    )  # fmt: skip
+    found, mirror = store.find(LABEL), Mirror(folder)
+    assert found
+    followers._end(mirror, replace(found, done=replace(record.done, leaving=why, closed_at=read_now())))  # type: ignore[arg-type]
+    mirror.close()
+
+    now = state_of(folder)
+    assert now.state == state
+    told = now.failure or now.warnings[-1]
+    assert said in told.message
+    assert why == "vanished" or "run.resume(" in told.hint
+
+
 def test_a_run_that_was_stopped_and_resumed_gets_one(follow: Callable[..., tuple[SqliteStore, RunFolder]]) -> None:
     """Its stop was of before; and the first machine after it may have been lost, too."""
     stopped = (ev.JobStarted(pid=1, from_step=0), ev.StopRequested(save=True), ev.Finished(state="stopped"))

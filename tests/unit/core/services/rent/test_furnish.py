@@ -19,7 +19,7 @@ from peft_studio.core.services.rent.hub_pass import mark_closed
 from peft_studio.core.services.rent.moment import read_now
 from peft_studio.core.services.rent.sqlite_store import SqliteStore
 from tests.unit.core.runs.conftest import build_spec
-from tests.unit.core.services.rent.world import LABEL, intent
+from tests.unit.core.services.rent.world import LABEL, intent, offer
 
 
 @pytest.fixture
@@ -65,10 +65,12 @@ WHAT = {"HF_TOKEN": "hf_x", "HF_ENDPOINT": "https://hub.example"}
 def test_a_start_names_what_it_needs(mirror: Mirror) -> None:
     """So a door that dies in between does not start it without."""
     machine = Machine()
-    furnisher = Furnisher(mirror, lambda folder: Secret("hf_x"), gets_on=lambda: None, pause=lambda: False)
+    furnisher = Furnisher(
+        mirror, lambda folder: Secret("hf_x"), gets_on=lambda: None, pause=lambda: False, offer=offer()
+    )
     furnisher.start(machine, from_step=0)  # type: ignore[arg-type]
     assert (machine.given, machine.started) == (WHAT, [("HF_TOKEN", "HF_ENDPOINT")])
-    open_model = Furnisher(mirror, lambda folder: None, gets_on=lambda: None, pause=lambda: False)
+    open_model = Furnisher(mirror, lambda folder: None, gets_on=lambda: None, pause=lambda: False, offer=offer())
     open_model.start(machine, from_step=0)  # type: ignore[arg-type]
     assert machine.started[-1] == ()
     with pytest.raises(NotAuthorised, match="not kept here any more"):

@@ -30,7 +30,7 @@ class Node:
         self._said, self._stop = said, stop
 
     def status(self) -> Any:
-        return SimpleNamespace(agent=True, starting=False)
+        return SimpleNamespace(agent=True, starting=False, wants=())
 
     def list_files(self) -> dict[str, int]:
         return {"events.jsonl": 1}

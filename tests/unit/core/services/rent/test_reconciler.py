@@ -93,9 +93,9 @@ def test_from_the_order_to_the_proof_that_it_is_gone(store: SqliteStore, watch: 
     desk, alpha = Desk(store), Provider("alpha")
     desk.order(RUN, [offer()])
     watcher, thread = watch(alpha)
-    wait_for(lambda: (now := desk.find_current(RUN)) and now.done.instance_id, "a machine", timeout_s=20)
+    wait_for(lambda: store.list_run(RUN)[-1].done.instance_id, "a machine", timeout_s=20)
     assert is_watched(watcher.folder)
-    desk.tell_progress(alpha.submitted[0], ready=True)
+    store.wish_moved(alpha.submitted[0], desk.now(), ready=True)
     with pytest.raises(RentError, match="has a machine"):
         desk.order(RUN, [offer()])
     alpha.deaf = 1
@@ -115,7 +115,7 @@ def test_one_with_newer_keys_takes_over(store: SqliteStore, watch: Any) -> None:
     desk = Desk(store)
     desk.order(RUN, [offer()])
     first, thread = watch(alpha)
-    wait_for(lambda: (now := desk.find_current(RUN)) and now.done.instance_id, "a machine", timeout_s=20)
+    wait_for(lambda: store.list_run(RUN)[-1].done.instance_id, "a machine", timeout_s=20)
     second = Reconciler(
         store, first.folder, rentals=lambda: {"alpha": alpha}, build_rent=first._build_rent, limits=first._limits
     )
