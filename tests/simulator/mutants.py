@@ -15,6 +15,7 @@ from unittest.mock import patch
 from peft_studio.core.errors import RateLimited, StudioError
 from peft_studio.core.ports.rental import Instance, Instances
 from peft_studio.core.services.rent import decide as deciding
+from peft_studio.core.services.rent import goodbye as parting
 from peft_studio.core.services.rent import keeper as keeping
 from peft_studio.core.services.rent import notice as noticing
 from peft_studio.core.services.rent import replies as replying
@@ -257,6 +258,15 @@ def saves_long_before_the_cap() -> Any:
 
 def the_cap_waits_for_what_is_saved() -> Any:
     return _why(lambda record, now, why: None if why in {"budget", "lifetime"} and record.done.saving else why)
+
+
+def goodbye_before_anything_is_home() -> Any:
+    return _in(
+        parting,
+        is_unwanted=lambda record, now: (
+            record.open and record.done.instance_id and bool(record.done.saving or record.wish.end or record.wish.ready)
+        ),
+    )
 
 
 def an_idle_machine_may_save_for_ever() -> Any:
