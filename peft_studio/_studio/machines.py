@@ -58,14 +58,13 @@ class Machines:
     def rentals(self) -> Mapping[str, CatalogRental]:
         """Providers that can be asked now."""
         names = [name for name in self._connections.list_ready(Role.COMPUTE) if not self._catalog.get_info(name).local]
+        ready = []
         for name in names:
-            try:
+            with contextlib.suppress(StudioError):  # its key cannot be read now
                 self._connections.make_ready(name)
-            except StudioError:  # its key cannot be read now
-                self._rentals.pop(name, None)
-            else:
                 self._rentals.setdefault(name, CatalogRental(self._catalog, name))
-        return {name: self._rentals[name] for name in names if name in self._rentals}
+                ready.append(name)
+        return {name: self._rentals[name] for name in ready}
 
     def compute(self, provider: str, rent: Callable[[RunFolder, NewCaps], None]) -> RentedCompute:
         """The runs of one provider's machines."""
@@ -115,8 +114,9 @@ class Machines:
         )  # fmt: skip
 
     def reach(self, record: Record) -> NodeClient | None:
-        """The way to a record's machine; None while it has none."""
-        rental = self.rentals().get(record.intent.provider)
+        """The way to a record's machine; None while it has none. Once that is known no key of its provider's is needed."""
+        self.rentals()
+        rental = self._rentals.get(record.intent.provider)
         known = Passes(self._folder_of(record.intent.run_id)).find(record.label)
         if rental is None or known is None or record.done.made != "made":
             return None

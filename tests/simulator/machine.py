@@ -8,7 +8,7 @@ from decimal import Decimal
 from tests.simulator.scenario import LEASE_S
 
 FOR_EVER_S = float("inf")
-NODE_AGAIN_S = 30.0  # a node's requests to end itself come ever later, up to that
+NODE_AGAIN_S = 15.0  # a node's requests to end itself come ever later, up to that
 
 
 @dataclass

@@ -15,6 +15,7 @@ from unittest.mock import patch
 from peft_studio.core.errors import RateLimited, StudioError
 from peft_studio.core.ports.rental import Instance, Instances
 from peft_studio.core.services.rent import decide as deciding
+from peft_studio.core.services.rent import goodbye as parting
 from peft_studio.core.services.rent import keeper as keeping
 from peft_studio.core.services.rent import notice as noticing
 from peft_studio.core.services.rent import replies as replying
@@ -182,7 +183,7 @@ def asked_ever_less() -> Any:
 def a_list_that_failed_is_empty() -> Any:
     def look(self: Any, rental: Any) -> Any:
         answer = keeping.attempt(rental.list_instances) if rental is not None else None
-        return keeping.Seen(answer.instances if isinstance(answer, Instances) else (), self._now())
+        return keeping.Seen(answer.instances if isinstance(answer, Instances) else (), self._now(), self._now())
 
     return _in(keeping.Keeper, _look=look)
 
@@ -261,6 +262,15 @@ def saves_long_before_the_cap() -> Any:
 
 def the_cap_waits_for_what_is_saved() -> Any:
     return _why(lambda record, now, why: None if why in {"budget", "lifetime"} and record.done.saving else why)
+
+
+def goodbye_before_anything_is_home() -> Any:
+    return _in(
+        parting,
+        is_unwanted=lambda record, now: (
+            record.open and record.done.instance_id and bool(record.done.saving or record.wish.end or record.wish.ready)
+        ),
+    )
 
 
 def an_idle_machine_may_save_for_ever() -> Any:
@@ -412,6 +422,15 @@ def the_meter_stops_at_the_first_absence() -> Any:
     return _in(keeping, build_readings=build)
 
 
+def a_frozen_question_ends_the_bill() -> Any:
+    real = noticing._note_absence
+
+    def note(record: Any, seen: Any, limits: Any) -> Any:
+        return real(record, replace(seen, answered_at=seen.asked_at), limits)
+
+    return _in(noticing, _note_absence=note)
+
+
 MUTANTS: dict[str, Plant] = {
     name: plant for name, plant in list(globals().items())
     if callable(plant) and not name.startswith("_") and getattr(plant, "__module__", "") == __name__
@@ -430,6 +449,7 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "a_cap_ends_without_saving": ("long-run",), "saves_in_the_last_seconds": ("long-run",),
     "saves_long_before_the_cap": ("long-run",), "the_cap_waits_for_what_is_saved": ("long-run", "save-hangs"),
     "an_idle_machine_may_save_for_ever": ("frozen-trainer", "brake-1-off"),
+    "a_frozen_question_ends_the_bill": ("frozen-worker", "keys-gone"),
 }  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from tests.simulator.world import HOME, World
 
 PARTS, SEEDS = 8, 12_000
 STRESS_SEEDS = 120_000
+BROKEN_ONCE = (10_062_320, 10_080_517, 30_047_203)  # seeds of marches that found a fault of the product
 
 
 def check(report: Report) -> None:
@@ -28,6 +29,11 @@ def check(report: Report) -> None:
 def test_every_promise_is_kept(calm: bool) -> None:
     """A part of the launches, for ``make check``."""
     check(play_all((draw(seed, calm=calm), calm, False) for seed in range(400)))
+
+
+def test_what_was_found_once_is_mended() -> None:
+    """Each of these broke a promise before the code was what it is now."""
+    check(play_seeds(BROKEN_ONCE))
 
 
 @pytest.mark.slow

@@ -10,10 +10,11 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
-from peft_studio.core.errors import VaultLocked
+from peft_studio.core.errors import Unavailable, VaultLocked
 from peft_studio.core.ports.offers import Offer
 from peft_studio.core.ports.rental import Rent
 from peft_studio.core.services.rent import keeper as keepers
+from peft_studio.core.services.rent.goodbye import Goodbye
 from peft_studio.core.services.rent.record import Intent, Record
 from peft_studio.core.services.rent.replies import build_intent
 from tests.simulator.audit import Audit
@@ -137,6 +138,10 @@ class World:
             if process.due.get(provider, soon_s) > soon_s:
                 process.due[provider] = soon_s
 
+    def let_go(self, machine: Machine) -> None:
+        """Its node hears that nobody wants it, and asks for its end with its own key; a provider that ignores home ignores it, too."""
+        machine.let_go_s = min(machine.let_go_s, self.clock.true_s)
+
     def _interrupt(self) -> None:
         """What the laptop's owner does to it."""
         scenario, now_s = self.scenario, self.clock.true_s
@@ -195,6 +200,7 @@ class Process:
         """As a new process does: it knows what is on disk and nothing else."""
         world = self.world
         self.token = f"{self.name}.{self.lives}"
+        self.goodbye = Goodbye(self._reach, world.clock.now)
         self.lives += 1
         self.keepers = {
             name: keepers.Keeper(
@@ -252,6 +258,20 @@ class Process:
 
     # -- the run-level and its user
 
+    def _answers(self, machine: Machine) -> bool:
+        """Whether its node runs, and so its door."""
+        now_s = self.world.clock.true_s
+        machine.settle(now_s)
+        return machine.running_s <= now_s < min(machine.ended_s, machine.stopped_s)
+
+    def _reach(self, record: Record) -> Any:
+        machine = self.world.audit.find(record.done.instance_id)
+        if machine is None:
+            return None
+        if not self._answers(machine):
+            raise Unavailable("nobody answers there")
+        return Line(self.world, machine)
+
     def _follow(self) -> float:
         world, scenario = self.world, self.world.scenario
         try:
@@ -264,12 +284,13 @@ class Process:
             if record.open:
                 self._obey(record)
                 self._look_at_node(record)
+                self.goodbye.say(record)
                 if world.store.find(record.label).wish != record.wish:
                     world.wake(record.intent.provider)
         except keepers.RentError:
             return DRIVER_S
         stop_in_s = FOR_EVER_S if scenario.stop_at_s is None else scenario.stop_at_s - world.clock.true_s
-        wait_s = 2 * DRIVER_S if record.wish.ready else DRIVER_S
+        wait_s = 2 * DRIVER_S if record.wish.ready and record.done.leaving is None else DRIVER_S
         return stop_in_s if 0 < stop_in_s < wait_s else wait_s
 
     def _obey(self, record: Record) -> None:
@@ -293,20 +314,19 @@ class Process:
         machine = world.audit.find(record.done.instance_id)
         if machine is None or record.wish.end is not None or record.done.leaving is not None:
             return
-        machine.settle(now_s)
-        if now_s < machine.running_s or now_s >= min(machine.ended_s, machine.stopped_s):
+        if not self._answers(machine):
             return
         stalled = not machine.completes and machine.saved_s == FOR_EVER_S and now_s >= machine.trained_s
         if now_s >= machine.trained_s and machine.completes:
             world.audit.trained = True
             world.audit.end_wanted(record.label)
             world.store.wish_end(record.label, "completed")
-            machine.let_go_s = world.clock.true_s
+            world.let_go(machine)
             return
         if record.done.saving is not None and machine.stopping_s == FOR_EVER_S:
             machine.stop_and_save(now_s, scenario.save_s)
         if now_s >= machine.saved_s:
-            machine.let_go_s = world.clock.true_s
+            world.let_go(machine)
             world.audit.end_wanted(record.label)
             world.store.wish_end(record.label, record.done.saving or "stopped")
         elif stalled and now_s >= machine.trained_s + STALL_S and record.wish.idle != "stop":
@@ -316,6 +336,19 @@ class Process:
             moved_at = record.wish.moved_at
             if not record.wish.ready or moved_at is None or world.clock.now().past(moved_at) >= LEASE_S / 2:
                 world.store.wish_moved(record.label, world.clock.now(), ready=now_s >= machine.ready_s)
+
+
+class Line:
+    """The way to a machine's node, so far as a goodbye needs it."""
+
+    def __init__(self, world: World, machine: Machine) -> None:
+        self._world, self._machine = world, machine
+
+    def let_go(self) -> None:
+        self._world.let_go(self._machine)
+
+    def close(self) -> None:
+        """Nothing is held."""
 
 
 @lru_cache(maxsize=4096)

@@ -45,7 +45,7 @@ lifetime() {
   say "brake 2: this machine has had its $PS_LIFETIME_S s."
   while :; do
     say "$(printf %s "$PS_END_KEY" | PS_END_TRY=$try timeout 120 python3 -c "$PS_END_CODE" 2>&1)"
-    sleep $((try < 5 ? 2 ** try : 30))
+    sleep $((try < 4 ? 2 ** try : 15))
     try=$((try + 1))
   done
 }

@@ -27,7 +27,7 @@ import time
 from pathlib import Path
 
 POLL_S = 0.5
-END_AGAIN_S = 30.0
+END_AGAIN_S = 15.0
 
 
 class Signs:

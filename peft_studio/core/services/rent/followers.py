@@ -17,6 +17,7 @@ from peft_studio.core.runs.mirror import Mirror
 from peft_studio.core.runs.store import RunStore
 from peft_studio.core.services.rent.follow import Follower, NoteStart, Reach
 from peft_studio.core.services.rent.furnish import TokenOf
+from peft_studio.core.services.rent.goodbye import Goodbye
 from peft_studio.core.services.rent.idle import IDLE_STOP
 from peft_studio.core.services.rent.moment import Now
 from peft_studio.core.services.rent.record import Record, Why
@@ -114,7 +115,7 @@ class Followers:
 
     def _through_all(self, mirror: Mirror) -> None:
         """One machine after the other, until none follows."""
-        done = set[str]()
+        done, goodbye = set[str](), Goodbye(self._reach, self._now)
         while not self._stop.is_set():
             records = self._store.list_run(mirror.folder.id)
             for record in records:
@@ -131,6 +132,7 @@ class Followers:
                 mirror.say(
                     ev.Finished(state="stopped")
                 )  # it never had its turn, and will be ended before it does anything
+            goodbye.say(newest)
             mirror.beat()
             self._stop.wait(LOOK_S)
 

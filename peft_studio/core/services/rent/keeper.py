@@ -85,7 +85,7 @@ class Keeper:
         answer = attempt(rental.list_instances)
         if isinstance(answer, Instances):
             self.why_blind, self._failed = "", 0
-            return Seen(answer.instances, asked_at)
+            return Seen(answer.instances, asked_at, self._now())
         self.why_blind, self._failed = str(answer), self._failed + 1
         told_s = min((answer.retry_after_s or 0.0) if isinstance(answer, RateLimited) else 0.0, self._limits.longest_s)
         self._look_at = self._now().later(max(look_wait_s(self._failed, self._limits), told_s))
@@ -198,7 +198,7 @@ class Keeper:
 
     def _close(self, record: Record, step: Step) -> Record:
         now = self._now()
-        gone_at = step.done.absent[0] if step.done.absent else now
+        gone_at = step.done.gone_at or now
         left = [one for one in self._last(record).values() if one.billed != "nothing"]
         self._keep_readings(record, [end_reading(one, record, gone_at) for one in left])
         following = follow_up(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from decimal import Decimal
+from types import MappingProxyType
 from typing import cast
 
 from peft_studio.core.compute.billing import GB, BillingRules
@@ -17,6 +18,7 @@ from peft_studio.core.services.rent.store import Bill, Reading, Store
 
 EVER_S = float("inf")
 UNSEEN_S = 30.0
+ORDER = MappingProxyType({"nothing": 0, "storage": 1, "all": 2})
 
 
 def read_machine(record: Record, instance: Instance, at: Moment | None = None) -> Reading:
@@ -41,14 +43,22 @@ def build_readings(record: Record, seen: Seen, last: dict[str, Reading]) -> list
                 read_machine(record, one), billed="all"
             )  # nobody looked meanwhile: it may have run until now
             new.append(before)
-        reading = read_machine(record, one, seen.asked_at if before else None)
+        reading = read_machine(record, one) if before is None else _read_after(before, record, one, seen)
         if before is None or (before.billed, before.usd_per_hour) != (reading.billed, reading.usd_per_hour):
             new.append(reading)
     for read in last.values():  # a second of that name, asked to end; what is kept is billed until it is proven gone
         second = read.instance_id != record.done.instance_id and record.done.find_end(read.instance_id) is not None
         if second and read.instance_id not in mine and read.billed != "nothing":
-            new.append(end_reading(read, record, seen.asked_at))
+            new.append(end_reading(read, record, seen.answered_at))
     return new
+
+
+def _read_after(before: Reading, record: Record, instance: Instance, seen: Seen) -> Reading:
+    """How it is billed since: less from the answer on that says so, more from its question on, so that no estimate is too low."""
+    reading = read_machine(record, instance, seen.asked_at)
+    if (ORDER[reading.billed], reading.usd_per_hour) < (ORDER[before.billed], before.usd_per_hour):
+        reading = read_machine(record, instance, seen.answered_at)
+    return replace(reading, at_s=max(reading.at_s, before.at_s))
 
 
 def end_reading(last: Reading, record: Record, at: Moment) -> Reading:

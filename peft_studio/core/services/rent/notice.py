@@ -16,10 +16,17 @@ RANKS = MappingProxyType({InstanceState.PROVISIONING: 1, InstanceState.BOOTING: 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A whole list of one provider's machines, and when it was asked for: what happened after that is not in it."""
+    """A whole list of one provider's machines.
+
+    Attributes:
+        asked_at: What happened after that may not be in it: whatever is to be proven by it counts from here.
+        answered_at: What it lacks was gone by then, and may have been there until then: what is owed counts to here. Whoever was frozen in
+            between has asked long ago.
+    """
 
     instances: Sequence[Instance]
     asked_at: Moment
+    answered_at: Moment
 
     def find(self, record: Record) -> list[Instance]:
         """The machines of one record, by its label or by the id that the provider gave."""
@@ -63,7 +70,8 @@ def _note_absence(record: Record, seen: Seen, limits: Limits) -> Done:
         return done
     if done.absent and seen.asked_at.surely_past(done.absent[0]) < limits.lag_s:
         return done
-    return replace(done, absent=(*done.absent, seen.asked_at))
+    gone_at = done.gone_at if done.absent else seen.answered_at
+    return replace(done, absent=(*done.absent, seen.asked_at), gone_at=gone_at)
 
 
 def _after(asked_at: Moment, then: Moment) -> bool:

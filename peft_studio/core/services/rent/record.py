@@ -126,7 +126,8 @@ class Done:
         warned: Which cap is near: whoever follows the run says so.
         saving: Why it is to stop and save, and since when: whoever follows the run sees to it. Its end by force may come first.
         leaving: Why it is to be gone. Never taken back.
-        absent: When whole lists that count lacked it; two prove it.
+        absent: When whole lists that count and lacked it were asked for; two prove it.
+        gone_at: When the first of these was answered: until then it may have cost something.
         trouble: What stands in the way, and since when.
         retry_s: How long the provider wants to be left alone before the next attempt.
         closed_at: When it was proven that nothing of it is left.
@@ -148,6 +149,7 @@ class Done:
     leaving_at: Moment | None = None
     ends: tuple[EndAsked, ...] = ()
     absent: tuple[Moment, ...] = ()
+    gone_at: Moment | None = None
     trouble: str = ""
     trouble_at: Moment | None = None
     retry_s: float = 0.0

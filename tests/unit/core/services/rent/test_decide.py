@@ -159,7 +159,7 @@ def test_a_clock_that_is_set_back_while_the_computer_starts_anew_holds_up_no_end
     dear = machine(price="9" if why == "price" else "2")
 
     assert decide(one, seen(50), later(50), watching=later(10)).done.leaving is None
-    step = decide(one, Seen((dear,), later(700)), later(700), watching=later(10))
+    step = decide(one, Seen((dear,), later(700), later(700)), later(700), watching=later(10))
     assert step.done.leaving == why
 
 

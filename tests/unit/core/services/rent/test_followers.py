@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
@@ -14,11 +15,11 @@ from peft_studio.core.runs.mirror import Mirror
 from peft_studio.core.runs.state import RunState, fold
 from peft_studio.core.runs.store import RunStore
 from peft_studio.core.services.rent.followers import Followers
-from peft_studio.core.services.rent.moment import read_now
+from peft_studio.core.services.rent.moment import Moment, read_now
 from peft_studio.core.services.rent.sqlite_store import SqliteStore
 from tests.conftest import wait_for
 from tests.unit.core.runs.conftest import build_spec
-from tests.unit.core.services.rent.world import LABEL, intent
+from tests.unit.core.services.rent.world import LABEL, intent, made
 
 FULL = ev.Failure(code="disk_full", message="full")
 
@@ -131,6 +132,36 @@ def test_an_idle_stop_reads_as_one(
     told = now.failure or now.warnings[-1]
     assert said in told.message
     assert why == "vanished" or "run.resume(" in told.hint
+
+
+def test_a_machine_that_is_to_be_gone_hears_it(runs: RunStore, folder: RunFolder) -> None:
+    """Though nobody follows its run any more, and whatever its provider does: it may end itself."""
+
+    class Door:
+        def __init__(self) -> None:
+            self.over = threading.Event()
+
+        def let_go(self) -> None:
+            self.over.set()
+
+        def close(self) -> None:
+            pass
+
+    door, store, now = Door(), SqliteStore(folder.home / "rent"), read_now()
+    long_ago = Moment(now.wall_s - 60, now.steady_s - 60, now.boot)
+    store.put(replace(intent(), run_id=folder.id, at=long_ago))
+    claimed = store.claim(LABEL, "t", now, hold_s=90)
+    assert claimed
+    store.write(claimed, "t", made(asked_at=long_ago, leaving="budget", leaving_at=long_ago))
+    followers = Followers(
+        store, runs, reach=lambda record: door, model_of=lambda model: None, now=read_now, forget=lambda record: None,
+        note_start=lambda record, seconds, install_s: None,
+    )  # type: ignore[arg-type, return-value]  # fmt: skip
+    followers.turn()
+    try:
+        wait_for(door.over.is_set, "the word that nobody wants it", timeout_s=20)
+    finally:
+        followers.close()
 
 
 def test_a_run_that_was_stopped_and_resumed_gets_one(follow: Callable[..., tuple[SqliteStore, RunFolder]]) -> None:

@@ -130,6 +130,45 @@ def test_two_processes_that_take_on_the_same_stray_do_not_fall_over_each_other(b
     assert "end i9" in bench.account.asked
 
 
+@pytest.mark.parametrize("billed", ["nothing", "storage"])
+def test_what_was_asked_long_ago_flatters_no_bill(bench: Bench, billed: str) -> None:
+    """This process froze between its question and the answer, while the machine worked on: it is owed until the answer. Seed 30047203."""
+    bench.turn(1)
+    bench.turn(20)
+    (kept,) = bench.account.machines
+    bench.store.wish_end(LABEL, "stopped")
+    bench.turn(50)
+    real_list = bench.account.list_instances
+
+    def list_late() -> Instances:
+        bench.at_s, bench.account.machines = 2000, [kept.model_copy(update={"billed": billed})][: billed != "nothing"]
+        return real_list()
+
+    bench.account.list_instances = list_late  # type: ignore[method-assign]
+    bench.turn(170)
+    bench.account.list_instances, bench.account.machines = real_list, []  # type: ignore[method-assign]
+    for second in range(2100, 2500, 30):
+        bench.turn(second)
+    record = bench.store.records[LABEL]
+    assert not record.open
+    less = next(one for one in bench.store.read_meter() if one.billed != "all")
+    assert (less.billed, less.at_s) == (billed, record.billed_at_s(at(2000)))
+
+
+def test_a_higher_price_counts_from_the_question(bench: Bench) -> None:
+    """Nobody knows when it rose, between that and the answer."""
+    bench.turn(1)
+    dear = machine(price="3")
+
+    def list_late() -> Instances:
+        bench.at_s = 2000
+        return Instances(instances=(dear,))
+
+    bench.account.list_instances = list_late  # type: ignore[method-assign]
+    bench.turn(170)
+    assert [(one.usd_per_hour, one.at_s) for one in bench.store.read_meter()][-1] == (3, at(170).wall_s)
+
+
 def test_a_locked_vault_buys_nothing_and_is_asked_again(bench: Bench) -> None:
     """Nothing was asked for, so nothing is in doubt."""
     bench.locked = True

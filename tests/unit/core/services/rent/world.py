@@ -57,4 +57,4 @@ def machine(id: str = "i1", label: str = LABEL, state: str = "running", price: s
 
 def seen(asked_s: float, *machines: Instance) -> Seen:
     """A whole list."""
-    return Seen(machines, at(asked_s))
+    return Seen(machines, at(asked_s), at(asked_s))
