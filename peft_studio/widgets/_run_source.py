@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Mapping
 from contextlib import suppress
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from peft_studio.core.errors import RentError
@@ -51,10 +53,10 @@ class ShownRun(Protocol):
 
 
 class RunSource:
-    """The folded state, the rows and the log, followed from where each was left."""
+    """The folded state, the rows and the log, followed from where each was left. ``titles``: of providers, by name."""
 
-    def __init__(self, run: ShownRun) -> None:
-        self._run = run
+    def __init__(self, run: ShownRun, titles: Mapping[str, str] = MappingProxyType({})) -> None:
+        self._run, self._titles = run, titles
         self._events = EventLogReader(run.folder.events)
         self._loss, self._system_rows = Loss(run.folder.metrics), MetricsReader(run.folder.system)
         self._system = SystemUse()
@@ -98,4 +100,4 @@ class RunSource:
         if time.monotonic() - self._metered_at >= _METER_S:
             self._metered_at = time.monotonic()
             with suppress(RentError):  # its file cannot be read now: what was seen last stays
-                self._meter = view_meter(self._run.meter)
+                self._meter = view_meter(self._run.meter, self._titles)
