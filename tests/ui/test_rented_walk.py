@@ -142,7 +142,7 @@ def test_from_the_table_to_the_bill(notebook: Notebook, states: Any, tmp_path: P
     for name in PROVIDERS:
         runs[name] = rent(compute, TITLES[name], before=list(runs.values())[-1] if runs else "")
     notebook.run(1)
-    notebook.page.wait_for_function(SEEN, arg=list(PROVIDERS), timeout=LONG_MS)
+    notebook.page.wait_for_function(SEEN, arg=[TITLES[name] for name in PROVIDERS], timeout=LONG_MS)
     for at in range(len(runs)):
         expect(notebook.panel(1 + at).locator("header").first).to_contain_text("Completed", timeout=LONG_MS)
     for name, run_id in runs.items():
