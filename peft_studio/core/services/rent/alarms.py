@@ -62,7 +62,7 @@ def _alarm_of(record: Record, now: Moment, limits: Limits) -> Alarm | None:
         why = f" {done.trouble}" if done.trouble else ""
         return alarm(
             "not-gone",
-            f"{done.instance_id or record.label} at {provider} is to be gone since {now.past(done.leaving_at) / 60:.0f} min, was asked to end"
+            f"{done.instance_id or record.label} at {provider} was to be gone {now.past(done.leaving_at) / 60:.0f} min ago, was asked to end"
             f" {times} times, and {provider} has not yet shown that it is.{why}",
         )
     if done.asking_at is not None and too_dear(record):

@@ -18,6 +18,8 @@ import { DaysSection } from "./spend/days";
 import { EndDialog, MachinesSection } from "./spend/machines";
 import type { Alarm, Amount, Machine, RunAmount, SpendView } from "./spend/view";
 
+const SHOWN = 2; // alarms, the loudest; more fold away
+
 type Run = ReturnType<typeof useCommands>["run"];
 
 function SpendPanel() {
@@ -25,6 +27,7 @@ function SpendPanel() {
   const commands = useCommands();
   const titleId = useUnique();
   const [ending, setEnding] = useState<Machine | null>(null);
+  const [all, setAll] = useState(false);
   const view = bridge.sections as unknown as SpendView;
   const problem = commands.problem ?? (bridge.sections["problem"] as Problem | null | undefined);
   if (!view.totals)
@@ -50,7 +53,7 @@ function SpendPanel() {
               Ask the providers again
             </Button>
           ) : (
-            <Button kind="quiet" onPress={() => commands.run("go", { panel: "connect" })}>
+            <Button kind="primary" onPress={() => commands.run("go", { panel: "connect" })}>
               Connect a provider
             </Button>
           )}
@@ -58,9 +61,16 @@ function SpendPanel() {
       )}
       {problem && <Trouble problem={problem} onDismiss={commands.problem ? commands.dismiss : undefined} />}
       <div class="ps-notices">
-        {view.alarms.map((alarm) => (
+        {view.alarms.slice(0, all ? undefined : SHOWN).map((alarm) => (
           <AlarmNotice key={alarm.kind + alarm.label} alarm={alarm} machine={view.machines.find((one) => one.label === alarm.label)} onEnd={setEnding} run={commands.run} />
         ))}
+        {view.alarms.length > SHOWN && (
+          <p>
+            <Button small kind="quiet" expanded={all} onPress={() => setAll(!all)}>
+              {all ? "Fewer" : `${view.alarms.length - SHOWN} more`}
+            </Button>
+          </p>
+        )}
         {view.said.map((line) => (
           <p key={line} class="ps-said" role="status" dir="auto">
             {line}
