@@ -106,7 +106,7 @@ function Row({ row, now, offline, busy, run, onChoose }: MachinesProps & { row: 
       </td>
       <td class="ps-p2">
         {row.local ? "Yours" : row.spot ? "Spot" : row.queues ? "Your cluster" : "On demand"}
-        {!row.local && <span class="ps-below">{row.queues ? "waits in line" : row.spot ? "may be taken away" : row.stock === "—" ? "" : row.stock === "sold out" ? "sold out" : `${row.stock} stock`}</span>}
+        {!row.local && <span class="ps-below">{row.queues ? (/^\d/.test(row.starts) ? "" : "waits in line") : row.spot ? "may be taken away" : row.stock === "—" ? "" : row.stock === "sold out" ? "sold out" : `${row.stock} stock`}</span>}
       </td>
       <td class="ps-num">
         {row.local ? (
