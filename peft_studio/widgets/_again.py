@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Any
 
 from peft_studio.core.errors import StudioError
@@ -13,13 +15,15 @@ from peft_studio.core.services.rent.again import check_cap, least_usd, suggest_a
 from peft_studio.core.services.rent.caps import read_usd
 from peft_studio.core.words import usd
 from peft_studio.widgets._code import resume_code
-from peft_studio.widgets._money import note_of, rate
+from peft_studio.widgets._money import note_of, rate, title_of
 from peft_studio.widgets._text import plain
 
 _WORDS = 300
 
 
-def view_again(meter: RunMeter | None, state: RunState, folder: RunFolder) -> dict[str, Any] | None:
+def view_again(
+    meter: RunMeter | None, state: RunState, folder: RunFolder, titles: Mapping[str, str] = MappingProxyType({})
+) -> dict[str, Any] | None:
     """The question as it is first asked; None where going on costs nothing."""
     if meter is None or not meter.dearest_usd_per_hour:
         return None
@@ -33,7 +37,10 @@ def view_again(meter: RunMeter | None, state: RunState, folder: RunFolder) -> di
         "short": short,
         "cap": None if cap is None else usd(cap),
         "spent": f"{usd(spent)} so far" + (f", {note_of(meter.spent)}" if note_of(meter.spent) else ""),
-        "machine": plain(f"{meter.gpu or 'A machine'} at {meter.provider}, or what was to be tried next", limit=_WORDS),
+        "machine": plain(
+            f"{meter.gpu or 'A machine'} at {title_of(meter.provider, titles)}, or what was to be tried next",
+            limit=_WORDS,
+        ),
         "rate": f"{rate(meter.dearest_usd_per_hour)} at most",
         "from_step": step,
         "first": propose(meter, folder, "" if typed is None else f"{typed:.2f}"),

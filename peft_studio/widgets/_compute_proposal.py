@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from peft_studio.core.errors import SpecError
 from peft_studio.core.services.offers import say_gpu
 from peft_studio.core.services.quotes import changes
-from peft_studio.core.services.rent.caps import DAY_HOURS, Caps, read_caps, suggest_usd
+from peft_studio.core.services.rent.caps import DAY_HOURS, LONGEST_HOURS, Caps, read_caps, suggest_usd
 from peft_studio.core.services.rent.order import LEASE_S
 from peft_studio.core.services.rent.record import KEEP_S
 from peft_studio.core.words import disk, duration, usd
@@ -59,8 +59,9 @@ def build_proposal(
     offer = row.offer
     assert offer is not None
     suggested = suggest_usd(offer, row.cost)
-    typed_usd = str(suggested or "") if max_usd is None else max_usd
-    typed_hours = f"{DAY_HOURS:g}" if max_hours is None else max_hours
+    typed_usd = ("" if suggested is None else str(suggested)) if max_usd is None else max_usd
+    usual_hours = DAY_HOURS if offer.usd_per_hour else LONGEST_HOURS  # what costs nothing may wait long for its turn
+    typed_hours = f"{usual_hours:g}" if max_hours is None else max_hours
     title = title_of(offer.provider, titles)
     away, never_ends = _away(offer, title)
     billed = _BILLED.get(offer.granularity_s) or f"by started {duration(offer.granularity_s)}"
@@ -78,6 +79,8 @@ def build_proposal(
         "changes": [plain(one, limit=NAME) for one in changes(draft, row.spec)[:6]],
         "leaves": _leaves(row.spec),
         "spot": offer.spot,
+        "free": not offer.usd_per_hour,
+        "queues": offer.queues,
         "away": away,
         "never_ends": never_ends,
         "max_usd": plain(typed_usd, limit=40),
@@ -108,8 +111,9 @@ def _away(offer: Offer, title: str) -> tuple[str, str]:
             "the bill goes on until you end it, here or at the provider."
         )
     kept = offer.usd_per_hour * Decimal(str(KEEP_S)) / 3600
+    at = f" at {usd(kept)}" if kept else ""
     return (
-        f"{GOES_ON} If this computer is off when it ends, the machine is kept {duration(KEEP_S)} at {usd(kept)}, then it ends itself and what was "
+        f"{GOES_ON} If this computer is off when it ends, the machine is kept {duration(KEEP_S)}{at}, then it ends itself and what was "
         f"not fetched is lost; keep_minutes of studio.launch keeps it longer. It ends itself, too, after {duration(LEASE_S)} with neither this computer nor progress, and at the end of its life."
     ), ""
 

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from peft_studio.core.estimators.estimate import Number
 from peft_studio.core.markup import block, escape, table
+from peft_studio.core.ports.offers import Stock
 from peft_studio.core.services.offers import STOCKS, say_gpu, say_memory, say_more
 from peft_studio.core.services.quote_view import UNKNOWN
 from peft_studio.core.words import duration, usd
+from peft_studio.widgets._money import title_of as title_of
 from peft_studio.widgets._text import plain
 
 if TYPE_CHECKING:
@@ -60,7 +62,7 @@ def _view_local(row: OfferQuote) -> Section:
     device = row.quote.device if row.quote else ""
     return {
         "local": True, "provider": "This machine", "gpu": plain(device, limit=NAME), "detail": "", "per_hour": "$0", "includes": "",
-        "starts": "at once", "starts_basis": "", "starts_by": "", "spot": False, "stock": UNKNOWN, "to_be_had": True, "seen_at": None, "in_place": [],
+        "starts": "at once", "starts_basis": "", "starts_by": "", "spot": False, "queues": False, "stock": UNKNOWN, "to_be_had": True, "seen_at": None, "in_place": [],
     }  # fmt: skip
 
 
@@ -68,6 +70,8 @@ def _view_offer(row: OfferQuote, titles: Titles, keys: Mapping[tuple[str, str], 
     offer = row.offer
     assert offer is not None
     host = "" if offer.reliability is None else f"host up {offer.reliability:.1%}"
+    memory = "" if offer.gpu_memory_gib is None else say_memory(offer)
+    waits = offer.queues and offer.stock is Stock.UNKNOWN  # no place is free, and how long one takes is not known
     in_place = [
         {
             "key": keys[one.offer.provider, one.offer.id],
@@ -82,10 +86,10 @@ def _view_offer(row: OfferQuote, titles: Titles, keys: Mapping[tuple[str, str], 
     ]
     return {
         "local": False, "provider": title_of(offer.provider, titles), "gpu": plain(say_gpu(offer), limit=NAME),
-        "detail": plain(", ".join(filter(None, [say_memory(offer), offer.region or "any region", host])), limit=NAME * 2),
+        "detail": plain(", ".join(filter(None, [memory, offer.region or "any region", host])), limit=NAME * 2),
         "per_hour": say_rate(offer), "includes": plain(offer.includes, limit=WORDS),
-        "starts": duration(row.start.value) if row.start else UNKNOWN, "starts_basis": plain(row.start.basis, limit=NAME) if row.start else "",
-        "starts_by": plain(row.start.basis.partition(",")[0].partition(" of ")[0], limit=NAME) if row.start else "",
+        "starts": "in its turn" if waits else duration(row.start.value) if row.start else UNKNOWN, "queues": offer.queues, "starts_basis": plain(row.start.basis, limit=NAME) if row.start else "",
+        "starts_by": "" if waits else plain(row.start.basis.partition(",")[0].partition(" of ")[0], limit=NAME) if row.start else "",
         "spot": offer.spot, "stock": plain(STOCKS.get(offer.stock, offer.stock.value), limit=NAME), "to_be_had": row.is_to_be_had,
         "seen_at": offer.seen_at.timestamp(), "in_place": in_place,
     }  # fmt: skip
@@ -116,14 +120,11 @@ def amount(estimate: Estimate | None, words: Callable[[Number], str]) -> Section
 
 
 def say_rate(offer: Offer) -> str:
-    """``$0.39``, of an hour; ``$0.209`` where there is more of it, never less than it is."""
+    """``$0.39``, of an hour; ``$0``; ``$0.209`` where there is more of it, never less than it is."""
+    if not offer.usd_per_hour:
+        return "$0"
     exact = offer.usd_per_hour.quantize(_TENTH, ROUND_CEILING)
     return f"${exact:,}" if exact * 100 % 1 else f"${exact:,.2f}"
-
-
-def title_of(name: str, titles: Titles) -> str:
-    """A provider's own way to write itself."""
-    return plain(titles.get(name, name), limit=NAME)
 
 
 def build_snapshot(words: str, rows: Sequence[Section], notices: Sequence[Section]) -> str:

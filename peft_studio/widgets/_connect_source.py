@@ -84,8 +84,8 @@ class ConnectSource:
         return {"summary": summary, "entries": list(map(view_entry, entries)), "more": more, "problem": None}
 
     def _mark(self) -> Any:
-        """Changes whenever something was written, by this process or another."""
-        return tuple(self._time(name) for name in _FILES)
+        """Changes whenever something was written, by this process or another, and when this one locks or unlocks the vault."""
+        return (self._studio.vault.turns, *map(self._time, _FILES))
 
     def _time(self, name: str) -> int:
         try:

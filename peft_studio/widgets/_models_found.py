@@ -6,22 +6,24 @@ from pathlib import Path
 from typing import Any
 
 from peft_studio.core.models.catalog import EMBEDDED
-from peft_studio.core.models.facts import build_model_facts, read_config
+from peft_studio.core.models.facts import build_model_facts
 from peft_studio.core.models.failure import ModelFailure
+from peft_studio.core.models.prepared import find_config, find_prepared
 from peft_studio.core.ports.registry import RegistryModel
 from peft_studio.core.services.model_fit import HERE
 
 
-def describe_here(name: str, folder: Path | None) -> tuple[RegistryModel, dict[str, Any] | None]:
-    """A model that a package carries or that was prepared, and its config.json; ``folder`` is None where it was not yet."""
-    config, size_bytes = None, None
+def describe_here(name: str, home: Path) -> tuple[RegistryModel, dict[str, Any] | None]:
+    """A model that a package carries or that was prepared, and its config.json."""
+    folder, embedded = find_prepared(name, home), EMBEDDED.get(name)
     if folder is not None:
-        size_bytes = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
-        try:
-            config = read_config(folder)
-        except ModelFailure:
-            config = None
-    embedded = EMBEDDED.get(name)
+        size_bytes: int | None = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
+    else:
+        size_bytes = embedded.weights_bytes if embedded else None
+    try:
+        config = find_config(name, home)
+    except ModelFailure:
+        config = None
     model = RegistryModel(
         id=name[:300], registry=HERE, task="text-generation", size_bytes=size_bytes,
         parameters=build_model_facts(config).parameters if config else None,

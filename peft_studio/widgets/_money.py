@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import ROUND_HALF_UP, Decimal
+from types import MappingProxyType
 from typing import Any
 
 from peft_studio.core.compute.ledger import Total
@@ -32,8 +34,13 @@ def note_of(of: Total) -> str:
     return f"{usd(of.billed_usd)} of it billed" if of.billed_usd else "estimated"
 
 
-def view_meter(meter: RunMeter | None) -> dict[str, Any] | None:
-    """A rented run's cost; None for one on this machine."""
+def title_of(name: str, titles: Mapping[str, str]) -> str:
+    """A provider's own way to write itself."""
+    return plain(titles.get(name, name), limit=_NAME)
+
+
+def view_meter(meter: RunMeter | None, titles: Mapping[str, str] = MappingProxyType({})) -> dict[str, Any] | None:
+    """A rented run's cost; None for one on this machine. ``titles``: of providers, by name."""
     if meter is None:
         return None
     return {
@@ -42,7 +49,7 @@ def view_meter(meter: RunMeter | None) -> dict[str, Any] | None:
         "rate": None if meter.usd_per_hour is None else rate(meter.usd_per_hour),
         "cap": None if meter.cap_usd is None else usd(meter.cap_usd),
         "share": _share(meter),
-        "provider": plain(meter.provider, limit=_NAME),
+        "provider": title_of(meter.provider, titles),
         "gpu": plain(meter.gpu, limit=_NAME),
         "label": plain(meter.label, limit=_NAME),
         "until_at": meter.until_s,

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Mapping
 from contextlib import suppress
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from peft_studio.core.errors import RentError
@@ -52,10 +54,10 @@ class ShownRun(Protocol):
 
 
 class RunSource:
-    """The folded state, the rows and the log, followed from where each was left."""
+    """The folded state, the rows and the log, followed from where each was left. ``titles``: of providers, by name."""
 
-    def __init__(self, run: ShownRun) -> None:
-        self._run = run
+    def __init__(self, run: ShownRun, titles: Mapping[str, str] = MappingProxyType({})) -> None:
+        self._run, self._titles = run, titles
         self._events = EventLogReader(run.folder.events)
         self._loss, self._system_rows = Loss(run.folder.metrics), MetricsReader(run.folder.system)
         self._system = SystemUse()
@@ -94,8 +96,10 @@ class RunSource:
                 Seen(run.folder, run.spec, self.state, self._standing, self.curve, self._loss.pace, self._system, now)
             )
         self._read_meter()
-        self.sections["meter"] = view_meter(self.meter)
-        self.sections["again"] = None if self.live else view_again(self.meter, self.state, self._run.folder)
+        self.sections["meter"] = view_meter(self.meter, self._titles)
+        self.sections["again"] = (
+            None if self.live else view_again(self.meter, self.state, self._run.folder, self._titles)
+        )
 
     def _read_meter(self) -> None:
         if time.monotonic() - self._metered_at >= _METER_S:

@@ -30,7 +30,7 @@ def run_snapshot(view: dict[str, Any], curve: Curve, *, at: float) -> str:
     parts = [
         f'<div style="{_FONT};border:{_BORDER};border-radius:4px;padding:12px 16px;max-width:640px">',
         f'<div style="font-weight:600">{_text(title)}</div>',
-        f'<div style="{_MUTED}">{_text(" · ".join(_facts(facts)))}</div>',
+        f'<div style="{_MUTED}">{_text(" · ".join(_facts(facts, view.get("meter"))))}</div>',
         _table(_numbers(view)),
         _curve(curve),
         _failure(view["failure"]),
@@ -47,11 +47,13 @@ def state_words(head: dict[str, Any]) -> str:
     return str(head["state"]).capitalize()
 
 
-def _facts(facts: dict[str, Any]) -> Iterable[str]:
+def _facts(facts: dict[str, Any], meter: dict[str, Any] | None) -> Iterable[str]:
     yield facts["model"]
     yield f"{facts['method']}, rank {facts['rank']}" + (f", {facts['quantization']}" if facts["quantization"] else "")
     yield f"{facts['data']}, {facts['rows']:,} rows"
-    yield "this machine" + (f", {facts['device']}" if facts["device"] else "")
+    place = meter["provider"] if meter else "this machine"
+    on = facts["device"] or (meter["gpu"] if meter else "")
+    yield f"{place}, {on}" if on else place
 
 
 def _numbers(view: dict[str, Any]) -> Iterable[tuple[str, str]]:

@@ -54,14 +54,15 @@ class SpendSource:
             infos = self._studio._catalog.list_infos(Role.COMPUTE)
             connections = self._studio._connections
             self.providers = [info.name for info in infos if not info.local and connections.has_secret(info.name)]
+            titles = {info.name: info.title for info in infos}
             spend, listed = self._studio.spend(), self._studio.rentals()
             names = self._find_names({*spend.by_run, *(row.run_id for row in listed)})
             self.has_machines = len(listed) > 0
             self.warned = [plain(why) for why in listed.warnings]
             self.sections = {
-                **view_spend(spend, names),
-                "machines": [view_machine(row, names) for row in listed],
-                "alarms": [view_alarm(alarm) for alarm in listed.alarms],
+                **view_spend(spend, names, titles),
+                "machines": [view_machine(row, names, titles) for row in listed],
+                "alarms": [view_alarm(alarm, titles) for alarm in listed.alarms],
             }
             self._looked_at, self._seen = time.monotonic(), mark
         if self.providers and not self._swept:

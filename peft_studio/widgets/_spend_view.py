@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import date
 from decimal import Decimal
@@ -14,7 +15,7 @@ from peft_studio.core.services.rentals import RentedMachine
 from peft_studio.core.services.spend import Day, Spend
 from peft_studio.core.words import usd
 from peft_studio.widgets._code import opening
-from peft_studio.widgets._money import note_of, rate
+from peft_studio.widgets._money import note_of, rate, title_of
 from peft_studio.widgets._text import plain
 
 _NAME, _RUNS = 300, 12
@@ -24,19 +25,19 @@ _BORDER = "1px solid var(--jp-border-color2,#e0e0e0)"
 Section = dict[str, Any]
 
 
-def view_spend(spend: Spend, names: Mapping[str, str]) -> dict[str, Any]:
-    """Totals, days, providers, runs, meters, cap. ``names``: of runs, by id."""
+def view_spend(spend: Spend, names: Mapping[str, str], titles: Mapping[str, str]) -> dict[str, Any]:
+    """Totals, days, providers, runs, meters, cap. ``names``: of runs, by id. ``titles``: of providers, by name."""
     providers = sorted({name for day in spend.by_day for name in day.by_provider} | set(spend.by_provider))
-    totals = (("Today", spend.today), ("This week", spend.week), ("This month", spend.month), ("Ever", spend.ever))
+    totals = (("Today", spend.today), ("This week", spend.week), ("This month", spend.month), ("In all", spend.ever))
     return {
         "totals": [{"name": name, "usd": usd(of.usd), "note": note_of(of)} for name, of in totals],
         "days": [_day(day, spend.by_day, providers) for day in spend.by_day],
         "providers": [
-            {"name": plain(name, limit=_NAME), "usd": usd(of.usd), "note": note_of(of)}
+            {"name": title_of(name, titles), "usd": usd(of.usd), "note": note_of(of)}
             for name in providers
             if (of := spend.by_provider.get(name))
         ],
-        "series": [plain(name, limit=_NAME) for name in providers],
+        "series": [title_of(name, titles) for name in providers],
         "runs": [_run(run_id, spend, names) for run_id in list(spend.by_run)[:_RUNS]],
         "runs_total": len(spend.by_run),
         "now": {
@@ -85,14 +86,14 @@ def _cap(spend: Spend) -> Section:
     }
 
 
-def view_machine(one: RentedMachine, names: Mapping[str, str]) -> Section:
+def view_machine(one: RentedMachine, names: Mapping[str, str], titles: Mapping[str, str]) -> Section:
     """A machine. ``key``: what :meth:`peft_studio.core.services.rentals.RentalList.end` takes for it."""
     return {
         "key": one.label if one.kind == "machine" else one.instance_id,
         "kind": one.kind,
         "run": one.run_id if one.run_id in names else "",
         "run_name": plain(names.get(one.run_id) or one.run_id, limit=_NAME),
-        "provider": plain(one.provider, limit=_NAME),
+        "provider": title_of(one.provider, titles),
         "id": plain(one.instance_id, limit=_NAME),
         "label": plain(one.label, limit=_NAME),
         "gpu": plain(one.gpu, limit=_NAME),
@@ -109,10 +110,12 @@ def view_machine(one: RentedMachine, names: Mapping[str, str]) -> Section:
     }
 
 
-def view_alarm(alarm: Alarm) -> Section:
-    """What has to be known now."""
+def view_alarm(alarm: Alarm, titles: Mapping[str, str]) -> Section:
+    """What has to be known now. A provider is called as it writes itself."""
+    name = re.compile(rf"(?<![\w.-]){re.escape(alarm.provider)}(?![\w-]|\.\w)")
+    text = name.sub(lambda _: title_of(alarm.provider, titles), alarm.text)
     day = "" if alarm.usd_per_day is None else usd(alarm.usd_per_day)
-    return {"kind": alarm.kind, "text": plain(alarm.text), "per_day": day, "label": plain(alarm.label, limit=_NAME)}
+    return {"kind": alarm.kind, "text": plain(text), "per_day": day, "label": plain(alarm.label, limit=_NAME)}
 
 
 def build_code(home: Path, cap: str) -> str:

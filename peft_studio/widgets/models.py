@@ -206,10 +206,7 @@ class ModelsContent(Content):
     def _here(self, name: str) -> RegistryModel:
         """A model of this machine as a result: of a package, or prepared. What its folder says is read once."""
         if name not in self._own:
-            folder = find_prepared(name, self._studio.home)
-            model, config = describe_here(name, folder)
-            if folder is None:
-                return model
+            model, config = describe_here(name, self._studio.home)
             self._own[name] = model
             self._judge(model, config)
         return self._own[name]
@@ -222,7 +219,7 @@ class ModelsContent(Content):
     def _fetch(self, registry: str, model: str) -> tuple[ModelDetails, dict[str, Any]]:
         here, as_of = list_known(self._studio.home), ""
         if registry == HERE:
-            own, config = describe_here(model, find_prepared(model, self._studio.home))
+            own, config = describe_here(model, self._studio.home)
             found = ModelDetails(model=own, config=config)
         else:
             make_ready = self._studio._connections.make_ready

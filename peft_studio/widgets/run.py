@@ -6,10 +6,12 @@ A reader of the run's folder.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from peft_studio.core.errors import RunStateError
+from peft_studio.core.ports.platform import Role
 from peft_studio.core.runs.curve import COLUMNS, Curve
 from peft_studio.widgets._again import propose
 from peft_studio.widgets._code import show_code
@@ -37,21 +39,30 @@ class RunPanel(Panel):
 def open_run(studio: Host, run_id: str) -> RunContent:
     """A run of this studio, with all that can be done with it."""
     run = studio.run(run_id)
-    return RunContent(run, retry=lambda changes: studio.launch(run.spec, **changes), overlay=Overlay(studio, run.id))
+    titles = {info.name: info.title for info in studio._catalog.list_infos(Role.COMPUTE)}
+    overlay = Overlay(studio, run.id)
+    return RunContent(run, retry=lambda changes: studio.launch(run.spec, **changes), overlay=overlay, titles=titles)
 
 
 class RunContent(Content):
     """One run.
 
     ``retry`` starts the run's spec again with fields changed; with it, what warnings and a failure suggest are
-    buttons. With ``overlay`` the losses of other runs can be laid over this one's.
+    buttons. With ``overlay`` the losses of other runs can be laid over this one's. ``titles``: of providers, by name.
     """
 
     module = "run"
 
-    def __init__(self, run: ShownRun, *, retry: Retry | None = None, overlay: Overlay | None = None) -> None:
+    def __init__(
+        self,
+        run: ShownRun,
+        *,
+        retry: Retry | None = None,
+        overlay: Overlay | None = None,
+        titles: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self._run, self._retry, self._overlay = run, retry, overlay
-        self._source = RunSource(run)
+        self._source = RunSource(run, titles)
         self._log_sent = 0  # number of the last line that was sent
         self._curve_sent: tuple[int, int, float] = (-1, 0, 0.0)  # see _curve_mark
         self.unsettled = not self._source.state.is_terminal

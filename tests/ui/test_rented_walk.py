@@ -19,6 +19,7 @@ from peft_studio.core.services.rent.limits import LAG_VARIABLE
 from tests.conftest import end_processes_of, wait_for
 from tests.emulators.machine import Machines
 from tests.emulators.providers import KEYS, PROVIDERS, count_left, serve
+from tests.emulators.runpod import make_gpu
 from tests.speed import write_speed
 from tests.ui.lab import Lab, Notebook
 
@@ -94,6 +95,40 @@ def rent(panel: Locator, title: str, *, before: str) -> str:
     return re.search(r"r-[\w-]+", foot.inner_text())[0]  # type: ignore[index]
 
 
+def test_the_next_machine_where_the_first_does_not_boot(notebook: Notebook, states: Any, tmp_path: Path) -> None:
+    """What stays ticked in the question is rented once the first is proven gone; the run's panel names the machine of now, and its log says why."""
+    cloud, compute = states[0]["runpod"], notebook.panel()
+    cloud.gpus.append(make_gpu("NVIDIA RTX A4000", 16, secure=0.41))
+    cloud.provisioning_s = 3600.0  # it never comes up
+    states[0]["vastai"].asks.clear()  # no more than three are offered as the next
+    compute.get_by_role("button", name="Look again").click()
+    expect(compute.get_by_role("row", name="A4000")).to_be_visible(timeout=LONG_MS)
+    expect(compute.get_by_role("row", name="Vast.ai")).to_have_count(0)
+    compute.get_by_role("button", name="Choose NVIDIA L4 at RunPod", exact=True).click(timeout=LONG_MS)
+    dialog = compute.get_by_role("dialog", name="Rent NVIDIA L4 at RunPod")
+    dialog.get_by_label("Never more than, in dollars").fill("2")
+    for box in dialog.get_by_role("checkbox").all():
+        box.set_checked("A4000" in (box.locator("..").text_content() or ""))
+    expect(dialog.get_by_role("checkbox", checked=True)).to_have_count(1)
+    dialog.get_by_role("button", name="Rent for at most $2.00").click()
+    expect(compute.locator(".ps-foot")).to_contain_text(re.compile("Started r-"), timeout=30_000)
+    notebook.run(1)
+    run = notebook.panel(1)
+    expect(run.locator(".ps-sub")).to_contain_text("RunPod, NVIDIA L4")
+    expect(run.locator("header").first).to_contain_text("Provisioning", timeout=30_000)
+    first = wait_for(lambda: next(iter(cloud.pods.values()), None), "the first machine", timeout_s=30)
+    with cloud.lock:
+        cloud.halt(first, "ERROR")  # its host gives up
+        cloud.provisioning_s = 0.0
+    expect(run.locator(".ps-sub")).to_contain_text("RunPod, NVIDIA RTX A4000", timeout=60_000)
+    assert [pod.id for pod in cloud.gone] == [first.id]
+    (second,) = wait_for(lambda: list(cloud.pods.values()), "the next machine", timeout_s=30)
+    assert second.made_at > first.gone_at
+    expect(run.get_by_role("log")).to_contain_text("Its machine failed. It is gone")
+    expect(run.locator("header").first).to_contain_text("Training", timeout=LONG_MS)
+    expect(run.locator(".ps-tiles")).to_contain_text("of $2.00")
+
+
 def told(log: Path) -> list[str]:
     """Kinds of events in a run's log."""
     return [event.type for event in read_events(log)]
@@ -107,7 +142,7 @@ def test_from_the_table_to_the_bill(notebook: Notebook, states: Any, tmp_path: P
     for name in PROVIDERS:
         runs[name] = rent(compute, TITLES[name], before=list(runs.values())[-1] if runs else "")
     notebook.run(1)
-    notebook.page.wait_for_function(SEEN, arg=list(PROVIDERS), timeout=LONG_MS)
+    notebook.page.wait_for_function(SEEN, arg=[TITLES[name] for name in PROVIDERS], timeout=LONG_MS)
     for at in range(len(runs)):
         expect(notebook.panel(1 + at).locator("header").first).to_contain_text("Completed", timeout=LONG_MS)
     for name, run_id in runs.items():

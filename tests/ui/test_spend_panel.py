@@ -54,7 +54,7 @@ def notebook(lab: Lab, rented: RentHome) -> Iterator[Notebook]:
 def test_from_an_alarm_to_the_end_of_a_machine(notebook: Notebook, rented: RentHome) -> None:
     """Everything is shown at every width and in both themes; a machine is named before it is ended, and the first button does not end it."""
     panel, keys = notebook.panel(), notebook.page.keyboard
-    expect(panel.locator(".ps-notice")).to_contain_text("whose record of it is lost")
+    expect(panel.locator(".ps-notice")).to_contain_text("which has no record of it")
     expect(panel.locator(".ps-notice")).to_contain_text("$48.00 a day")
     expect(panel.get_by_role("region", name="Machines now")).to_contain_text("$1.19/h")
     for width in WIDTHS:
@@ -68,7 +68,7 @@ def test_from_an_alarm_to_the_end_of_a_machine(notebook: Notebook, rented: RentH
     expect(panel.locator(".ps-cap")).to_contain_text("left; at the cap, machines are ended")
     panel.get_by_role("button", name="Table").click()
     expect(panel.get_by_role("region", name="Dollars by day").locator("tbody tr")).to_have_count(14)
-    panel.get_by_role("button", name="End runpod NVIDIA A100").focus()
+    panel.get_by_role("button", name="End RunPod NVIDIA A100").focus()
     keys.press("Enter")
     dialog = panel.get_by_role("dialog")
     expect(dialog).to_contain_text("$1.19/h, $28.56 a day")
@@ -87,7 +87,7 @@ def test_from_an_alarm_to_the_end_of_a_machine(notebook: Notebook, rented: RentH
     run = notebook.panel(1)
     expect(run.locator(".ps-tiles")).to_contain_text("Cost so far, estimated")
     expect(run.locator(".ps-tiles")).to_contain_text("of $5.00")
-    expect(run.locator(".ps-sub")).to_contain_text("runpod, NVIDIA A100 80GB PCIe <b>")
+    expect(run.locator(".ps-sub")).to_contain_text("RunPod, NVIDIA A100 80GB PCIe <b>")
     found |= scan_themes(notebook, "a run")
     assert not found, words(found)
     assert notebook.page.evaluate("() => window.stolen") is None

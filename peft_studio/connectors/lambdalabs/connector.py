@@ -140,7 +140,7 @@ def _offers(name: str, found: Mapping[str, Any], now: datetime) -> Iterator[Offe
             disk_gib=disk,
             region=region,
             usd_per_hour=price,
-            includes=f"{disk} GiB of disk" if disk else "",
+            includes=f"{disk:,} GiB of disk" if disk else "",
             granularity_s=60,
             bills_start=False,
             stock=Stock.UNKNOWN if region else Stock.NONE,

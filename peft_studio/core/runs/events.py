@@ -16,12 +16,12 @@ from peft_studio.core.runs.failure_record import Suggestion as Suggestion
 
 # Phases in the order in which a run passes them, and the state that each one shows as.
 PHASES: dict[str, str] = {
-    "queued": "queued",
     "requested": "provisioning",  # a machine is being asked for, elsewhere
     "provisioning": "provisioning",
     "booting": "provisioning",
     "sending": "provisioning",  # spec, rows and our package on their way to it
     "installing": "provisioning",
+    "queued": "queued",  # for its turn on its machine, also on one elsewhere
     "loading": "preparing",  # the base model, and the adapter around it
     "reading": "preparing",  # rows → tokens
     "training": "training",

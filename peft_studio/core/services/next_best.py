@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from peft_studio.core.errors import NotReadyError, SpecError
 from peft_studio.core.estimators.parallel import Devices, choose_layout
-from peft_studio.core.ports.offers import Offer
+from peft_studio.core.ports.offers import Offer, Stock
 from peft_studio.core.services.quotes import OfferQuote, changes
 from peft_studio.core.spec import RunSpec
 
@@ -40,7 +40,7 @@ def find_next_best(
 ) -> tuple[NextBest, ...]:
     """The best of ``rows`` after ``chosen``, in their order: to be had, the very same run there, about as dear as the cap at most.
 
-    None is worse in kind than what was chosen: taken away at any moment, or unable to end itself.
+    None is worse in kind than what was chosen: taken away at any moment, or unable to end itself. None is a place on a full cluster.
     """
     if chosen.cost is None:
         return ()
@@ -81,5 +81,6 @@ def _is_as_good(row: OfferQuote, chosen: OfferQuote) -> bool:
         and one.gpu_count == wanted.gpu_count
         and (wanted.spot or not one.spot)
         and (one.ends_itself or not wanted.ends_itself)
+        and not (one.queues and one.stock is Stock.UNKNOWN)  # it would wait in line, and the next would never be tried
         and not changes(chosen.spec, row.spec)
     )

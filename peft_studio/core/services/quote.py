@@ -27,9 +27,10 @@ from peft_studio.core.estimators.duration import predict_each
 from peft_studio.core.estimators.fit import fit_sentence
 from peft_studio.core.estimators.parallel import Devices, Layout, choose_layout
 from peft_studio.core.estimators.scaling import share_duration
-from peft_studio.core.models import find_prepared
+from peft_studio.core.models import find_embedded, find_prepared
 from peft_studio.core.models.facts import read_config
 from peft_studio.core.models.failure import ModelFailure
+from peft_studio.core.models.prepared import find_config
 from peft_studio.core.models.shapes import ModelShapes, build_model_shapes
 from peft_studio.core.runs.prediction import Prediction
 from peft_studio.core.services.device_speed import machine_name
@@ -205,7 +206,8 @@ def _estimate(
     elif place.speed.find(spec.precision, "fast" if fast else "reference") is None:
         notes.append(f"How fast {place.name} is in {spec.precision} is not known, so time is not.")
     else:
-        download = 0.0 if place.here and find_prepared(spec.model, home) else shapes.parameters * WEIGHT_BYTES
+        is_here = place.here and bool(find_embedded(spec.model) or find_prepared(spec.model, home))
+        download = 0.0 if is_here else shapes.parameters * WEIGHT_BYTES
         alone = estimate_duration(
             spec, shapes, mix, speed=place.speed, fast=fast, train_rows=rows, eval_rows=spec.basis.eval_rows or 0,
             download_bytes=download,
@@ -222,11 +224,12 @@ def _cost(duration: Estimate | None, place: Place, notes: list[str]) -> Estimate
 
 
 def find_shapes(model: str, home: Path) -> ModelShapes | None:
-    """The sizes of a base model that is on this machine; None for one that is not, or does not say them."""
+    """The sizes of a base model that is on this machine or comes in a package; None for others, and where it does not say them."""
     folder = find_prepared(model, home)
-    if folder is None:
-        return None
     try:
+        if folder is None:
+            config = find_config(model, home)
+            return build_model_shapes(config) if config else None
         return _read_shapes(folder, (folder / "config.json").stat().st_mtime_ns)
     except (OSError, ModelFailure):
         return None

@@ -39,6 +39,7 @@ class Vault:
         self._here: dict[str, Secret] = {}  # this process alone, because that was asked for
         self._waiting: dict[str, Secret] = {}  # this process alone, for want of a better place
         self._refused = ""  # why the keystore took no key
+        self.turns = 0  # how often it was locked or unlocked here, which changes no file
 
     def __repr__(self) -> str:
         return f"<Vault in {self._file.path.parent}>"
@@ -105,12 +106,14 @@ class Vault:
         """Open the vault with its passphrase. It takes about 0.4 s: so does each guess of a thief."""
         self._redactor.add(passphrase)
         self._file.unlock(passphrase)
+        self.turns += 1
 
     def lock(self) -> None:
         """Forget what opens the vault, and what this process alone has."""
         self._file.lock()
         self._here.clear()
         self._waiting.clear()
+        self.turns += 1
 
     def move(self, to: LockKind, passphrase: Secret | None = None) -> None:
         """Seal every key anew, under a key that was never used: the keystore's, or that of a new passphrase.

@@ -16,6 +16,7 @@ from peft_studio import Studio
 from peft_studio.connectors.base import door, patience
 from peft_studio.core.ports.offers import Offer
 from peft_studio.core.services.offers import OfferList, say_memory
+from peft_studio.core.services.rent.caps import LONGEST_HOURS
 from peft_studio.core.services.start_history import record_start
 from peft_studio.widgets._compute_proposal import build_proposal
 from peft_studio.widgets._compute_view import say_rate
@@ -23,6 +24,7 @@ from tests.emulators.lambdalabs import Cloud as Lambda
 from tests.emulators.lambdalabs import serve_lambda
 from tests.emulators.loopback import Reply
 from tests.emulators.machine import Machines
+from tests.emulators.ray import Cluster, serve_ray
 from tests.emulators.runpod import Cloud, make_gpu, serve_runpod
 from tests.speed import write_speed
 from tests.tiny import write_rows, write_tokenizer
@@ -253,6 +255,25 @@ def test_a_machine_that_cannot_end_itself_is_said_to_be_one(studio: Studio, page
     assert "ends itself" not in made["away"]
     able = build_proposal(row, draft, {"runpod": "RunPod"})  # type: ignore[arg-type]
     assert able["never_ends"] == ""
+
+
+def test_a_place_on_a_cluster_needs_no_dollars(studio: Studio, page: Browser, launched: list[dict[str, Any]]) -> None:
+    """Where none is free it waits in line; no cap has to be named, and the wait is part of a long life. Yes to what is proposed launches it."""
+    node = {"CPU": 16.0, "memory": 64.0 * 2**30, "GPU": 2.0, "accelerator_type:A100": 1.0}
+    cluster = Cluster(nodes={"n1": node}, taken={"n1": {"CPU": 16.0, "GPU": 2.0}})
+    with serve_ray(cluster) as address:
+        studio.connect("ray", address=address, keep=False)
+        page.command("look_again")
+        page.wait(lambda: any(row["queues"] for row in rows(page)))
+        row = next(row for row in rows(page) if row["queues"])
+        assert (row["per_hour"], row["total"]["value"], row["starts"]) == ("$0", "$0", "in its turn")
+        assert row["detail"] == "0 of 2 GPUs free"
+        made = page.command("propose", key=row["key"])["value"]
+        assert (made["free"], made["queues"], made["problem"]) == (True, True, None)
+        assert "$" not in made["away"]
+        told = page.command("rent", key=row["key"], max_usd=made["max_usd"], max_hours=made["max_hours"])
+        assert told["ok"], told
+    assert (launched[0]["max_usd"], launched[0]["max_hours"]) == (0, LONGEST_HOURS)
 
 
 def test_what_was_confirmed_is_what_is_launched(

@@ -164,7 +164,6 @@ def test_a_passphrase_guards_the_keys_and_unlocks_them(page: Browser, studio: St
     assert (page.sections["tier"]["name"], page.sections["tier"]["open"]) == ("passphrase", True)
 
     studio.vault.lock()
-    page.panel.content._source.look()
     page.wait(lambda: not page.sections["tier"]["open"])
     wrong = page.command("unlock", passphrase="battery staple")
     assert (wrong["ok"], page.sections["tier"]["open"]) == (False, False)

@@ -86,6 +86,17 @@ def test_nothing_is_asked_before_somebody_searches(page: Browser, hub: Hub) -> N
     assert rows(page)["smollm2-135m"]["licence"] == "apache-2.0"
 
 
+def test_what_the_model_that_comes_along_needs_is_known_before_it_is_unpacked(page: Browser) -> None:
+    """In a fresh home, too: its size, its verdict, its memory by method and its shapes."""
+    assert rows(page)["smollm2-135m"]["parameters"] == 134_515_008
+    assert page.command("details", registry="here", model="smollm2-135m")["ok"]
+    page.wait(lambda: page.sections["details"]["state"] == "ready")
+    found = page.sections["details"]
+    assert [need["name"] for need in found["needs"]] == ["LoRA", "QLoRA"]
+    assert ["Layers", "30"] in found["shapes"]
+    assert found["fit_basis"] != "How many parameters it has is not known."
+
+
 def test_one_search_finds_them_all_and_says_what_fits(page: Browser) -> None:
     """A verdict for what can be trained, a reason for what cannot; the best of each registry first."""
     search(page)

@@ -69,7 +69,7 @@ def test_dollars_are_words(rented: RentHome, studio: Studio, show: Callable[[], 
     page = show().sections
     assert page["totals"][-1]["note"] == "estimated"
     assert page["totals"][-1]["usd"].startswith("$0.80")
-    assert page["series"] == ["runpod", "vastai"]
+    assert page["series"] == ["RunPod", "Vast.ai"]
     assert len(page["days"]) == 14
     assert max(share for day in page["days"] for _, _, share in day["parts"]) <= 1
     assert (page["now"]["machines"], page["now"]["rate"], page["now"]["per_day"]) == (1, "$1.20/h", "$28.80")
@@ -159,9 +159,9 @@ def test_the_run_panel_shows_what_a_rented_run_costs(rented: RentHome, studio: S
     content = open_run(studio, RUN_ID)
     meter = content.sections()["meter"]
     assert (meter["spent"], meter["note"], meter["rate"], meter["cap"]) == ("$1.00", "estimated", "$1.00/h", "$4.00")
-    assert (meter["provider"], meter["gpu"], meter["label"]) == ("runpod", "NVIDIA L4", record.label)
+    assert (meter["provider"], meter["gpu"], meter["label"]) == ("RunPod", "NVIDIA L4", record.label)
     assert meter["share"] == pytest.approx(0.25, abs=0.01)
-    assert "$1.00 estimated, runpod" in content.snapshot_html()
+    assert "$1.00 estimated, RunPod" in content.snapshot_html()
 
 
 def test_a_name_opens_its_run(rented: RentHome, studio: Studio, show: Callable[[], Browser]) -> None:

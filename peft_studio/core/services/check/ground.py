@@ -16,7 +16,8 @@ from peft_studio.core.device import find_free_bytes, find_gpus
 from peft_studio.core.errors import SpecError
 from peft_studio.core.estimators import Estimate, estimate_training_memory
 from peft_studio.core.estimators.parallel import Devices, choose_layout
-from peft_studio.core.models import ModelFacts, build_model_facts, find_prepared, read_config
+from peft_studio.core.models import ModelFacts, build_model_facts, find_prepared
+from peft_studio.core.models.prepared import find_config
 from peft_studio.core.models.shapes import ModelShapes, build_model_shapes
 
 
@@ -35,8 +36,8 @@ class Ground:
 
     @cached_property
     def config(self) -> dict[str, Any]:
-        """Its config.json; empty while it is not here."""
-        return read_config(self.folder) if self.folder else {}
+        """Its config.json; empty while it is not known."""
+        return find_config(self.spec.model, self.home) or {}
 
     @cached_property
     def facts(self) -> ModelFacts | None:

@@ -41,10 +41,10 @@ def build_alarms(
     """All that is wrong now. ``records``: the open ones."""
     alarms = [alarm for record in records if (alarm := _alarm_of(record, now, limits))]
     for stray in strays:
-        whose = "this home, whose record of it is lost" if stray.ours else "another home of this account"
+        whose = "of this home, which has no record of it" if stray.ours else "of another home of this account"
         day = None if stray.usd_per_hour is None else stray.usd_per_hour * 24
         alarms.append(
-            Alarm("stray", stray.provider, stray.label, stray.instance_id, f"{stray.instance_id} at {stray.provider} is of {whose}.", day, loud=stray.ours)
+            Alarm("stray", stray.provider, stray.label, stray.instance_id, f"{stray.instance_id} at {stray.provider} is {whose}.", day, loud=stray.ours)
         )  # fmt: skip
     order: tuple[Kind, ...] = ("not-gone", "price", "idle", "cap", "trouble", "stray")
     return sorted(alarms, key=lambda alarm: (order.index(alarm.kind), -(alarm.usd_per_day or 0)))
@@ -62,7 +62,7 @@ def _alarm_of(record: Record, now: Moment, limits: Limits) -> Alarm | None:
         why = f" {done.trouble}" if done.trouble else ""
         return alarm(
             "not-gone",
-            f"{done.instance_id or record.label} at {provider} is to be gone since {now.past(done.leaving_at) / 60:.0f} min, was asked to end"
+            f"{done.instance_id or record.label} at {provider} was to be gone {now.past(done.leaving_at) / 60:.0f} min ago, was asked to end"
             f" {times} times, and {provider} has not yet shown that it is.{why}",
         )
     if done.asking_at is not None and too_dear(record):

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from peft_studio.core.errors import StudioError
+from peft_studio.core.ports.offers import Offer
 from peft_studio.core.runs import events as ev
 from peft_studio.core.runs.failures import HINTS
 from peft_studio.core.runs.folder import RunFolder
@@ -20,7 +21,7 @@ from peft_studio.core.services.rent.furnish import TokenOf
 from peft_studio.core.services.rent.goodbye import Goodbye
 from peft_studio.core.services.rent.idle import IDLE_STOP
 from peft_studio.core.services.rent.moment import Now
-from peft_studio.core.services.rent.record import Record, Why
+from peft_studio.core.services.rent.record import AGAIN, Record, Why
 from peft_studio.core.services.rent.saving import RESUME
 from peft_studio.core.services.rent.store import Store
 from peft_studio.core.services.rent.troubles import Troubles
@@ -52,6 +53,13 @@ NEXT: dict[Why, str] = {
     **RESUME,
     "unheard": "run.resume() goes on from the last checkpoint that was fetched, on another machine.",
 }  # fmt: skip
+
+
+def say_next(before: Record, offer: Offer) -> str:
+    """Why there is another machine now, for the run's log. A run has its next machine once the one before is proven gone."""
+    why = before.done.leaving
+    return f"{SAID.get(why, why) if why else ''} It is gone, as its provider's list shows; next is {offer.gpu or 'a CPU'} at {offer.provider}."
+
 
 ModelOf = Callable[[str], Path | None]
 """The folder of a base model that no hub has; None for one that the machine can fetch itself."""
@@ -149,6 +157,8 @@ class Followers:
             self._store.wish_end(record.label, "stopped")
             return
         if known is None or known.label != record.label:
+            if known and (before := self._store.find(known.label)) and before.done.leaving in AGAIN:
+                mirror.say(ev.Logged(level="warning", text=say_next(before, offer)))
             mirror.say(
                 ev.MachineRented(
                     provider=record.intent.provider,

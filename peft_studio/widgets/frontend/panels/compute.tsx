@@ -53,7 +53,7 @@ function ComputePanel() {
   return (
     <section class="ps ps-compute" aria-labelledby={titleId}>
       <PanelHead icon="rack" title="Compute" titleId={titleId} code={view.code} context={<bdi>for {view.draft}, {method(view.recipe[0])} r{view.recipe[1]}</bdi>}>
-        {market?.seen_at != null && <span class="ps-s ps-muted ps-hide-s">prices from {duration(Math.max(0, now / 1000 - market.seen_at))} ago</span>}
+        {view.state === "busy" && market ? <span class="ps-s ps-muted ps-hide-s">asking the providers</span> : market?.seen_at != null && <span class="ps-s ps-muted ps-hide-s">prices from {duration(Math.max(1, now / 1000 - market.seen_at))} ago</span>}
         <IconButton icon="retry" label="Look again" reason={view.offline ? `Offline: ${view.offline}` : view.state === "busy" ? "The providers are being asked" : undefined} onPress={() => void commands.run("look_again")} />
       </PanelHead>
       <p class="ps-hidden" role="status">

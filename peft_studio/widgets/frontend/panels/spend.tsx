@@ -6,10 +6,10 @@ import { definePanel } from "../bridge/panel";
 import { Button } from "../ui/button";
 import { Empty } from "../ui/empty";
 import { Input } from "../ui/field";
+import { Trouble, Waiting } from "../ui/frame";
 import { PanelHead } from "../ui/head";
 import { Meter } from "../ui/meter";
 import { Notice } from "../ui/notice";
-import { Skeleton } from "../ui/skeleton";
 import "../ui/icons-more";
 import "../ui/tokens.css";
 import "../ui/kit.css";
@@ -18,6 +18,8 @@ import { DaysSection } from "./spend/days";
 import { EndDialog, MachinesSection } from "./spend/machines";
 import type { Alarm, Amount, Machine, RunAmount, SpendView } from "./spend/view";
 
+const SHOWN = 2; // alarms, the loudest; more fold away
+
 type Run = ReturnType<typeof useCommands>["run"];
 
 function SpendPanel() {
@@ -25,16 +27,13 @@ function SpendPanel() {
   const commands = useCommands();
   const titleId = useUnique();
   const [ending, setEnding] = useState<Machine | null>(null);
+  const [all, setAll] = useState(false);
   const view = bridge.sections as unknown as SpendView;
   const problem = commands.problem ?? (bridge.sections["problem"] as Problem | null | undefined);
-  const trouble = problem && <Trouble problem={problem} onDismiss={commands.problem ? commands.dismiss : undefined} />;
   if (!view.totals)
     return (
       <section class="ps ps-spend" aria-labelledby={titleId}>
-        <h2 id={titleId} class="ps-hidden">
-          Spend
-        </h2>
-        {trouble ?? <Skeleton said="Reading what was spent" />}
+        <Waiting title="Spend" titleId={titleId} said="Reading what was spent" problem={problem} />
       </section>
     );
   const spent = view.runs.length > 0;
@@ -54,17 +53,24 @@ function SpendPanel() {
               Ask the providers again
             </Button>
           ) : (
-            <Button kind="quiet" onPress={() => commands.run("go", { panel: "connect" })}>
+            <Button kind="primary" onPress={() => commands.run("go", { panel: "connect" })}>
               Connect a provider
             </Button>
           )}
         </Empty>
       )}
+      {problem && <Trouble problem={problem} onDismiss={commands.problem ? commands.dismiss : undefined} />}
       <div class="ps-notices">
-        {trouble}
-        {view.alarms.map((alarm) => (
+        {view.alarms.slice(0, all ? undefined : SHOWN).map((alarm) => (
           <AlarmNotice key={alarm.kind + alarm.label} alarm={alarm} machine={view.machines.find((one) => one.label === alarm.label)} onEnd={setEnding} run={commands.run} />
         ))}
+        {view.alarms.length > SHOWN && (
+          <p>
+            <Button small kind="quiet" expanded={all} onPress={() => setAll(!all)}>
+              {all ? "Fewer" : `${view.alarms.length - SHOWN} more`}
+            </Button>
+          </p>
+        )}
         {view.said.map((line) => (
           <p key={line} class="ps-said" role="status" dir="auto">
             {line}
@@ -79,8 +85,8 @@ function SpendPanel() {
       {spent && <DaysSection days={view.days} series={view.series} />}
       {spent && (
         <div class="ps-halves">
-          <Amounts title="By provider" first="This month" rows={view.providers} none="Nothing this month." />
-          <Amounts title="By run" first="Since ever" rows={view.runs} none="" onRun={(id) => void commands.run("open_run", { run_id: id })} />
+          <Amounts title="By provider" column="Provider" first="This month" rows={view.providers} none="Nothing this month." />
+          <Amounts title="By run" column="Run" first="In all" rows={view.runs} none="" onRun={(id) => void commands.run("open_run", { run_id: id })} />
         </div>
       )}
       {ending && <EndDialog machine={ending} onConfirm={() => void commands.run("end", { key: ending.key, confirmed: true })} onClose={() => setEnding(null)} />}
@@ -120,7 +126,7 @@ function Cap({ cap, run }: { cap: SpendView["cap"]; run: Run }) {
   );
 }
 
-function Amounts({ title, first, rows, none, onRun }: { title: string; first: string; rows: (Amount & Partial<RunAmount>)[]; none: string; onRun?: (id: string) => void }) {
+function Amounts({ title, column, first, rows, none, onRun }: { title: string; column: string; first: string; rows: (Amount & Partial<RunAmount>)[]; none: string; onRun?: (id: string) => void }) {
   const each = rows.some((row) => row.epoch);
   return (
     <div class="ps-sec" role="region" aria-label={title}>
@@ -132,14 +138,14 @@ function Amounts({ title, first, rows, none, onRun }: { title: string; first: st
         <table class="ps-table">
           <thead>
             <tr>
-              <th scope="col">{title.slice(3)}</th>
+              <th scope="col">{column}</th>
               {each && (
                 <th class="ps-num" scope="col">
-                  an epoch
+                  An epoch
                 </th>
               )}
               <th class="ps-num" scope="col">
-                spent
+                Spent
               </th>
             </tr>
           </thead>
@@ -195,29 +201,6 @@ function AlarmNotice({ alarm, machine, onEnd, run }: { alarm: Alarm; machine: Ma
       }
     >
       <p class="ps-s">{alarm.per_day ? `Left alone it costs ${alarm.per_day} a day.` : "What it costs is not known."}</p>
-    </Notice>
-  );
-}
-
-function Trouble({ problem, onDismiss }: { problem: Problem; onDismiss?: (() => void) | undefined }) {
-  return (
-    <Notice
-      hue="error"
-      urgent
-      fact={problem.message}
-      actions={
-        onDismiss && (
-          <Button small kind="quiet" onPress={onDismiss}>
-            Dismiss
-          </Button>
-        )
-      }
-    >
-      {problem.hint && (
-        <p class="ps-s" dir="auto">
-          {problem.hint}
-        </p>
-      )}
     </Notice>
   );
 }

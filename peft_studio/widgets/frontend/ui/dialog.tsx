@@ -12,13 +12,15 @@ interface DialogProps {
   danger?: boolean;
   /** Why it cannot be confirmed as it stands. */
   reason?: string | undefined;
+  /** What has to be read before the facts. */
+  lead?: ComponentChildren;
   /** Below the facts. */
   children?: ComponentChildren;
   onConfirm: () => void;
   onClose: () => void;
 }
 
-export function Dialog({ title, facts, verb, danger, reason, children, onConfirm, onClose }: DialogProps) {
+export function Dialog({ title, facts, verb, danger, reason, lead, children, onConfirm, onClose }: DialogProps) {
   const box = useRef<HTMLDialogElement>(null);
   const id = useUnique();
   useEffect(() => {
@@ -38,6 +40,7 @@ export function Dialog({ title, facts, verb, danger, reason, children, onConfirm
       <h2 id={id} dir="auto">
         {title}
       </h2>
+      {lead}
       <dl>
         {facts.map(([name, what]) => (
           <div key={name}>

@@ -102,7 +102,7 @@ def test_offers_are_one_a_region_in_dollars_of_the_whole_machine(rental: Lambda)
     )  # fmt: skip
     assert (cpu.gpu, cpu.gpu_count) == (None, 0)
     assert (h100.rules.granularity_s, h100.rules.bills_start, h100.ends_itself, h100.spot) == (60, False, False, False)
-    assert "2816 GiB of disk" in h100.includes
+    assert "2,816 GiB of disk" in h100.includes
     assert rental.list_offers(OfferQuery(spot=True)).offers == ()
 
 

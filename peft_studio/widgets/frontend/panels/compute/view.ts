@@ -25,6 +25,8 @@ export interface Machine {
   starts_basis: string;
   starts_by: string;
   spot: boolean;
+  /** It waits in line for a place of a cluster. */
+  queues: boolean;
   stock: string;
   to_be_had: boolean;
   seen_at: number | null;
@@ -84,6 +86,9 @@ export interface Proposal {
   changes: string[];
   leaves: string;
   spot: boolean;
+  /** Nothing is charged, so there is no cap to name. */
+  free: boolean;
+  queues: boolean;
   away: string;
   /** Why its machine cannot end itself and what that means; empty where it can. */
   never_ends: string;

@@ -14,13 +14,14 @@ const ENDS: Record<string, [IconName, Hue]> = { completed: ["check", "ok"], stop
 
 export function FactsLine({ facts, meter, heardFor }: { facts: Facts; meter: RunMeter | null; heardFor: number | null }) {
   const method = `${format.method(facts.method)}, rank ${facts.rank}${facts.quantization ? `, ${facts.quantization}` : ""}`;
-  const here = facts.device ? (DEVICES[facts.device.split(":")[0] ?? ""] ?? `this machine, ${facts.device}`) : "this machine";
+  const many = facts.device?.includes(" × ") ? facts.device : null;
+  const here = many ? `this machine, ${many}` : facts.device ? (DEVICES[facts.device.split(":")[0] ?? ""] ?? `this machine, ${facts.device}`) : "this machine";
   return (
     <p class="ps-sub">
       <Fact icon="model" text={facts.model} />
       <Fact icon="sliders" text={method} />
       <Fact icon="data" text={`${facts.data}, ${format.count(facts.rows)} rows`} />
-      <Fact icon="laptop" text={meter ? [meter.provider, meter.gpu].filter(Boolean).join(", ") : here} {...(meter && { title: meter.label })} />
+      <Fact icon="laptop" text={meter ? [meter.provider, many ?? meter.gpu].filter(Boolean).join(", ") : here} {...(meter && { title: meter.label })} />
       {facts.loop && (
         <span class="ps-hide-m" title={facts.loop_reason ?? ""}>
           {facts.precision}, {facts.loop} loop

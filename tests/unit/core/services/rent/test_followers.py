@@ -95,6 +95,23 @@ def test_a_run_that_ended_there_lets_its_machine_go(
     assert state_of(folder).state == state
 
 
+def test_its_log_says_why_it_has_another_machine(
+    runs: RunStore, folder: RunFolder, follow: Callable[..., tuple[SqliteStore, RunFolder]]
+) -> None:
+    """What became of the one before, that it is gone, and what is next; of a run that was stopped and resumed, nothing."""
+    store = SqliteStore(folder.home / "rent")
+    for label, why in (("ps-before", "failed"), ("ps-first", "stopped")):
+        store.put(replace(intent(), label=label, run_id=f"of {label}", at=read_now()))
+        claimed = store.claim(label, "test", read_now(), hold_s=1)
+        assert claimed
+        store.write(claimed, "test", replace(claimed.done, leaving=why, closed_at=read_now()))
+        store.release(label, "test")
+    follow(machine("ps-first"), ev.Finished(state="stopped"), machine("ps-before"))
+    wait_for(lambda: (state_of(folder).machine or machine("")).label == LABEL, "its next machine", timeout_s=20)  # type: ignore[attr-defined]
+    said = [event.text for event in read_events(folder.events) if isinstance(event, ev.Logged)]
+    assert said == ["Its machine failed. It is gone, as its provider's list shows; next is RTX 4090 at alpha."]
+
+
 def test_a_run_that_was_asked_to_stop_gets_no_other_machine(
     follow: Callable[..., tuple[SqliteStore, RunFolder]],
 ) -> None:
