@@ -14,9 +14,9 @@ from peft_studio.core.ports import OfferQuery
 from peft_studio.core.services.rent.limits import LAG_VARIABLE
 from peft_studio.core.vault.offered import HUB_TOKENS
 from tests.e2e.test_canaries import Watcher, search
-from tests.e2e.test_rented import KEYS, serve
 from tests.emulators.hub import Hub, Repo, serve_hub
 from tests.emulators.machine import Machines
+from tests.emulators.providers import KEYS, serve
 
 pytestmark = [pytest.mark.slow, pytest.mark.stress]  # about a minute
 pytest.importorskip("torch")
@@ -39,10 +39,11 @@ def test_a_gated_model_trains_on_a_rented_machine(
     with (
         serve_hub(hub) as address,
         Machines(tmp_path / "machines") as machines,
-        serve("vastai", machines, monkeypatch) as market,
+        serve("vastai", machines) as (market, found_at),
         Watcher(os.getpid()) as watcher,
     ):
-        monkeypatch.setenv("HF_ENDPOINT", address)
+        for name, value in {**found_at, "HF_ENDPOINT": address}.items():
+            monkeypatch.setenv(name, value)
         note_bodies(market, bodies, monkeypatch)
         studio.connect("vastai", key=KEYS["vastai"], keep=False)
         studio.connect("huggingface", token=TOKEN, keep=False)
