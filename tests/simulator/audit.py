@@ -90,7 +90,7 @@ class Audit:
             ):
                 self.blame("no second machine before the first is gone", f"{machine.id} lives while {label} is bought")
             unasked = machine.ended_by == "node" and not machine.asked_to_end and machine.ended_s < machine.let_go_s
-            if machine.whose == "ours" and unasked:
+            if machine.whose == "ours" and unasked and self._is_kept(machine):
                 self.blame("nothing is bought because one ended itself", f"{machine.id} did, and {label} is bought")
 
     # -- after every step of a process
@@ -171,6 +171,11 @@ class Audit:
             if self._is_spare(machine) or (record is not None and record.done.instance_id not in {"", machine.id}):
                 since.append(machine.created_s)
         return max(min(since), machine.created_s)
+
+    def _is_kept(self, machine: Machine) -> bool:
+        """Whether it is the machine of its name that was to train: no second one, and none of which nobody ever knew."""
+        record = self.world.store.find(machine.label)
+        return record is not None and record.done.instance_id == machine.id
 
     def _is_spare(self, machine: Machine) -> bool:
         """A second one of its name. Where the first was taken away before any list had it, the second is the one that is kept."""
@@ -291,7 +296,8 @@ class Audit:
                     until_s, machine.stopping_s
                 )
                 in_time = self.world.scenario.save_s + SAVE_LOOKS_S <= lead_s
-                if trained and in_time and machine.saved_s > until_s:
+                taken = machine.ended_by == "provider" and machine.ended_s <= until_s
+                if trained and in_time and machine.saved_s > until_s and not taken:
                     self.blame(
                         "what was learned is saved before a cap ends it",
                         f"{machine.id}: {done.leaving} at {until_s:.0f} s",
@@ -365,8 +371,9 @@ class Audit:
         """Whether this scenario gives a run that does not complete a good reason."""
         scenario = self.world.scenario
         downs = scenario.down_s[: len(scenario.crashes)]
-        # What proves an absence begins anew after a reboot: with five minutes away that is as long as nothing was heard.
-        unheard = scenario.has("reboot") and any(end - begin > 240 for begin, end in self.world.outages)
+        # Away more than once, or started anew, which begins the proof of an absence anew: that is as long as nothing was heard.
+        away_s = sum(end - begin for begin, end in self.world.outages)
+        unheard = away_s > 240 and any(record.done.leaving == "unheard" for record in self.world.store.list_run())
         return (
             unheard or scenario.lifetime_s < 2000 or self._gave_up() or {"clock-step", "reboot"} <= scenario.faults
             or (scenario.has("frozen-worker") and (scenario.freeze_s > 600 or scenario.crashes)) or any(end - begin > 600 for begin, end in self.world.outages)

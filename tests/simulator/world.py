@@ -217,9 +217,9 @@ class Process:
         world = self.world
         if world.scenario.has("reboot"):
             world.clock.boots += 1
-        if len(world.processes) == 1:
-            world.outages.append((world.clock.true_s, world.clock.true_s + down_s))
         self.due = {"start": world.clock.true_s + down_s}
+        if all("start" in one.due for one in world.processes):
+            world.outages.append((world.clock.true_s, min(one.due["start"] for one in world.processes)))
 
     def step(self, name: str) -> None:
         """Do what is due."""

@@ -94,7 +94,7 @@ def why_leave(
     if done.asked_at is None:
         return "expired" if now.past(intent.at) >= intent.launch_by_s else None
     if len(done.absent) == 2:
-        return _why_absent(record, done.absent[0], limits)
+        return _why_absent(record, done.absent[1], limits)
     if record.lives_since is not None and _past(record.lives_since, now, watching) >= intent.lifetime_s:
         return "lifetime"
     if has_idled_on(record, now, limits):
@@ -107,6 +107,7 @@ def why_leave(
         done.made == "made"
         and not wish.ready
         and not record.in_line
+        and not done.absent  # one that is not there any more has another reason, which is told once that is proven
         and _stalled_s(record, now, watching) >= intent.patience_s
     ):
         return "unheard" if not mine and _may_have_ended_itself(record, now, limits) else "no-progress"
@@ -114,9 +115,9 @@ def why_leave(
 
 
 def _why_absent(record: Record, gone: Moment, limits: Limits) -> Why:
-    if _may_have_ended_itself(record, gone, limits):
-        return "unheard"
-    return "vanished" if record.done.made == "made" else "never-made"
+    if not record.done.instance_id:
+        return "never-made"
+    return "unheard" if _may_have_ended_itself(record, gone, limits) else "vanished"
 
 
 def _why_lost(record: Record, mine: Sequence[Instance], now: Moment, limits: Limits) -> Why | None:
@@ -134,7 +135,7 @@ def _may_have_ended_itself(record: Record, gone: Moment, limits: Limits) -> bool
     """
     done = record.done
     heard = [at for at in (done.asked_at, done.moved_at, record.wish.moved_at) if at is not None]
-    return rate_of(record) > 0 and min((gone.past(at) for at in heard), default=0.0) >= limits.unheard_s
+    return rate_of(record) > 0 and all(gone.went_back(at) or gone.past(at) >= limits.unheard_s for at in heard)
 
 
 def leave(done: Done, why: Why, now: Moment) -> Done:

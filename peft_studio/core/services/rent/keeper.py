@@ -182,7 +182,13 @@ class Keeper:
             unsent = leave(replace(record.done, made="refused"), "refused", self._now())
             return self.store.write(record, self._token, unsent)
         reply = attempt(lambda: rental.submit_job(rent))
-        record = self.store.write(record, self._token, after_create(record.done, reply, self._now()))
+        try:
+            record = self.store.write(record, self._token, after_create(record.done, reply, self._now()))
+        except StaleWorker:  # frozen in the sending: the others may have given it up, and it is there after all
+            found = self.store.find(record.label)
+            if found is not None and not found.open:
+                self.store.reopen(record.label, "ghost", self._now())
+            raise
         if isinstance(reply, Instance):
             self._keep_readings(record, [read_machine(record, reply)])
         return record

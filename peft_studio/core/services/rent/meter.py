@@ -62,8 +62,10 @@ def _read_after(before: Reading, record: Record, instance: Instance, seen: Seen)
 
 
 def end_reading(last: Reading, record: Record, at: Moment) -> Reading:
-    """From then on it costs nothing."""
-    return Reading(last.label, last.instance_id, max(record.billed_at_s(at), last.at_s), "nothing", Decimal(0))
+    """From then on it costs nothing. Where the clock does not tell how long it lived, that is its whole life: no cap is overdrawn by it."""
+    begin = record.done.asked_at or record.intent.at
+    at_s = begin.wall_s + record.intent.lifetime_s if at.went_back(begin) else record.billed_at_s(at)
+    return Reading(last.label, last.instance_id, max(at_s, last.at_s), "nothing", Decimal(0))
 
 
 def newest(readings: Iterable[Reading]) -> dict[str, Reading]:

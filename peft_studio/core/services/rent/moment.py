@@ -33,6 +33,10 @@ class Moment:
         """Seconds that have passed since ``then`` whatever was done to the clock; none can be vouched for across a boot."""
         return max(0.0, self.steady_s - then.steady_s) if self.boot == then.boot else 0.0
 
+    def went_back(self, then: Moment) -> bool:
+        """Whether the clock shows less than it did then, before this computer was started anew: nobody knows how long ago that was."""
+        return self.boot != then.boot and self.wall_s < then.wall_s
+
     def later(self, seconds: float) -> Moment:
         """So many seconds after this one."""
         return Moment(self.wall_s + seconds, self.steady_s + seconds, self.boot)

@@ -193,6 +193,41 @@ def test_what_ended_itself_before_it_trained_is_not_bought_anew_either() -> None
     assert decide(one, seen(8091, machine()), at(8091), watching=at(8000)).done.leaving == "no-progress"
 
 
+def test_what_was_absent_once_before_a_long_silence_may_have_ended_in_it() -> None:
+    """A list had left it out while it was heard; then home was away for longer than its lease."""
+    one = record(made(rank=3), Wish(ready=True, moved_at=at(390)))
+    one = replace(one, done=decide(one, seen(400), at(400), watching=at(0)).done)
+    assert len(one.done.absent) == 1
+    assert decide(one, seen(2200), at(2200), watching=at(2199)).done.leaving == "unheard"
+
+
+def test_a_clock_that_went_back_over_a_reboot_vouches_for_no_machine() -> None:
+    """How long it was silent is not known."""
+    one = record(made(rank=3), Wish(ready=True, moved_at=at(400)))
+    for second in (100, 200, 300):  # after a reboot the first look only begins the wait
+        now = at(second, boot="later", wall=second - 86_400.0)
+        look = Seen((), now, now)
+        one = replace(one, done=decide(one, look, now, watching=at(99, boot="later", wall=99 - 86_400.0)).done)
+    assert one.done.leaving == "unheard"
+
+
+def test_one_that_is_not_there_any_more_does_not_merely_fail_to_get_on() -> None:
+    """Its absence is proven first: that says whether another one may be bought."""
+    one = record(made(rank=3, moved_at=at(20)))
+    for second in (105, 115):
+        one = replace(one, done=decide(one, seen(second), at(second), watching=at(0)).done)
+        assert (one.done.leaving, len(one.done.absent)) == (None, 1)
+    assert decide(one, seen(205), at(205), watching=at(0)).done.leaving == "vanished"
+
+
+def test_what_was_never_seen_was_never_made_however_long_nobody_looked() -> None:
+    """So the order stands, for as long as orders do."""
+    one = record(Done(asked_at=at(1), made="unsure", doubt_at=at(1)))
+    for second in (600, 701):
+        one = replace(one, done=decide(one, seen(second), at(second), watching=at(599)).done)
+    assert one.done.leaving == "never-made"
+
+
 def test_a_follow_up_is_given_the_life_that_was_asked_for() -> None:
     """Not the one to which a cap had shortened the first, if the caps leave more by now."""
     first = build_intent(replace(record().intent, lifetime_s=7200.0), home=HOME, left_usd=Decimal(1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -192,6 +193,25 @@ def test_a_worker_that_was_frozen_before_the_create_does_not_send_it(bench: Benc
     bench.store.write = write  # type: ignore[method-assign]
     bench.turn(1)
     assert bench.account.asked == []
+
+
+def test_what_a_worker_bought_while_it_was_frozen_comes_to_light(bench: Bench) -> None:
+    """The others had given the order up; what its sending made all the same is ended."""
+    submit = bench.account.submit_job
+
+    def freeze(rent: Rent) -> Any:
+        bench.at_s = 400
+        record = bench.store.claim(LABEL, "another", at(400), hold_s=90)
+        assert record
+        done = replace(record.done, leaving="never-made", closed_at=at(399))
+        bench.store.write(record, "another", done)
+        bench.store.release(LABEL, "another")
+        return submit(rent)
+
+    bench.account.submit_job = freeze  # type: ignore[method-assign]
+    bench.turn(1)
+    bench.turn(410)
+    assert bench.account.asked == [f"create {LABEL}", "end i1"]
 
 
 def test_its_price_is_metered_from_the_moment_it_was_asked_for(bench: Bench) -> None:

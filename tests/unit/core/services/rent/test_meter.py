@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from peft_studio.core.compute.ledger import total
-from peft_studio.core.services.rent.meter import EVER_S, build_lives, left_usd
+from peft_studio.core.services.rent.meter import EVER_S, build_lives, end_reading, left_usd
 from peft_studio.core.services.rent.moment import Moment
 from peft_studio.core.services.rent.store import Reading
 from tests.simulator.memory_store import MemoryStore
@@ -33,3 +33,11 @@ def test_a_clock_that_is_set_bills_no_day(set_by_s: float) -> None:
     store.add_readings([reading])
     assert kept.intent.run_id == RUN
     assert left_usd(store, kept, now) == Decimal(4)
+
+
+def test_a_machine_of_which_no_clock_tells_the_end_is_counted_with_its_whole_life() -> None:
+    """Set back a day and started anew in between: no cap is overdrawn by what is bought after it."""
+    one = record(made(asked_at=at(1)), lifetime_s=3600.0)
+    last = Reading(LABEL, "i1", at(1).wall_s, "all", Decimal(2))
+    assert end_reading(last, one, at(900, boot="later", wall=-DAY_S)).at_s == at(3601).wall_s
+    assert end_reading(last, one, at(900)).at_s == at(900).wall_s
