@@ -204,7 +204,7 @@ def test_what_was_absent_once_before_a_long_silence_may_have_ended_in_it() -> No
 def test_a_clock_that_went_back_over_a_reboot_vouches_for_no_machine() -> None:
     """How long it was silent is not known."""
     one = record(made(rank=3), Wish(ready=True, moved_at=at(400)))
-    for second in (100, 200, 300):  # after a reboot the first look only begins the wait
+    for second in (100, 225, 320):  # after a reboot the first look only begins the wait
         now = at(second, boot="later", wall=second - 86_400.0)
         look = Seen((), now, now)
         one = replace(one, done=decide(one, look, now, watching=at(99, boot="later", wall=99 - 86_400.0)).done)
@@ -213,11 +213,11 @@ def test_a_clock_that_went_back_over_a_reboot_vouches_for_no_machine() -> None:
 
 def test_one_that_is_not_there_any_more_does_not_merely_fail_to_get_on() -> None:
     """Its absence is proven first: that says whether another one may be bought."""
-    one = record(made(rank=3, moved_at=at(20)))
-    for second in (105, 115):
+    one = record(made(rank=3, moved_at=at(40)))
+    for second in (125, 131):
         one = replace(one, done=decide(one, seen(second), at(second), watching=at(0)).done)
         assert (one.done.leaving, len(one.done.absent)) == (None, 1)
-    assert decide(one, seen(205), at(205), watching=at(0)).done.leaving == "vanished"
+    assert decide(one, seen(216), at(216), watching=at(0)).done.leaving == "vanished"
 
 
 def test_what_was_never_seen_was_never_made_however_long_nobody_looked() -> None:
