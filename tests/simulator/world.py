@@ -218,7 +218,7 @@ class Process:
         if world.scenario.has("reboot"):
             world.clock.boots += 1
         self.due = {"start": world.clock.true_s + down_s}
-        if all("start" in one.due for one in world.processes):
+        if world.processes and all("start" in one.due for one in world.processes):
             world.outages.append((world.clock.true_s, min(one.due["start"] for one in world.processes)))
 
     def step(self, name: str) -> None:
