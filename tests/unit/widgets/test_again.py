@@ -71,6 +71,13 @@ def test_what_has_money_left_goes_on_with_its_cap() -> None:
     assert (uncapped["short"], uncapped["from_step"], uncapped["first"]["max_usd"], uncapped["first"]["problem"]) == (False, 0, "", None)  # fmt: skip
 
 
+def test_what_the_cap_of_the_month_stopped_has_not_used_up_its_own(folder: RunFolder) -> None:
+    """Both end a machine as ``budget``; to raise its own, of which most is left, would change nothing."""
+    seen = view_again(meter(spent="3", cap="50"), stopped(), folder)
+    assert seen is not None
+    assert (seen["short"], seen["first"]["max_usd"]) == (False, "50.00")
+
+
 def test_a_checkpoint_that_was_lost_with_its_machine_is_none(folder: RunFolder) -> None:
     """Its log tells of step 90, and step 60 is what came home: it goes on from there, and that is what the rest is counted from."""
     lost, kept = view_again(meter(), stopped(90), folder), view_again(meter(), stopped(60), folder)
