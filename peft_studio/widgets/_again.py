@@ -9,6 +9,7 @@ from typing import Any
 
 from peft_studio.core.errors import StudioError
 from peft_studio.core.ports.compute import RunMeter
+from peft_studio.core.runs.checkpoints import list_steps
 from peft_studio.core.runs.folder import RunFolder
 from peft_studio.core.runs.state import RunState
 from peft_studio.core.services.rent.again import check_cap, least_usd, suggest_again_usd
@@ -28,8 +29,10 @@ def view_again(
     if meter is None or not meter.dearest_usd_per_hour:
         return None
     cap, spent = meter.cap_usd, meter.spent.usd
-    short = cap is not None and (meter.ended == "budget" or cap < least_usd(spent, meter.dearest_usd_per_hour))
-    step = state.checkpoints[-1].step if state.checkpoints else 0
+    # Saving begins no earlier than with half of it left: what was stopped before that met the cap of the month.
+    met = meter.ended == "budget" and cap is not None and 2 * spent >= cap
+    short = cap is not None and (met or cap < least_usd(spent, meter.dearest_usd_per_hour))
+    step = max(list_steps(folder.checkpoints), default=0)  # what its log tells of may have been lost with its machine
     share = min(1.0, step / state.plan.total_steps) if state.plan and state.plan.total_steps else None
     suggested = suggest_again_usd(spent, meter.dearest_usd_per_hour, share=share, cap_usd=cap)
     typed = suggested if short else cap

@@ -94,15 +94,15 @@ class NodeClient:
         asked = {"from_step": from_step, **({"needs": " ".join(needs)} if needs else {})}
         self._door.request("POST", "/start", params=asked, repeatable=True)
 
-    def upload(self, path: Path, name: str) -> None:
-        """Bring a file into the run's folder, going on from what an earlier try left.
+    def upload(self, path: Path, name: str, *, told: Callable[[], None] = lambda: None) -> None:
+        """Bring a file into the run's folder, going on from what an earlier try left. ``told``: of each piece that has arrived.
 
         Raises:
             Corrupt: What arrived is not what was sent. ConnectorError: See :class:`~peft_studio.connectors.base.door.Door`.
         """
         digest = sha256_of(path)
         with path.open("rb") as file:
-            self._send(file.fileno(), path, name)
+            self._send(file.fileno(), path, name, told)
         try:
             self._door.request("POST", f"/upload/{quote(name)}", params={"sha256": digest}, repeatable=True)
         except Refused as exc:
@@ -114,7 +114,7 @@ class NodeClient:
                 platform=PLATFORM.name,
             ) from exc
 
-    def _send(self, fd: int, path: Path, name: str) -> None:
+    def _send(self, fd: int, path: Path, name: str, told: Callable[[], None]) -> None:
         size, fruitless = path.stat().st_size, 0
         at = self._arrived(name)
         while at < size or size == 0:
@@ -125,6 +125,7 @@ class NodeClient:
                     headers={"Content-Type": "application/octet-stream"},
                 )  # fmt: skip
                 at, fruitless = at + len(piece), 0
+                told()
                 if size == 0:
                     return
             except (Refused, Unavailable) as exc:

@@ -84,8 +84,8 @@ class Node(Protocol):
         """Give the run a secret, which the machine keeps in memory: one whose door died has to be given it again."""
         ...
 
-    def upload(self, path: Path, name: str) -> None:
-        """Bring a file into the run's folder, going on from what an earlier try left.
+    def upload(self, path: Path, name: str, *, told: Callable[[], None]) -> None:
+        """Bring a file into the run's folder, going on from what an earlier try left. ``told``: of each piece that has arrived.
 
         Raises:
             Corrupt: What arrived is not what was sent.

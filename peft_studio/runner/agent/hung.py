@@ -48,6 +48,8 @@ class Watch:
     def enter(self, kind: str) -> None:
         """It has gone on to something else."""
         self._longest_s[self.kind] = max(self._longest_s.get(self.kind, 0.0), self._kind_s)
+        if self.kind == "training":  # a row that comes just after this says nothing of the steps before it
+            self._longest_step_s = max(self._longest_step_s, self._step_s)
         self.kind, self._kind_s, self._step_s = kind, 0.0, 0.0
         self.hear()
 

@@ -24,6 +24,13 @@ from tests.unit.widgets.browser import Browser
 FOLDER = RunFolder(Path("/home/me/studio/runs/r-1"))
 
 
+@pytest.fixture
+def folder(tmp_path: Path) -> RunFolder:
+    """Of a run whose checkpoint of step 60 is here."""
+    (tmp_path / "runs" / "r-1" / "checkpoints" / "checkpoint-60").mkdir(parents=True)
+    return RunFolder(tmp_path / "runs" / "r-1")
+
+
 def meter(*, spent: str = "1.98", cap: str | None = "2", ended: str = "budget", rate: str = "2") -> RunMeter:
     """Of a run whose last machine is gone."""
     return RunMeter(
@@ -42,9 +49,9 @@ def stopped(step: int = 60, total: int = 100) -> RunState:
     return fold([planned, saved] if step else [planned])
 
 
-def test_what_its_budget_stopped_says_to_what_its_cap_is_to_be_raised() -> None:
+def test_what_its_budget_stopped_says_to_what_its_cap_is_to_be_raised(folder: RunFolder) -> None:
     """The amount is in all, and the button names what is added to what it has cost."""
-    seen = view_again(meter(), stopped(), FOLDER)
+    seen = view_again(meter(), stopped(), folder)
     assert seen is not None
     assert (seen["short"], seen["cap"], seen["from_step"]) == (True, "$2.00", 60)
     assert seen["spent"] == "$1.98 so far, estimated"
@@ -62,6 +69,21 @@ def test_what_has_money_left_goes_on_with_its_cap() -> None:
     uncapped = view_again(meter(cap=None, ended="stopped"), stopped(0), FOLDER)
     assert uncapped is not None
     assert (uncapped["short"], uncapped["from_step"], uncapped["first"]["max_usd"], uncapped["first"]["problem"]) == (False, 0, "", None)  # fmt: skip
+
+
+def test_what_the_cap_of_the_month_stopped_has_not_used_up_its_own(folder: RunFolder) -> None:
+    """Both end a machine as ``budget``; to raise its own, of which most is left, would change nothing."""
+    seen = view_again(meter(spent="3", cap="50"), stopped(), folder)
+    assert seen is not None
+    assert (seen["short"], seen["first"]["max_usd"]) == (False, "50.00")
+
+
+def test_a_checkpoint_that_was_lost_with_its_machine_is_none(folder: RunFolder) -> None:
+    """Its log tells of step 90, and step 60 is what came home: it goes on from there, and that is what the rest is counted from."""
+    lost, kept = view_again(meter(), stopped(90), folder), view_again(meter(), stopped(60), folder)
+    assert lost is not None
+    assert lost["from_step"] == 60
+    assert lost == kept
 
 
 @pytest.mark.parametrize("typed", ["1", "1.98", "2.10", "", "many", "-3"])

@@ -161,9 +161,10 @@ class Follower:
     def _start_again(self, node: Node) -> None:
         """It never started, or its agent died without a word: from its newest checkpoint, a few times."""
         self._starts += 1
-        if self._starts > MOST_STARTS:
-            self._store.wish_moved(self._label, self._now())
-            raise ConnectorError(f"The agent of {self._folder.id} dies again and again on its machine.")
+        if self._starts > MOST_STARTS:  # what is there comes home, and its machine is paid for no longer
+            message = f"Its agent has ended {self._starts} times on its machine without a word; the end of agent.log may say why."
+            self._finished = ev.Finished(state="failed", failure=build_failure("machine_lost", message, spec=None))
+            return
         self._furnisher.start(node, from_step=find_newest_there(list(node.list_files())))
 
     def _listen(self, node: Node) -> None:

@@ -53,25 +53,32 @@ class Furnisher:
         """
         self._mirror.phase("sending")
         with tempfile.TemporaryDirectory() as made:
-            node.upload(build_package(Path(made) / "package.whl"), "package.whl")
-            self._gets_on()
+            self._send(node, build_package(Path(made) / "package.whl"), "package.whl")
             there = node.status().folder
             spec = write_spec(
                 load_spec_for(self._folder, self._offer), Path(made) / "spec.json", there=there, model=self._model
             )
-            node.upload(spec, "spec.json")
+            self._send(node, spec, "spec.json")
         items = pack(self._folder, model=self._model)
         for item in items:
             if item.name != "events.jsonl":
-                node.upload(item.path, item.name)
-                self._gets_on()
+                self._send(node, item.path, item.name)
         self._until_ready(node)
         for item in items:
             if item.name == "events.jsonl":
-                node.upload(item.path, item.name)
+                self._send(node, item.path, item.name)
         self.start(node, from_step=find_newest(self._folder.checkpoints) or 0)
         installed = [phase.seconds for phase in node.status().phases if phase.name == "installing"]
         return installed[0] if installed else None
+
+    def _send(self, node: Node, path: Path, name: str) -> None:
+        """Bring a file. On a home's line a base model takes hours, and each piece of it is progress."""
+        node.upload(path, name, told=self._told)
+        self._told()
+
+    def _told(self) -> None:
+        self._gets_on()
+        self._mirror.beat()
 
     def start(self, node: Node, *, from_step: int) -> None:
         """Have the agent started. A base model that the hub does not give to everybody comes with our token, which goes first."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from peft_studio.core.ports.rental import LABEL_PREFIX
 
 NEVER_S = 0xFFFFFFFF  # its end is not known
-_LABEL = re.compile(r"ps-([0-9a-f]{6})-([a-z0-9-]{1,40})-([1-9][0-9]{0,2})-([0-9a-f]{8})", re.ASCII)
+_LABEL = re.compile(r"ps-([0-9a-f]{6})-([a-z0-9-]{1,40})-([1-9][0-9]{0,4})-([0-9a-f]{8})", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,8 @@ WHICH: dict[Why, str] = {"budget": "what it may cost", "lifetime": "how long its
 FETCH_S = 1800.0  # for an adapter of two gigabytes at 9 Mbit/s; the caps stand all the while
 NEAR, REACHED = "cap_near", "cap_reached"
 RESUME: dict[Why, str] = {
-    "budget": "run.resume(max_usd=…) goes on from its last checkpoint with a higher cap, which counts all that the run has cost so far.",
+    "budget": "run.resume(max_usd=…) goes on from its last checkpoint with a higher cap, which counts all that the run has cost so far."
+    " One that the month's cap stopped needs that raised: studio.spend_cap.",
     "lifetime": "run.resume() goes on from its last checkpoint, on another machine.",
 }
 

@@ -6,7 +6,7 @@ import logging
 
 from peft_studio.core.errors import ConnectorError, NoRoom
 from peft_studio.core.runs.folder import RunFolder
-from peft_studio.core.runs.trouble import say_disk, tell_trouble
+from peft_studio.core.runs.trouble import read_trouble, say_disk, tell_trouble
 
 LOOK_S = 1.0  # between two looks at a machine that does not answer yet
 MOST_WAIT_S = 15.0  # the same while this machine's disk takes nothing; a machine's lease is minutes long
@@ -19,7 +19,7 @@ class Troubles:
     def __init__(self, folder: RunFolder, name: str) -> None:
         self._folder, self._name = folder, name
         self._disk_wait_s = LOOK_S
-        self.text = ""
+        self.text = read_trouble(folder)  # said while the machine before was followed: it is this one's to take back
 
     def note(self, exc: Exception) -> float:
         """Take note; how many seconds to leave it alone."""

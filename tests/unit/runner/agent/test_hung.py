@@ -88,6 +88,20 @@ def test_evaluating_is_no_step_that_does_not_come() -> None:
         assert told.train(*[4.0] * 3) is False
 
 
+def test_rows_that_come_right_after_a_checkpoint_are_not_its_pace() -> None:
+    """Steps of half a minute, a row for each 50th and a checkpoint after each 49th: between the two there is silence for 24 minutes."""
+    told = Told()
+    told.watch.enter("training")
+    for step in range(1, 401):
+        assert not told.wait(30.0), step
+        if step % 50 == 0:
+            told.watch.step()
+        if step % 49 == 0:
+            told.watch.enter("saving")
+            told.watch.enter("training")
+    assert told.wait(5 * 50 * 30.0)
+
+
 def test_a_line_is_a_sign_of_life() -> None:
     """Whoever says what it waits for, as a retried download does, is alive."""
     told = Told()

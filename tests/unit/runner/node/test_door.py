@@ -132,7 +132,9 @@ def test_an_upload_goes_on_where_it_stopped(open_door: Open, tmp_path: Path) -> 
         line.sendall(head.encode() + content[:half])
     client = door.client()
     wait_for(lambda: client._arrived("data/rows.jsonl") == half, "the half that arrived", timeout_s=10)
-    client.upload(path, "data/rows.jsonl")
+    pieces: list[int] = []
+    client.upload(path, "data/rows.jsonl", told=lambda: pieces.append(client._arrived("data/rows.jsonl")))
+    assert pieces == [half + CHUNK_BYTES, half + 2 * CHUNK_BYTES, len(content)]
     assert (door.run / "data" / "rows.jsonl").read_bytes() == content
     client.upload(path, "data/rows.jsonl")  # again is no harm
     assert (door.base / "lease").exists()

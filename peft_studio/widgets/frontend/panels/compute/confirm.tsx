@@ -49,7 +49,7 @@ export function Confirm({ first, run, onRent, onClose }: ConfirmProps) {
       "Longest life",
       <span class="ps-cap">
         <Input live kind="number" unit="hours" label="Longest life, in hours" value={typed.max_hours} invalid={wrong?.field === "max_hours"} onChange={(max_hours) => type({ max_hours })} />
-        <span class="ps-s ps-muted">{free ? proposal.queues && "its wait in line is part of it" : proposal.latest && `with that cap ${proposal.latest} at the latest`}</span>
+        <span class="ps-s ps-muted">{free ? proposal.queues && "from its turn on" : proposal.latest && `with that cap ${proposal.latest} at the latest`}</span>
       </span>,
     ],
     ["If it does not start", <Nexts next={proposal.next} free={free} without={without} onTick={tick} />],

@@ -10,6 +10,7 @@ import pytest
 
 from peft_studio.core.errors import BadConnector, Forbidden, Offline, RateLimited, SoldOut, Unavailable
 from peft_studio.core.services.rent.decide import decide
+from peft_studio.core.services.rent.label import read_label
 from peft_studio.core.services.rent.limits import end_wait_s
 from peft_studio.core.services.rent.moment import Moment
 from peft_studio.core.services.rent.notice import Seen
@@ -368,3 +369,13 @@ def test_one_that_lost_its_turn_is_put_in_line_again_and_has_not_failed() -> Non
         one = record(made(leaving=why), offers=IN_LINE, failed_before=5)
         following = follow_up(one, at(1000), home=HOME, left_usd=None)
         assert (following.failed_before if following else None) == (failed if why == "preempted" else None)
+
+
+def test_a_line_of_weeks_is_waited_in() -> None:
+    """Each quarter of an hour there is another attempt, so there is a thousandth after ten days; its label is as good as the first."""
+    one = record(made(leaving="preempted"), offers=IN_LINE, attempt=999)
+    following = follow_up(one, at(1000), home=HOME, left_usd=None)
+    assert following
+    tag = read_label(following.label)
+    assert tag
+    assert (tag.attempt, following.attempt) == (1000, 1000)

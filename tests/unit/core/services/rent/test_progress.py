@@ -88,3 +88,46 @@ def test_what_counts(
     record = store.find(LABEL)
     assert record
     assert record.wish.ready is ready
+
+
+class Deaf(Node):
+    """Its agent dies as often as it is started, and has no time to say anything."""
+
+    starts = visits = 0
+
+    def status(self) -> Any:
+        self.visits += 1
+        if self.visits > 12:
+            self._stop.set()
+        return SimpleNamespace(agent=False, starting=False, wants=())
+
+    def start(self, **_: Any) -> None:
+        self.starts += 1
+
+    def stream(self, **_: Any) -> Generator[Message]:
+        yield from ()
+
+    def fetch(self, *names: str, to: Path) -> None:
+        """Nothing is there."""
+
+    def let_go(self) -> None:
+        """It may go."""
+
+
+def test_an_agent_that_dies_again_and_again_keeps_no_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It did until its cap: it counted as getting on. The run has failed and says why, and its machine is to go."""
+    monkeypatch.setattr(follow, "LOOK_S", 0.0)
+    runs, store, stop = RunStore(tmp_path), SqliteStore(tmp_path / "rent"), threading.Event()
+    folder = runs.create(build_spec())
+    store.put(intent(run_id=folder.id))
+    mirror, node = Mirror(folder), Deaf([], stop)
+    there = [ev.Created(seq=1, name="x"), ev.PhaseEntered(seq=2, phase="sending")]
+    monkeypatch.setattr("peft_studio.core.services.rent.bring.Bringer.read_log", lambda self, node: there)
+    Follower(LABEL, mirror, store=store, reach=lambda record: node, now=read_now, stop=stop).follow()  # type: ignore[arg-type,return-value]
+    mirror.close()
+    record = store.find(LABEL)
+    assert record
+    assert (node.starts, record.wish.end) == (follow.MOST_STARTS, "stopped")
+    assert mirror.state.state == "failed"
+    assert mirror.state.failure
+    assert "4 times" in mirror.state.failure.message

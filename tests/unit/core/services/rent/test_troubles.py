@@ -108,6 +108,15 @@ def test_it_waits_longer_each_time_and_says_it_once(mirror: Mirror, caplog: pyte
     assert (one.note(full), one.note(Unavailable("x"))) == (2 * LOOK_S, LOOK_S)
 
 
+def test_what_was_said_of_the_disk_while_the_machine_before_was_followed_is_taken_back(mirror: Mirror) -> None:
+    """That one was lost before there was room again, and the next one's follower has never met with it."""
+    Troubles(mirror.folder, "ps-1").note(OSError(28, "No space left on device"))
+    following = Troubles(mirror.folder, "ps-2")
+    assert read_trouble(mirror.folder)
+    following.over()
+    assert read_trouble(mirror.folder) == ""
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_a_folder_that_may_not_be_read_is_left_alone_for_a_moment(tmp_path: Path) -> None:
     """See :func:`test_a_lock_that_cannot_be_opened`, which is the same for root."""
