@@ -14,7 +14,7 @@ from peft_studio.core.services.rent.caps import DAY_HOURS, LONGEST_HOURS, Caps, 
 from peft_studio.core.services.rent.order import LEASE_S
 from peft_studio.core.services.rent.record import KEEP_S
 from peft_studio.core.words import disk, duration, usd
-from peft_studio.widgets._compute_view import NAME, WORDS, amount, key_of, say_rate, title_of
+from peft_studio.widgets._compute_view import NAME, WORDS, amount, has_line, key_of, say_rate, title_of
 from peft_studio.widgets._text import plain
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def build_proposal(
         "leaves": _leaves(row.spec),
         "spot": offer.spot,
         "free": not offer.usd_per_hour,
-        "queues": offer.queues,
+        "queues": has_line(offer),
         "away": away,
         "never_ends": never_ends,
         "max_usd": plain(typed_usd, limit=40),

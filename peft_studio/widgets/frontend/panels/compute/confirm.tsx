@@ -33,7 +33,7 @@ export function Confirm({ first, run, onRent, onClose }: ConfirmProps) {
   const facts: [string, ComponentChildren][] = [
     ["Machine", `${gpu} at ${provider}, ${place}`],
     ["Price", free ? `no charge${proposal.includes ? `; ${proposal.includes}` : ""}` : `${proposal.per_hour} an hour, billed ${proposal.billed}${proposal.includes ? `; ${proposal.includes}` : ""}`],
-    ["This run", <About total={proposal.total} time={proposal.time} />],
+    ["This run", <About total={proposal.total} time={proposal.time} free={free} />],
     ...(free
       ? []
       : ([
@@ -49,7 +49,7 @@ export function Confirm({ first, run, onRent, onClose }: ConfirmProps) {
       "Longest life",
       <span class="ps-cap">
         <Input live kind="number" unit="hours" label="Longest life, in hours" value={typed.max_hours} invalid={wrong?.field === "max_hours"} onChange={(max_hours) => type({ max_hours })} />
-        <span class="ps-s ps-muted">{free ? proposal.queues && "its wait in line is part of it" : proposal.latest && `with that cap ${proposal.latest} at the latest`}</span>
+        <span class="ps-s ps-muted">{free ? proposal.queues && "counted from its turn" : proposal.latest && `with that cap ${proposal.latest} at the latest`}</span>
       </span>,
     ],
     ["If it does not start", <Nexts next={proposal.next} free={free} without={without} onTick={tick} />],
@@ -62,7 +62,7 @@ export function Confirm({ first, run, onRent, onClose }: ConfirmProps) {
   ];
   return (
     <Dialog
-      title={free ? `Train on ${gpu} of ${provider}?` : `Rent ${gpu} at ${provider}?`}
+      title={free ? `Train on ${provider}, ${gpu}?` : `Rent ${gpu} at ${provider}?`}
       lead={
         proposal.never_ends && (
           <div class="ps-sec ps-never-ends">
@@ -118,8 +118,9 @@ function Nexts({ next, free, without, onTick }: { next: Next[]; free: boolean; w
   );
 }
 
-function About({ total, time }: { total: Amount; time: Amount }) {
+function About({ total, time, free }: { total: Amount; time: Amount; free: boolean }) {
   const known = total.value !== "—";
+  if (!known && free) return <>not known how long</>;
   return (
     <>
       <b>{!known ? "cost not known" : total.range ? `about ${total.value}` : total.value}</b>
