@@ -30,6 +30,15 @@ export function Confirm({ first, run, onRent, onClose }: ConfirmProps) {
   const tick = (key: string): Promise<void> => type({ without: without.includes(key) ? without.filter((one) => one !== key) : [...without, key] });
   const wrong = proposal.problem;
   const { gpu, provider, place, free } = proposal;
+  const at = wrong && (wrong.field === "max_hours" || free ? "max_hours" : "max_usd");
+  const below = (field: string, said: ComponentChildren): ComponentChildren =>
+    wrong && at === field && read ? (
+      <span class="ps-s ps-strong" role="alert" dir="auto">
+        {wrong.message}
+      </span>
+    ) : (
+      <span class="ps-s ps-muted">{said}</span>
+    );
   const facts: [string, ComponentChildren][] = [
     ["Machine", `${gpu} at ${provider}, ${place}`],
     ["Price", free ? `no charge${proposal.includes ? `; ${proposal.includes}` : ""}` : `${proposal.per_hour} an hour, billed ${proposal.billed}${proposal.includes ? `; ${proposal.includes}` : ""}`],
@@ -40,16 +49,16 @@ export function Confirm({ first, run, onRent, onClose }: ConfirmProps) {
           [
             "Never more than",
             <span class="ps-cap">
-              <Input live kind="number" unit="dollars" label="Never more than, in dollars" value={typed.max_usd} invalid={wrong?.field === "max_usd"} onChange={(max_usd) => type({ max_usd })} />
-              <span class="ps-s ps-muted">then it saves and ends the machine</span>
+              <Input live kind="number" unit="dollars" label="Never more than, in dollars" value={typed.max_usd} invalid={at === "max_usd"} onChange={(max_usd) => type({ max_usd })} />
+              {below("max_usd", "then it saves and ends the machine")}
             </span>,
           ],
         ] as [string, ComponentChildren][])),
     [
       "Longest life",
       <span class="ps-cap">
-        <Input live kind="number" unit="hours" label="Longest life, in hours" value={typed.max_hours} invalid={wrong?.field === "max_hours"} onChange={(max_hours) => type({ max_hours })} />
-        <span class="ps-s ps-muted">{free ? proposal.queues && "counted from its turn" : proposal.latest && `with that cap ${proposal.latest} at the latest`}</span>
+        <Input live kind="number" unit="hours" label="Longest life, in hours" value={typed.max_hours} invalid={at === "max_hours"} onChange={(max_hours) => type({ max_hours })} />
+        {below("max_hours", free ? proposal.queues && "counted from its turn" : proposal.latest && `with that cap ${proposal.latest} at the latest`)}
       </span>,
     ],
     ["If it does not start", <Nexts next={proposal.next} free={free} without={without} onTick={tick} />],
@@ -80,11 +89,6 @@ export function Confirm({ first, run, onRent, onClose }: ConfirmProps) {
       onConfirm={() => onRent(proposal)}
       onClose={onClose}
     >
-      {wrong && read && (
-        <p class="ps-cap-wrong" role="alert" dir="auto">
-          {wrong.message}
-        </p>
-      )}
       <details class="ps-details ps-dialog-more">
         <summary>The same in Python</summary>
         <Code text={proposal.code} label="The same in Python" />
