@@ -63,7 +63,7 @@ def propose(meter: RunMeter, folder: RunFolder, max_usd: str) -> dict[str, Any]:
         )
         cap = None
     except StudioError as exc:
-        found["problem"] = plain(f"{exc.message} {exc.hint}".strip(), limit=_WORDS)
+        found["problem"] = plain(exc.message, limit=_WORDS)  # the hint is Python
         cap = None
     says = "" if cap is None or cap == meter.cap_usd else str(cap)
     return {**found, "code": resume_code(folder, says)}

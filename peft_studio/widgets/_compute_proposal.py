@@ -37,18 +37,20 @@ def read_typed(offer: Offer, max_usd: str, max_hours: str) -> Caps:
         hours = float(max_hours.strip() or DAY_HOURS)
     except ValueError as exc:
         raise SpecError(
-            f"{plain(max_hours, limit=40)!r} is no number of hours.", hint="24", fields=("max_hours",)
+            f"{plain(max_hours, limit=40)!r} is no number of hours.", hint="Write it as 24.", fields=("max_hours",)
         ) from exc
     money = max_usd.strip().removeprefix("$").strip()
     if not money:
         raise SpecError("Name what it may cost at most.", hint="", fields=("max_usd",))
     try:
-        amount_usd = Decimal(money)
-        amount_usd = amount_usd.quantize(_CENT, ROUND_DOWN) if amount_usd.is_finite() else amount_usd
-    except InvalidOperation as exc:
+        amount_usd = Decimal(money).quantize(_CENT, ROUND_DOWN)
+        is_one = amount_usd >= 0
+    except InvalidOperation:
+        is_one = False
+    if not is_one:
         raise SpecError(
-            f"{plain(money, limit=40)!r} is no amount of dollars.", hint="1.20", fields=("max_usd",)
-        ) from exc
+            f"{plain(money, limit=40)!r} is no amount of dollars.", hint="Write it as 1.20.", fields=("max_usd",)
+        )
     return read_caps([offer], max_usd=amount_usd, max_hours=hours)
 
 

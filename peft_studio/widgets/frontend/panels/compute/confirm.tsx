@@ -23,7 +23,9 @@ export function Confirm({ first, run, onRent, onClose }: ConfirmProps) {
     newest.current = wanted;
     setTyped(wanted);
     const made = (await run("propose", { key: first.key, ...wanted })) as Proposal | null;
-    if (made && newest.current === wanted) setProposal(made);
+    // While a cap is none, nothing is known of what would be tried next: what was stays.
+    const keep = (before: Proposal): Next[] => before.next.map((one) => ({ ...one, on: !wanted.without.includes(one.key) }));
+    if (made && newest.current === wanted) setProposal((before) => (made.problem ? { ...made, next: keep(before) } : made));
   };
   const { without } = typed;
   const read = proposal.max_usd === typed.max_usd && proposal.max_hours === typed.max_hours && proposal.next.every((one) => one.on !== without.includes(one.key));
