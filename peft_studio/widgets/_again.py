@@ -7,7 +7,7 @@ from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
 
-from peft_studio.core.errors import StudioError
+from peft_studio.core.errors import OverBudget, StudioError
 from peft_studio.core.ports.compute import RunMeter
 from peft_studio.core.runs.checkpoints import list_steps
 from peft_studio.core.runs.folder import RunFolder
@@ -59,8 +59,14 @@ def propose(meter: RunMeter, folder: RunFolder, max_usd: str) -> dict[str, Any]:
         if cap is not None:
             check_cap(cap, folder.id, spent_usd=spent, usd_per_hour=meter.dearest_usd_per_hour, is_new=bool(typed))
             found |= {"at_most": _exact(cap), "more": _exact(cap - spent)}
+    except OverBudget:
+        least = least_usd(spent, meter.dearest_usd_per_hour)
+        found["problem"] = (
+            f"It has cost {usd(spent)} already. Give it {_exact(least)} or more: less pays for no machine."
+        )
+        cap = None
     except StudioError as exc:
-        found["problem"] = plain(f"{exc.message} {exc.hint}".strip(), limit=_WORDS)
+        found["problem"] = plain(exc.message, limit=_WORDS)  # the hint is Python
         cap = None
     says = "" if cap is None or cap == meter.cap_usd else str(cap)
     return {**found, "code": resume_code(folder, says)}

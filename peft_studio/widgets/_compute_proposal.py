@@ -14,7 +14,7 @@ from peft_studio.core.services.rent.caps import DAY_HOURS, LONGEST_HOURS, Caps, 
 from peft_studio.core.services.rent.order import LEASE_S
 from peft_studio.core.services.rent.record import KEEP_S
 from peft_studio.core.words import disk, duration, usd
-from peft_studio.widgets._compute_view import NAME, WORDS, amount, key_of, say_rate, title_of
+from peft_studio.widgets._compute_view import NAME, WORDS, amount, has_line, key_of, say_rate, title_of
 from peft_studio.widgets._text import plain
 
 if TYPE_CHECKING:
@@ -37,18 +37,20 @@ def read_typed(offer: Offer, max_usd: str, max_hours: str) -> Caps:
         hours = float(max_hours.strip() or DAY_HOURS)
     except ValueError as exc:
         raise SpecError(
-            f"{plain(max_hours, limit=40)!r} is no number of hours.", hint="24", fields=("max_hours",)
+            f"{plain(max_hours, limit=40)!r} is no number of hours.", hint="Write it as 24.", fields=("max_hours",)
         ) from exc
     money = max_usd.strip().removeprefix("$").strip()
     if not money:
         raise SpecError("Name what it may cost at most.", hint="", fields=("max_usd",))
     try:
-        amount_usd = Decimal(money)
-        amount_usd = amount_usd.quantize(_CENT, ROUND_DOWN) if amount_usd.is_finite() else amount_usd
-    except InvalidOperation as exc:
+        amount_usd = Decimal(money).quantize(_CENT, ROUND_DOWN)
+        is_one = amount_usd >= 0
+    except InvalidOperation:
+        is_one = False
+    if not is_one:
         raise SpecError(
-            f"{plain(money, limit=40)!r} is no amount of dollars.", hint="1.20", fields=("max_usd",)
-        ) from exc
+            f"{plain(money, limit=40)!r} is no amount of dollars.", hint="Write it as 1.20.", fields=("max_usd",)
+        )
     return read_caps([offer], max_usd=amount_usd, max_hours=hours)
 
 
@@ -80,7 +82,7 @@ def build_proposal(
         "leaves": _leaves(row.spec),
         "spot": offer.spot,
         "free": not offer.usd_per_hour,
-        "queues": offer.queues,
+        "queues": has_line(offer),
         "away": away,
         "never_ends": never_ends,
         "max_usd": plain(typed_usd, limit=40),

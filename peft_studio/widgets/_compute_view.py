@@ -71,7 +71,7 @@ def _view_offer(row: OfferQuote, titles: Titles, keys: Mapping[tuple[str, str], 
     assert offer is not None
     host = "" if offer.reliability is None else f"host up {offer.reliability:.1%}"
     memory = "" if offer.gpu_memory_gib is None else say_memory(offer)
-    waits = offer.queues and offer.stock is Stock.UNKNOWN  # no place is free, and how long one takes is not known
+    waits = has_line(offer)
     in_place = [
         {
             "key": keys[one.offer.provider, one.offer.id],
@@ -117,6 +117,11 @@ def amount(estimate: Estimate | None, words: Callable[[Number], str]) -> Section
         return {"value": UNKNOWN, "range": ""}
     value, low, high = words(estimate.value), words(estimate.low), words(estimate.high)
     return {"value": value, "range": "" if low == high else f"{low}–{high}"}
+
+
+def has_line(offer: Offer) -> bool:
+    """Whether no place of a cluster is free; how long one takes is not known."""
+    return offer.queues and offer.stock is Stock.UNKNOWN
 
 
 def say_rate(offer: Offer) -> str:

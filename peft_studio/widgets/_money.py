@@ -46,7 +46,7 @@ def view_meter(meter: RunMeter | None, titles: Mapping[str, str] = MappingProxyT
     return {
         "spent": usd(meter.spent.usd),
         "note": note_of(meter.spent),
-        "rate": None if meter.usd_per_hour is None else rate(meter.usd_per_hour),
+        "rate": None if meter.usd_per_hour is None else rate(meter.usd_per_hour) if meter.usd_per_hour else "no charge",
         "cap": None if meter.cap_usd is None else usd(meter.cap_usd),
         "share": _share(meter),
         "provider": title_of(meter.provider, titles),

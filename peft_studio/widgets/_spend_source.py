@@ -59,10 +59,11 @@ class SpendSource:
             names = self._find_names({*spend.by_run, *(row.run_id for row in listed)})
             self.has_machines = len(listed) > 0
             self.warned = [plain(why) for why in listed.warnings]
+            runs = {row.label: names.get(row.run_id) or row.run_id for row in listed if row.kind == "machine"}
             self.sections = {
                 **view_spend(spend, names, titles),
                 "machines": [view_machine(row, names, titles) for row in listed],
-                "alarms": [view_alarm(alarm, titles) for alarm in listed.alarms],
+                "alarms": [view_alarm(alarm, titles, runs) for alarm in listed.alarms],
             }
             self._looked_at, self._seen = time.monotonic(), mark
         if self.providers and not self._swept:

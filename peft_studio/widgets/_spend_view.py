@@ -110,10 +110,12 @@ def view_machine(one: RentedMachine, names: Mapping[str, str], titles: Mapping[s
     }
 
 
-def view_alarm(alarm: Alarm, titles: Mapping[str, str]) -> Section:
-    """What has to be known now. A provider is called as it writes itself."""
+def view_alarm(alarm: Alarm, titles: Mapping[str, str], runs: Mapping[str, str]) -> Section:
+    """What has to be known now. A provider is called as it writes itself, a machine by its run. ``runs``: names of them, by label."""
     name = re.compile(rf"(?<![\w.-]){re.escape(alarm.provider)}(?![\w-]|\.\w)")
     text = name.sub(lambda _: title_of(alarm.provider, titles), alarm.text)
+    if alarm.label in runs:
+        text = text.replace(f"{alarm.label}: ", f"{runs[alarm.label]} at {title_of(alarm.provider, titles)}: ")
     day = "" if alarm.usd_per_day is None else usd(alarm.usd_per_day)
     return {"kind": alarm.kind, "text": plain(text), "per_day": day, "label": plain(alarm.label, limit=_NAME)}
 

@@ -64,7 +64,9 @@ def build_sections(seen: Seen) -> dict[str, Any]:
         "progress": _progress(seen),
         "numbers": _numbers(seen),
         "evaluations": [[e.step, _number(e.loss)] for e in state.evaluations],
-        "warnings": [build_warning(seen.folder, w) for w in state.warnings[-_NEWEST:]],
+        "warnings": [
+            build_warning(seen.folder, w) for w in state.warnings[-_NEWEST:] if not _is_said_again(w, state.failure)
+        ],
         "samples": [_sample(s) for s in state.samples[-_NEWEST:]],
         "files": _files(seen),
         "failure": build_failure_view(seen.folder, state.failure) if state.failure else None,
@@ -92,6 +94,11 @@ def log_line(event: ev.Logged) -> Section:
     return {"seq": event.seq, "at": event.at, "level": event.level, "text": plain(event.text)}
 
 
+def _is_said_again(warned: ev.Warned, failure: ev.Failure | None) -> bool:
+    """Whether a run ended over what a warning says: its failure says it then."""
+    return failure is not None and (warned.code, warned.hint) == (failure.code, failure.hint)
+
+
 def _head(seen: Seen) -> Section:
     state, standing, live = seen.state, seen.standing, seen.live
     asked = state.stop_requested if live else None
@@ -99,7 +106,8 @@ def _head(seen: Seen) -> Section:
         "id": seen.folder.id,
         "name": plain(state.name, limit=_NAME),
         "state": standing.state,
-        "detail": plain(standing.trouble or state.detail, limit=_NAME),
+        "detail": plain(state.detail, limit=_NAME),
+        "trouble": plain(standing.trouble),
         "live": live,
         "stale": standing.stale,
         "heard_s": standing.heard_s,

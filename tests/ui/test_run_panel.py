@@ -76,7 +76,7 @@ def test_what_its_budget_stopped_goes_on_once_a_higher_cap_is_confirmed(
     expect(dialog).to_contain_text("$1.98 so far, estimated")
     cap = dialog.get_by_label("Never more than, in dollars, in all")
     cap.fill("1.50")
-    expect(dialog.get_by_role("alert")).to_contain_text("is not above that")
+    expect(dialog.get_by_role("alert")).to_contain_text("It has cost $1.98 already. Give it $2.18 or more")
     expect(dialog.get_by_role("button", name="Go on", exact=True)).to_have_attribute("aria-disabled", "true")
     cap.fill("5")
     dialog.get_by_text("The same in Python").first.click()

@@ -88,9 +88,10 @@ def test_a_checkpoint_that_was_lost_with_its_machine_is_none(folder: RunFolder) 
 
 @pytest.mark.parametrize("typed", ["1", "1.98", "2.10", "", "many", "-3"])
 def test_what_is_no_cap_says_why_and_offers_no_python_that_would_fail(typed: str) -> None:
-    """In the words of run.resume()."""
+    """In dollars, and without the names of Python's arguments where an amount is too low."""
     found = propose(meter(), FOLDER, typed)
-    assert found["problem"]
+    low = "It has cost $1.98 already. Give it $2.18 or more: less pays for no machine."
+    assert found["problem"] == low if typed not in ("many", "-3") else "is no amount" in found["problem"]
     assert (found["at_most"], found["more"], found["max_usd"]) == ("", "", typed)
     assert found["code"].endswith(".resume()")
 

@@ -258,7 +258,7 @@ def test_a_machine_that_cannot_end_itself_is_said_to_be_one(studio: Studio, page
 
 
 def test_a_place_on_a_cluster_needs_no_dollars(studio: Studio, page: Browser, launched: list[dict[str, Any]]) -> None:
-    """Where none is free it waits in line; no cap has to be named, and the wait is part of a long life. Yes to what is proposed launches it."""
+    """Where none is free it waits in line; where one is, it does not; no cap has to be named. Yes to what is proposed launches it."""
     node = {"CPU": 16.0, "memory": 64.0 * 2**30, "GPU": 2.0, "accelerator_type:A100": 1.0}
     cluster = Cluster(nodes={"n1": node}, taken={"n1": {"CPU": 16.0, "GPU": 2.0}})
     with serve_ray(cluster) as address:
@@ -271,6 +271,12 @@ def test_a_place_on_a_cluster_needs_no_dollars(studio: Studio, page: Browser, la
         made = page.command("propose", key=row["key"])["value"]
         assert (made["free"], made["queues"], made["problem"]) == (True, True, None)
         assert "$" not in made["away"]
+        cluster.taken.clear()
+        page.command("look_again")
+        page.wait(lambda: any(row["queues"] and row["starts"] != "in its turn" for row in rows(page)))
+        row = next(row for row in rows(page) if row["queues"])
+        made = page.command("propose", key=row["key"])["value"]
+        assert (made["free"], made["queues"]) == (True, False)
         told = page.command("rent", key=row["key"], max_usd=made["max_usd"], max_hours=made["max_hours"])
         assert told["ok"], told
     assert (launched[0]["max_usd"], launched[0]["max_hours"]) == (0, LONGEST_HOURS)

@@ -143,6 +143,21 @@ def test_an_alarm_says_what_it_costs(rented: RentHome, show: Callable[[], Browse
     assert "asked to end 3 times" in page.panel._repr_mimebundle_()["text/html"]
 
 
+def test_an_alarm_calls_a_machine_by_its_run(rented: RentHome, studio: Studio, show: Callable[[], Browser]) -> None:
+    """Its label is for providers' lists."""
+    write_made_run(studio.home, name="orders")
+    record = rented.rent(RUN_ID, done=Done(trouble="it answers 503", trouble_at=read_now().later(-3600)))
+    (alarm,) = show().sections["alarms"]
+    assert (alarm["text"], alarm["label"]) == ("orders at RunPod: it answers 503", record.label)
+
+
+def test_what_is_free_is_no_charge(rented: RentHome, studio: Studio) -> None:
+    """A place on a cluster has a meter that stands still."""
+    write_made_run(studio.home)
+    rented.rent(RUN_ID, provider="ray", usd_per_hour="0")
+    assert open_run(studio, RUN_ID).sections()["meter"]["rate"] == "no charge"
+
+
 def test_hostile_words_are_cleaned(rented: RentHome, show: Callable[[], Browser]) -> None:
     """A provider's words reach the page without control characters, and the picture as text."""
     rented.rent(gpu="A100 <b>\x1b[2J", done=Done(trouble="".join(HOSTILE)[:500]))

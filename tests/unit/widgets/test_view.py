@@ -104,6 +104,26 @@ def test_a_failure_carries_every_way_on_as_code(training: RunWriter) -> None:
     assert f"\nstudio.launch(studio.run({training.folder.id!r}).spec.replace({field}={value}" in first["code"]
 
 
+def test_what_ended_a_run_is_said_once(training: RunWriter) -> None:
+    """A warning that says what its failure says is not beside it; every other one is."""
+    hint = build_failure("trainer_hung", "It hangs.", spec=training.spec).hint
+    for code, said in (("gpu_idle", "Use it."), ("trainer_hung", hint)):
+        training.log.append(ev.Warned(code=code, step=3, message="It hangs.", hint=said))
+    codes = [one["code"] for one in view(training)["warnings"]]
+    training.end("failed", build_failure("trainer_hung", "It hangs.", spec=training.spec))
+
+    assert {"gpu_idle", "trainer_hung"} <= set(codes)
+    assert [one["code"] for one in view(training)["warnings"]] == [one for one in codes if one != "trainer_hung"]
+
+
+def test_a_full_disk_is_said_whole_and_apart_from_the_phase(training: RunWriter) -> None:
+    """It is a sentence for a notice, not a word beside the name."""
+    trouble = "This machine's disk is full. " + "x" * 400
+    head = view(training, standing=Standing("training", 1.0, trouble=trouble))["head"]
+
+    assert (head["trouble"], head["detail"]) == (trouble, "")
+
+
 def test_files_are_those_that_are_kept_newest_first(training: RunWriter) -> None:
     """The adapter, then as many checkpoints as the spec keeps."""
     training.train(180)

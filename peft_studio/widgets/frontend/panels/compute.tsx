@@ -89,11 +89,13 @@ function ComputePanel() {
           )}
         </>
       )}
-      <footer class="ps-foot ps-s">
-        <span class={started ? "" : "ps-muted"}>
-          {renting ? `Renting at ${renting}, after one more look at its price.` : started ? `Started ${started}, shown in the step Run.` : market ? `${said(market)}. Totals include starting, installing, downloads, disk and traffic.` : ""}
-        </span>
-      </footer>
+      {(renting || started || market) && (
+        <footer class="ps-foot ps-s">
+          <span class={started ? "" : "ps-muted"}>
+            {renting ? `Renting at ${renting}, after one more look at its price.` : started ? `Started ${started}, shown in the step Run.` : market ? `${said(market)}. Totals include starting, installing, downloads, disk and traffic.` : ""}
+          </span>
+        </footer>
+      )}
       {asking && <Confirm first={asking} run={commands.run} onRent={rent} onClose={() => setAsking(null)} />}
     </section>
   );

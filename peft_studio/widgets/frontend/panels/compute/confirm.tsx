@@ -23,33 +23,44 @@ export function Confirm({ first, run, onRent, onClose }: ConfirmProps) {
     newest.current = wanted;
     setTyped(wanted);
     const made = (await run("propose", { key: first.key, ...wanted })) as Proposal | null;
-    if (made && newest.current === wanted) setProposal(made);
+    // While a cap is none, nothing is known of what would be tried next: what was stays.
+    const keep = (before: Proposal): Next[] => before.next.map((one) => ({ ...one, on: !wanted.without.includes(one.key) }));
+    if (made && newest.current === wanted) setProposal((before) => (made.problem ? { ...made, next: keep(before) } : made));
   };
   const { without } = typed;
   const read = proposal.max_usd === typed.max_usd && proposal.max_hours === typed.max_hours && proposal.next.every((one) => one.on !== without.includes(one.key));
   const tick = (key: string): Promise<void> => type({ without: without.includes(key) ? without.filter((one) => one !== key) : [...without, key] });
   const wrong = proposal.problem;
   const { gpu, provider, place, free } = proposal;
+  const at = wrong && (wrong.field === "max_hours" || free ? "max_hours" : "max_usd");
+  const below = (field: string, said: ComponentChildren): ComponentChildren =>
+    wrong && at === field && read ? (
+      <span class="ps-s ps-strong" role="alert" dir="auto">
+        {wrong.message}
+      </span>
+    ) : (
+      <span class="ps-s ps-muted">{said}</span>
+    );
   const facts: [string, ComponentChildren][] = [
     ["Machine", `${gpu} at ${provider}, ${place}`],
     ["Price", free ? `no charge${proposal.includes ? `; ${proposal.includes}` : ""}` : `${proposal.per_hour} an hour, billed ${proposal.billed}${proposal.includes ? `; ${proposal.includes}` : ""}`],
-    ["This run", <About total={proposal.total} time={proposal.time} />],
+    ["This run", <About total={proposal.total} time={proposal.time} free={free} />],
     ...(free
       ? []
       : ([
           [
             "Never more than",
             <span class="ps-cap">
-              <Input live kind="number" unit="dollars" label="Never more than, in dollars" value={typed.max_usd} invalid={wrong?.field === "max_usd"} onChange={(max_usd) => type({ max_usd })} />
-              <span class="ps-s ps-muted">then it saves and ends the machine</span>
+              <Input live kind="number" unit="dollars" label="Never more than, in dollars" value={typed.max_usd} invalid={at === "max_usd"} onChange={(max_usd) => type({ max_usd })} />
+              {below("max_usd", "then it saves and ends the machine")}
             </span>,
           ],
         ] as [string, ComponentChildren][])),
     [
       "Longest life",
       <span class="ps-cap">
-        <Input live kind="number" unit="hours" label="Longest life, in hours" value={typed.max_hours} invalid={wrong?.field === "max_hours"} onChange={(max_hours) => type({ max_hours })} />
-        <span class="ps-s ps-muted">{free ? proposal.queues && "from its turn on" : proposal.latest && `with that cap ${proposal.latest} at the latest`}</span>
+        <Input live kind="number" unit="hours" label="Longest life, in hours" value={typed.max_hours} invalid={at === "max_hours"} onChange={(max_hours) => type({ max_hours })} />
+        {below("max_hours", free ? proposal.queues && "counted from its turn" : proposal.latest && `with that cap ${proposal.latest} at the latest`)}
       </span>,
     ],
     ["If it does not start", <Nexts next={proposal.next} free={free} without={without} onTick={tick} />],
@@ -62,7 +73,7 @@ export function Confirm({ first, run, onRent, onClose }: ConfirmProps) {
   ];
   return (
     <Dialog
-      title={free ? `Train on ${gpu} of ${provider}?` : `Rent ${gpu} at ${provider}?`}
+      title={free ? `Train on ${provider}, ${gpu}?` : `Rent ${gpu} at ${provider}?`}
       lead={
         proposal.never_ends && (
           <div class="ps-sec ps-never-ends">
@@ -80,11 +91,6 @@ export function Confirm({ first, run, onRent, onClose }: ConfirmProps) {
       onConfirm={() => onRent(proposal)}
       onClose={onClose}
     >
-      {wrong && read && (
-        <p class="ps-cap-wrong" role="alert" dir="auto">
-          {wrong.message}
-        </p>
-      )}
       <details class="ps-details ps-dialog-more">
         <summary>The same in Python</summary>
         <Code text={proposal.code} label="The same in Python" />
@@ -118,8 +124,9 @@ function Nexts({ next, free, without, onTick }: { next: Next[]; free: boolean; w
   );
 }
 
-function About({ total, time }: { total: Amount; time: Amount }) {
+function About({ total, time, free }: { total: Amount; time: Amount; free: boolean }) {
   const known = total.value !== "—";
+  if (!known && free) return <>not known how long</>;
   return (
     <>
       <b>{!known ? "cost not known" : total.range ? `about ${total.value}` : total.value}</b>

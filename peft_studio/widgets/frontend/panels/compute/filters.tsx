@@ -25,7 +25,7 @@ export function Filters({ asked, market, run }: { asked: Asked; market: Market; 
   return (
     <div class="ps-sub ps-market-filters" role="search">
       <Input kind="search" icon="search" live value={gpu} label="GPU" placeholder="GPU, as “A100”" onChange={type} />
-      <Select label="Kind" value={spot} options={[{ value: "", title: "On demand and spot" }, { value: "no", title: "On demand" }, { value: "only", title: "Spot" }]} onChange={(value) => ask({ spot: value })} />
+      <Select label="Kind" value={spot} options={[{ value: "", title: "Every kind" }, { value: "no", title: "On demand" }, { value: "only", title: "Spot" }]} onChange={(value) => ask({ spot: value })} />
       <Select label="Provider" value={provider} options={[{ value: "", title: "Every provider" }, ...market.providers.map((one) => ({ value: one.name, title: one.title }))]} onChange={(value) => ask({ provider: value })} />
       {market.regions.length > 1 && <Select label="Region" value={region} options={[{ value: "", title: "Every region" }, ...market.regions.map((one) => ({ value: one, title: one }))]} onChange={(value) => ask({ region: value })} />}
       <label class="ps-check">

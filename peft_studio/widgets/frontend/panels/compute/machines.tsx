@@ -72,7 +72,7 @@ function Row({ row, now, offline, busy, run, onChoose }: MachinesProps & { row: 
         <span class="ps-below ps-back-1">
           {{ ok: "OK", tight: "Tight", "wont-fit": "Won't fit", unknown: "Fit not known" }[row.fit]}
         </span>
-        <span class="ps-below ps-back-2">{row.local ? row.time.value : `${row.time.value}, ${kind}`}</span>
+        <span class="ps-below ps-back-2">{row.local ? row.time.value : row.time.value === "—" ? kind : `${row.time.value}, ${kind}`}</span>
         {!row.local && (
           <span class="ps-below ps-back-3">
             {row.per_hour}/h, starts {/^\d/.test(row.starts) ? "in " : ""}

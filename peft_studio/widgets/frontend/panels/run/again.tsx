@@ -35,7 +35,13 @@ export function AgainDialog({ again, name, commands, onClose }: AgainProps) {
       "Never more than",
       <span class="ps-cap">
         <Input live kind="number" unit="dollars" label="Never more than, in dollars, in all" value={typed} invalid={Boolean(wrong)} onChange={type} />
-        <span class="ps-s ps-muted">in all, with what it has cost{again.cap && again.short ? `; its cap was ${again.cap}` : ""}</span>
+        {wrong ? (
+          <span class="ps-s ps-strong" role="alert" dir="auto">
+            {wrong}
+          </span>
+        ) : (
+          <span class="ps-s ps-muted">in all, with what it has cost{again.cap && again.short ? `; its cap was ${again.cap}` : ""}</span>
+        )}
       </span>,
     ],
     ["Machine", `${again.machine}, ${again.rate}`],
@@ -51,11 +57,6 @@ export function AgainDialog({ again, name, commands, onClose }: AgainProps) {
       onConfirm={() => void commands.run("resume", { max_usd: proposal.max_usd })}
       onClose={onClose}
     >
-      {wrong && (
-        <p class="ps-cap-wrong" role="alert" dir="auto">
-          {wrong}
-        </p>
-      )}
       <details class="ps-details ps-dialog-more">
         <summary>The same in Python</summary>
         <Code text={proposal.code} label="The same in Python" />

@@ -56,6 +56,11 @@ export function Notices({ view, silentFor, kernelSilent, commands, retry }: Noti
         </Notice>
       )}
       <Ended view={view} />
+      {view.head.trouble && (
+        <Notice hue="warn" fact="Nothing more of it can be kept here">
+          <p class="ps-s" dir="auto">{view.head.trouble}</p>
+        </Notice>
+      )}
       {silentFor !== null && (kernelSilent ? <NoKernel /> : <Silent view={view} silentFor={silentFor} />)}
       {view.head.state === "lost" && (
         <Notice hue="warn" icon="lost" fact="The run's process is gone">

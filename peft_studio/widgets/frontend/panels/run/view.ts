@@ -44,6 +44,8 @@ export interface Head {
   name: string;
   state: string;
   detail: string;
+  /** Why nothing of it can be written here; empty where all can. */
+  trouble: string;
   live: boolean;
   stale: boolean;
   heard_s: number | null;
