@@ -13,7 +13,7 @@ HINTS = {
     "loss_exploded": "The run was stopped; the last good checkpoint is kept. Lower the learning rate.",
     "disk_full": "Free disk space (peft-studio doctor shows how much is left), then resume; the last whole checkpoint is kept.",
     "trainer_killed": "Resume continues from the last checkpoint. If the system ended it for lack of memory, use a suggestion.",
-    "trainer_hung": "Resume continues from the last checkpoint, on another machine if it was rented. If it hangs again where several devices train together, try processes=1; a run that is only that slow goes on with PEFT_STUDIO_HUNG_MIN=0.",
+    "trainer_hung": "Resume continues from the last checkpoint, on another machine if it was rented. If it hangs again where several devices train together, try processes=1; one on this machine that is only that slow goes on with PEFT_STUDIO_HUNG_MIN=0.",
     "rank_lost": "Resume continues from the last checkpoint, also with another number of devices.",
     "model_missing": "Check the model's name, or download it while online.",
     "model_gated": "Accept the licence on the model's page with your account, studio.connect('huggingface') and studio.prepare(model), then resume.",

@@ -148,7 +148,9 @@ def build_rentals(
 
 def build_run_meter(records: Sequence[Record], lives: Sequence[Life], *, now_s: float) -> RunMeter:
     """One run's meter. ``records``: all its attempts, one at least."""
-    last = records[-1]
+    last = next(
+        (one for one in reversed(records) if one.intent.offers), records[-1]
+    )  # a stray that is ended is no attempt
     rates = [meter.usd_per_hour for life in lives if (meter := build_meter(life))]
     return RunMeter(
         spent=total(lives, -EVER_S, EVER_S, now_s=now_s), usd_per_hour=sum(rates, Decimal(0)) if rates else None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,11 @@ from peft_studio.core.runs.checkpoints import checkpoint_path, list_steps
 from peft_studio.core.runs.folder import RunFolder
 from peft_studio.core.services.rent.again import NewCaps
 from peft_studio.core.services.rent.compute import RentedCompute
+from peft_studio.core.services.rent.label import build_label
 from peft_studio.core.services.rent.sqlite_store import SqliteStore
-from tests.unit.core.services.rent.world import LABEL, intent
+from peft_studio.core.services.rent.store import Stray
+from peft_studio.core.services.rent.sweep import adopt
+from tests.unit.core.services.rent.world import LABEL, at, intent
 
 
 @pytest.fixture
@@ -62,3 +66,14 @@ def test_a_resume_while_its_machine_is_being_ended_is_refused(
     with pytest.raises(RunStateError, match="not proven gone"):
         compute.submit_job(folder, from_step=4)
     assert (rented, list_steps(folder.checkpoints)) == ([], [2, 4, 6])
+
+
+def test_a_stray_that_was_ended_takes_nothing_of_what_a_resume_asks(tmp_path: Path, folder: RunFolder) -> None:
+    """It is on record after the run's attempts, and has neither price nor cap: the Run panel would have gone on without a question."""
+    store = SqliteStore(tmp_path / "rent")
+    store.put(intent(run_id=folder.id, budget_usd=Decimal(5)))
+    lost = Stray("alpha", "i9", build_label(store.home_tag(), folder.id, 2, ends_at_s=1.8e9), None, ours=True)
+    store.put(adopt(lost, at(9)))
+    meter = RentedCompute("alpha", store, rent=lambda run, new: None, reach=lambda record: None).read_meter(folder)
+    assert meter
+    assert (meter.dearest_usd_per_hour, meter.cap_usd, meter.label) == (Decimal(3), Decimal(5), LABEL)
