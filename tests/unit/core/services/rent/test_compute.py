@@ -62,3 +62,19 @@ def test_a_resume_while_its_machine_is_being_ended_is_refused(
     with pytest.raises(RunStateError, match="not proven gone"):
         compute.submit_job(folder, from_step=4)
     assert (rented, list_steps(folder.checkpoints)) == ([], [2, 4, 6])
+
+
+def test_a_stop_that_cannot_reach_a_training_machine_ends_nothing(tmp_path: Path, folder: RunFolder) -> None:
+    """A process without the provider's key cannot save; what was learned is not thrown away for that."""
+    store = SqliteStore(tmp_path / "rent")
+    wanted = replace(intent(), run_id=folder.id)
+    store.put(wanted)
+    store.wish_moved(wanted.label, wanted.at, ready=True)
+    compute = RentedCompute("runpod", store, rent=lambda _, __: None, reach=lambda _: None)
+    with pytest.raises(RunStateError, match="cannot be reached"):
+        compute.stop_job(folder, save=True)
+    [record] = store.list_run(folder.id)
+    assert not record.wish.end
+    compute.stop_job(folder, save=False)
+    [record] = store.list_run(folder.id)
+    assert record.wish.end == "stopped"
