@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from peft_studio.core.errors import Offline
+from peft_studio.core.errors import Offline, StudioError
 from peft_studio.core.session import Session
 from peft_studio.core.system import home_folder
 
@@ -61,7 +61,13 @@ class Home:
             if self._opened is not None:
                 return self._opened
             path = home_folder(self._home)
-            path.mkdir(parents=True, exist_ok=True, mode=0o700)
+            try:
+                path.mkdir(parents=True, exist_ok=True, mode=0o700)
+            except OSError as exc:
+                raise StudioError(
+                    f"{path} cannot be the home of runs and models: {exc.strerror or exc}.",
+                    hint="Name another folder: PEFT_STUDIO_HOME, Studio(home=…), or --home in a terminal.",
+                ) from exc
             self._opened = path
         self._begin()
         return path

@@ -65,15 +65,13 @@ class Launching(Running, Renting, ABC):
                     fields=("compute",),
                 )
             return super().launch(spec, **changes)
-        from peft_studio.core.ports.offers import Offer
-
         spec = spec.replace(**changes) if changes else spec
         if isinstance(compute, str):
             offers = self._find_free_places(spec, compute)
             if not offers:
                 return super().launch(spec, compute=compute)  # says which names there are
         else:
-            offers = [compute] if isinstance(compute, Offer) else list(compute)
+            offers = _list_offers(compute)
         from peft_studio.core.services.rent.caps import read_caps
 
         caps = read_caps(
@@ -175,6 +173,27 @@ class Launching(Running, Renting, ABC):
         from peft_studio._studio.machines import Machines
 
         return Machines(self.home, self._catalog, self._connections)
+
+
+def _list_offers(compute: object) -> list[Offer]:
+    """The offers that a launch names.
+
+    Raises:
+        SpecError: It is none, as the ``offer`` of this machine's row of quotes is.
+    """
+    from peft_studio.core.ports.offers import Offer
+
+    named = list(compute) if isinstance(compute, list | tuple) else [compute]
+    offers = [offer for offer in named if isinstance(offer, Offer)]
+    if len(offers) == len(named):
+        return offers
+    raise SpecError(
+        "That is no offer to rent."
+        if any(named)
+        else "There is no offer there: it is this machine's row of the quotes, or nothing is to be had.",
+        hint='compute="local" trains here; the .offer of a row of studio.quotes(spec), or a row of studio.offers(), is rented.',
+        fields=("compute",),
+    )
 
 
 def divisors(number: int) -> list[int]:

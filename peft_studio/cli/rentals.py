@@ -12,7 +12,7 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
     """List them; with ``--end`` have one gone first."""
     studio = Studio(home=arguments.home)
     listed = studio.rentals(refresh=arguments.refresh)
-    if arguments.end:
+    if arguments.end is not None:
         asked = listed.end(arguments.end)
         terminal.say(f"{', '.join(asked)} is to be gone." if asked else "It is to be gone already.")
         listed = studio.rentals()

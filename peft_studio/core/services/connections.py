@@ -22,6 +22,7 @@ from peft_studio.core.vault import Vault
 FILE = "connections.json"
 CONNECT_S = 25.0
 OWN_NAME = frozenset({"token", "key"})  # kept under the platform's own name
+ELSEWHERE = "Its key was kept in another process alone, or was removed."
 
 
 class Record(Value):
@@ -130,14 +131,17 @@ class Connections:
         """See to it that calls to a platform are made with the keys that are kept for it.
 
         Raises:
-            StudioError: It is disabled. VaultError: Its keys cannot be read now.
+            StudioError: It is disabled. VaultError: Its keys cannot be read now, or another process alone has them.
         """
         info = self._enabled(name)
         with self._lock:
             if name in self._attached:
                 return
             if record := self._read().get(name):
-                self._catalog.attach(name, self._find_keys(info, record))
+                keys = self._find_keys(info, record)
+                if any(field.required and field.name not in keys for field in info.keys):
+                    raise VaultError(f"{info.title}: {ELSEWHERE}", hint=f"studio.connect({name!r}) connects it again.")
+                self._catalog.attach(name, keys)
             self._attached.add(name)
 
     def read_keys(self, name: str) -> Keys:
@@ -181,7 +185,7 @@ class Connections:
         state: State = "failed" if why_not else "connected"
         try:
             if len(self._find_keys(info, record)) < len(record.secrets) + len(record.settings):
-                why_not, state = "Its key was kept in another process alone, or was removed.", "not connected"
+                why_not, state = ELSEWHERE, "not connected"
         except VaultError as exc:
             why_not, state = exc.message, "failed"
         return Connection(info.name, info.title, tuple(info.roles), state, account=record.account, why_not=why_not)

@@ -105,7 +105,7 @@ def read_life_s(max_hours: float) -> float:
     Raises:
         SpecError: It is too little to do anything in, or more than anybody means.
     """
-    if not SHORTEST_HOURS <= float(max_hours) <= LONGEST_HOURS:
+    if not SHORTEST_HOURS <= _number(max_hours) <= LONGEST_HOURS:
         raise SpecError(
             f"A machine can live from {SHORTEST_HOURS} to {LONGEST_HOURS:g} hours, not {max_hours}.", hint="24 is the default.",
             fields=("max_hours",),
@@ -128,23 +128,31 @@ def read_usd(max_usd: Decimal | float | str) -> Decimal:
     return budget
 
 
+def _number(given: float) -> float:
+    """What a person gave as a number; what is none is no length of time, and so in no range."""
+    try:
+        return float(given)
+    except (TypeError, ValueError):
+        return float("nan")
+
+
 def _price(offer: Offer) -> Decimal:
     return offer.usd_per_hour
 
 
 def _read_keep_s(minutes: float) -> float:
-    if not SHORTEST_KEEP_S <= minutes * 60 <= LONGEST_HOURS * 3600:
+    if not SHORTEST_KEEP_S <= _number(minutes) * 60 <= LONGEST_HOURS * 3600:
         raise SpecError(
-            f"A machine can wait {SHORTEST_KEEP_S / 60:g} minutes or more for its files to be fetched, not {minutes}.",
+            f"A machine can wait from {SHORTEST_KEEP_S / 60:g} minutes to {LONGEST_HOURS:g} hours for its files to be fetched, not {minutes}.",
             hint="15 is the default. It is paid for meanwhile.", fields=("keep_minutes",),
         )  # fmt: skip
     return float(minutes) * 60
 
 
 def _read_idle_s(minutes: float | None) -> float | None:
-    if minutes is not None and not SHORTEST_IDLE_S <= minutes * 60 <= LONGEST_HOURS * 3600:
+    if minutes is not None and not SHORTEST_IDLE_S <= _number(minutes) * 60 <= LONGEST_HOURS * 3600:
         raise SpecError(
-            f"A GPU can idle {SHORTEST_IDLE_S / 60:g} minutes or more before somebody is warned, not {minutes}.",
+            f"A GPU can idle from {SHORTEST_IDLE_S / 60:g} minutes to {LONGEST_HOURS:g} hours before somebody is warned, not {minutes}.",
             hint="60 is the default; None turns it off.", fields=("idle_minutes",),
         )  # fmt: skip
     return None if minutes is None else float(minutes) * 60

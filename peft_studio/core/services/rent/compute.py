@@ -94,7 +94,13 @@ class RentedCompute:
     def stop_job(self, folder: RunFolder, *, save: bool) -> None:
         """Ask the agent over there to stop; where there is none yet, or nothing is to be kept, the machine goes at once."""
         record = self._open_record(folder)
-        node = self._reach(record) if save and record.wish.ready else None
+        trains = save and record.wish.ready
+        node = self._reach(record) if trains else None
+        if node is None and trains:
+            raise RunStateError(
+                f"The machine of run {folder.id} cannot be reached from this process, so nothing of the run can be saved.",
+                hint=f"Unlock the vault, or studio.connect({record.intent.provider!r}), and stop it again; run.stop(save=False) ends it as it is.",
+            )
         if node is None:
             self._store.wish_end(record.label, "stopped")
             return

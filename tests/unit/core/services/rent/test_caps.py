@@ -63,7 +63,7 @@ def test_what_waiting_costs_is_in_the_caps() -> None:
 )
 def test_times_that_are_none_are_refused(wrong: dict[str, float]) -> None:
     """With the least and the default."""
-    with pytest.raises(SpecError, match="minutes or more") as refused:
+    with pytest.raises(SpecError, match="minutes to 720 hours") as refused:
         read_caps([offer("1")], max_usd=None, max_hours=None, **wrong)
     assert "is the default" in (refused.value.hint or "")
     assert refused.value.fields == tuple(wrong)

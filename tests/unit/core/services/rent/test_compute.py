@@ -77,3 +77,19 @@ def test_a_stray_that_was_ended_takes_nothing_of_what_a_resume_asks(tmp_path: Pa
     meter = RentedCompute("alpha", store, rent=lambda run, new: None, reach=lambda record: None).read_meter(folder)
     assert meter
     assert (meter.dearest_usd_per_hour, meter.cap_usd, meter.label) == (Decimal(3), Decimal(5), LABEL)
+
+
+def test_a_stop_that_cannot_reach_a_training_machine_ends_nothing(tmp_path: Path, folder: RunFolder) -> None:
+    """A process without the provider's key cannot save; what was learned is not thrown away for that."""
+    store = SqliteStore(tmp_path / "rent")
+    wanted = replace(intent(), run_id=folder.id)
+    store.put(wanted)
+    store.wish_moved(wanted.label, wanted.at, ready=True)
+    compute = RentedCompute("runpod", store, rent=lambda _, __: None, reach=lambda _: None)
+    with pytest.raises(RunStateError, match="cannot be reached"):
+        compute.stop_job(folder, save=True)
+    [record] = store.list_run(folder.id)
+    assert not record.wish.end
+    compute.stop_job(folder, save=False)
+    [record] = store.list_run(folder.id)
+    assert record.wish.end == "stopped"
