@@ -56,8 +56,11 @@ def decide(
     if seen is not None:
         record = _with(record, notice(record, seen, limits))
     mine = seen.find(record) if seen is not None else []
+    fresh = (
+        seen is not None and now.surely_past(seen.asked_at) <= limits.fresh_s
+    )  # a frozen worker comes with an old list
     if record.done.leaving is None and (
-        why := why_leave(record, mine, now, left_usd=left_usd, watching=watching, limits=limits)
+        why := why_leave(record, mine if fresh else [], now, left_usd=left_usd, watching=watching, limits=limits)
     ):
         record = replace(record, done=leave(record.done, why, now))
     if record.done.leaving is not None:
@@ -131,9 +134,11 @@ def _why_lost(record: Record, mine: Sequence[Instance], now: Moment, limits: Lim
 def _may_have_ended_itself(record: Record, gone: Moment, limits: Limits) -> bool:
     """Whether nothing was heard of it for as long as its own brakes wait: whoever comes back to that buys no other one unasked.
 
-    What costs nothing goes on all the same.
+    Nor where no clock tells whether its life was over. What costs nothing goes on all the same.
     """
     done = record.done
+    if record.lives_since is not None and gone.went_back(record.lives_since):
+        return rate_of(record) > 0
     heard = [at for at in (done.asked_at, done.moved_at, record.wish.moved_at) if at is not None]
     return rate_of(record) > 0 and all(gone.went_back(at) or gone.past(at) >= limits.unheard_s for at in heard)
 

@@ -202,14 +202,22 @@ def test_what_was_absent_once_before_a_long_silence_may_have_ended_in_it() -> No
     assert decide(one, seen(2200), at(2200), watching=at(2199)).done.leaving == "unheard"
 
 
-def test_a_clock_that_went_back_over_a_reboot_vouches_for_no_machine() -> None:
-    """How long it was silent is not known."""
-    one = record(made(rank=3), Wish(ready=True, moved_at=at(400)))
+@pytest.mark.parametrize("heard", [at(400), at(90, boot="later", wall=90 - 86_400.0)], ids=["before", "since"])
+def test_a_clock_that_went_back_over_a_reboot_vouches_for_no_machine(heard: Moment) -> None:
+    """How long it was silent is not known; nor, if it was heard since, whether its life was over."""
+    one = record(made(rank=3), Wish(ready=True, moved_at=heard))
     for second in (100, 225, 320):  # after a reboot the first look only begins the wait
         now = at(second, boot="later", wall=second - 86_400.0)
         look = Seen((), now, now)
         one = replace(one, done=decide(one, look, now, watching=at(99, boot="later", wall=99 - 86_400.0)).done)
     assert one.done.leaving == "unheard"
+
+
+def test_a_list_of_before_a_freeze_shows_nothing_that_is_there() -> None:
+    """A worker that goes on after half an hour still has it in hand: the machine may have ended itself since."""
+    one = record(made(rank=3, moved_at=at(30)))
+    assert decide(one, seen(40, machine()), at(2000), watching=at(0)).done.leaving == "unheard"
+    assert decide(one, seen(1990, machine()), at(2000), watching=at(0)).done.leaving == "no-progress"
 
 
 def test_one_that_is_not_there_any_more_does_not_merely_fail_to_get_on() -> None:
