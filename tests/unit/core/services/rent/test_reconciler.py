@@ -119,11 +119,11 @@ def test_one_with_newer_keys_takes_over(store: SqliteStore, watch: Any) -> None:
     second = Reconciler(
         store, first.folder, rentals=lambda: {"alpha": alpha}, build_rent=first._build_rent, limits=first._limits
     )
-    other = threading.Thread(target=second.run, kwargs={"take_over": True})
+    other = threading.Thread(target=second.run, kwargs={"take_over": True, "holds": {"alpha"}})
     other.start()
     thread.join(20)
     assert not thread.is_alive()
-    wait_for(lambda: is_watched(first.folder), "the second", timeout_s=20)
+    wait_for(lambda: find_held(first.folder) == {"alpha"}, "the second, with its keys", timeout_s=20)
     assert Reconciler(store, first.folder, rentals=dict, build_rent=first._build_rent).run() is False
     desk.end(RUN)
     other.join(40)
