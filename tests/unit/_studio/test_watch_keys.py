@@ -78,6 +78,16 @@ def test_nothing_is_ordered_without_the_keys(visit: Visit, rented: RentHome) -> 
     studio._machines.keys.require(["runpod"])
 
 
+def test_a_key_that_this_process_has_forgotten_is_not_there(visit: Visit) -> None:
+    """Locking drops what it alone had: an order is not made with nothing in the place of a key."""
+    studio = visit("vastai")
+    studio._machines.keys.require(["vastai"])
+    studio.vault.lock()
+    with pytest.raises(VaultError):
+        studio._machines.keys.require(["vastai"])
+    assert studio._machines.keys.read() == {}
+
+
 def test_a_run_does_not_go_on_without_the_keys(visit: Visit, rented: RentHome, given: list[set[str]]) -> None:
     """Refused before anything is written down."""
     studio = visit()

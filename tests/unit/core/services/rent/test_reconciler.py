@@ -15,6 +15,7 @@ from peft_studio.core.errors import OverBudget, RentError, Unavailable
 from peft_studio.core.ports.rental import Ended, Instance, Instances, Rent
 from peft_studio.core.services.rent.alarms import build_alarms
 from peft_studio.core.services.rent.desk import Desk
+from peft_studio.core.services.rent.held import find_held
 from peft_studio.core.services.rent.limits import LIMITS
 from peft_studio.core.services.rent.reconciler import Reconciler, is_watched, lock_path, start_watching
 from peft_studio.core.services.rent.record import EndAsked, Intent
