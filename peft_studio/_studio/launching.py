@@ -113,8 +113,7 @@ class Launching(Running, Renting, ABC):
         from peft_studio.core.services.rent.offer_specs import save_offer_specs
 
         self._require_network("Renting a machine")
-        for name in {offer.provider for offer in offers}:
-            self._connections.make_ready(name)
+        self._machines.keys.require(offer.provider for offer in offers)
         fitted = fit_offers(spec, self.home, offers)
         self._check_each(fitted)
         closed = self._machines.check_model(spec.model, machines=max(offer.machines for offer in offers))
@@ -160,13 +159,16 @@ class Launching(Running, Renting, ABC):
             return super()._find_compute(folder)
         from peft_studio.core.services.rent.hub_pass import mark_closed
 
+        last = records[-1].intent
+
         def again(folder: RunFolder, new: NewCaps) -> None:
+            self._machines.keys.require({offer.provider for offer in last.offers} or {last.provider})
             if self._machines.check_model(folder.load_spec().model):
                 mark_closed(folder)
             self._machines.desk.order_again(folder.id, new)
             self._machines.ensure_watched()
 
-        return self._machines.compute(records[-1].intent.provider, again)
+        return self._machines.compute(last.provider, again)
 
     @cached_property
     def _machines(self) -> Machines:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import time
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from peft_studio.core.errors import NotReadyError, RentError, StudioError
+from peft_studio._studio.watch_keys import WatchKeys, write_watch_keys
+from peft_studio.core.errors import NotReadyError, RentError, StudioError, VaultError
 from peft_studio.core.ports.platform import Capability, Keys, Role
-from peft_studio.core.redact import REDACTOR, Secret
 from peft_studio.core.runs.folder import RunFolder
 from peft_studio.core.runs.store import RunStore
 from peft_studio.core.services.hub_needs import HUB
@@ -20,6 +19,7 @@ from peft_studio.core.services.rent.compute import RentedCompute
 from peft_studio.core.services.rent.desk import Desk
 from peft_studio.core.services.rent.followers import Followers
 from peft_studio.core.services.rent.hub_pass import check_access, comes_from_hub, is_closed
+from peft_studio.core.services.rent.keeper import say_not_connected
 from peft_studio.core.services.rent.limits import read_limits
 from peft_studio.core.services.rent.moment import read_now
 from peft_studio.core.services.rent.order import PORT, Passes, build_rent
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from peft_studio.connectors.base.ssh_doors import SshDoors
     from peft_studio.core.ports.catalog import Catalog
     from peft_studio.core.ports.rental import Instance, Rent
+    from peft_studio.core.redact import Secret
     from peft_studio.core.services.connections import Connections
     from peft_studio.core.services.rent.again import NewCaps
     from peft_studio.core.services.rent.record import Intent, Record
@@ -70,14 +71,32 @@ class Machines:
         """The runs of one provider's machines."""
         return RentedCompute(provider, self.desk.store, rent=rent, reach=self.reach)
 
-    def ensure_watched(self) -> None:
-        """See to it that a process looks after the machines, with the keys that this one can read. After an order."""
-        keys = {name: self._connections.read_keys(name) for name in self.rentals()}
-        if self._connections.has_secret(HUB):
-            with contextlib.suppress(StudioError):  # the vault is locked: a closed model was refused before
-                keys[HUB] = self._connections.read_keys(HUB)
-        given = {name: {field: key.reveal() for field, key in of.items()} for name, of in keys.items()}
-        start_watching(self._home, self.folder, given=json.dumps(given).encode() if given else b"")
+    @cached_property
+    def keys(self) -> WatchKeys:
+        """What the process that looks after the machines can be given."""
+        return WatchKeys(self.folder, self._connections, ready=self.rentals, needed=self._find_needed)
+
+    def ensure_watched(self) -> str:
+        """See to it that a process looks after the machines, with the keys that this one can read. After an order.
+
+        Returns why it was not given them; empty where it was.
+        """
+        keys = self.keys.read()
+        if why := self.keys.say_lost(keys):
+            return why
+        start_watching(self._home, self.folder, given=write_watch_keys(keys))
+        return ""
+
+    def list_wanted(self) -> frozenset[str]:
+        """The providers of machines that are there, or may be bought."""
+        open_ones = [record.intent for record in self.desk.store.list_open()]
+        return frozenset(
+            name for one in open_ones for name in (one.provider, *(offer.provider for offer in one.offers))
+        )
+
+    def _find_needed(self) -> frozenset[str]:
+        closed = any(is_closed(self._folder_of(record.intent.run_id)) for record in self.desk.store.list_open())
+        return self.list_wanted() | ({HUB} if closed else set())
 
     def watch(self, keys: Mapping[str, Keys]) -> bool:
         """Look after the machines, in this process, until none is left; False where another one does."""
@@ -94,11 +113,27 @@ class Machines:
             note_start=self._note_start,
             token_of=self._token_of,
         )
-        return self._reconciler(beside=followers).run(take_over=bool(keys))
+        holds = self.keys.read().keys() | keys.keys()
+        return self._reconciler(beside=followers).run(
+            take_over=bool(keys) and not self.keys.find_lost(holds), holds=holds
+        )
 
     def sweep(self) -> list[str]:
         """Look once at every connected provider's list: what is due is done, what is nobody's is shown. Returns who could not be asked."""
-        return self._reconciler().sweep()
+        faults = {name: self.keys.find_fault(name) for name in self._list_asked()}
+        unasked = [
+            f"{name} was not asked for its machines. {why.message} {why.hint}" for name, why in faults.items() if why
+        ]
+        return unasked + self._reconciler().sweep()
+
+    def _list_asked(self) -> list[str]:
+        """Those that are to be asked: the connected ones, and those of machines that are there."""
+        remote = {name for name in self._connections.list_ready(Role.COMPUTE) if not self._catalog.get_info(name).local}
+        return sorted(remote | self.list_wanted())
+
+    def _say_blind(self, name: str) -> str:
+        fault = self.keys.find_fault(name)
+        return f"{name} cannot be asked. {fault.message}" if isinstance(fault, VaultError) else say_not_connected(name)
 
     def fetch_bills(self) -> list[str]:
         """Ask the providers what they charged, and keep it. Returns what a person should know."""
@@ -106,11 +141,15 @@ class Machines:
 
         asked = self.rentals()
         why_not = {name: self._catalog.find_reason(name, Capability.INVOICE) for name in asked}
+        for name in set(self._connections.list_ready(Role.COMPUTE)) - set(asked):
+            if isinstance(fault := self.keys.find_fault(name), VaultError):
+                why_not[name] = f"it was not asked what it charged. {fault.message} {fault.hint}"
         return fetch_bills(self.desk, {name: asked[name] for name, why in why_not.items() if not why}, why_not=why_not)
 
     def _reconciler(self, beside: Followers | None = None) -> Reconciler:
         return Reconciler(
-            self.desk.store, self.folder, rentals=self.rentals, build_rent=self._build_rent, beside=beside, limits=read_limits()
+            self.desk.store, self.folder, rentals=self.rentals, build_rent=self._build_rent, beside=beside, limits=read_limits(),
+            say_blind=self._say_blind,
         )  # fmt: skip
 
     def reach(self, record: Record) -> NodeClient | None:
@@ -144,9 +183,7 @@ class Machines:
     def _build_rent(self, intent: Intent) -> Rent:
         rental = self.rentals().get(intent.provider)
         if rental is None:
-            raise RentError(
-                f"{intent.provider} is not connected.", hint=f"studio.connect({intent.provider!r}) connects it."
-            )
+            raise self.keys.find_fault(intent.provider) or RentError(f"{intent.provider} cannot be asked.")
         given = Passes(self._folder_of(intent.run_id)).make(intent, tls=rental.way.door == "tls")
         if rental.way.door != "tunnel":
             return build_rent(intent, given, rental.way)
@@ -203,13 +240,3 @@ class Machines:
 
         # What is on a hub comes to the machine from there, on a better line than ours.
         return None if comes_from_hub(model) else find_prepared(model, self._home)
-
-
-def read_watch_keys(text: str) -> dict[str, Keys]:
-    """Keys as :meth:`Machines.ensure_watched` writes them."""
-    found = json.loads(text) if text.strip() else {}
-    keys: dict[str, Keys] = {name: {field: Secret(value) for field, value in of.items()} for name, of in found.items()}
-    for of in keys.values():
-        for key in of.values():
-            REDACTOR.add(key)  # as the vault does with those that it gives
-    return keys

@@ -192,7 +192,10 @@ class Platforms(Home, ABC):
         """Where this home's keys are kept: ``vault.tier`` says where, ``vault.move`` and ``vault.unlock`` change that."""
         from peft_studio.core.vault import Vault
 
-        return Vault(self.home / "vault")
+        return Vault(self.home / "vault", opened=lambda: self._unlocked())
+
+    def _unlocked(self) -> None:
+        """The vault was unlocked here: what had to do without its keys may have them now."""
 
     @once
     def _catalog(self) -> Catalog:

@@ -127,11 +127,21 @@ class Spending(Launching, ABC):
     def _connected(self, platform: str) -> None:
         """Whoever watches machines of this provider may have begun without its keys: now he gets them."""
         super()._connected(platform)
+        self._hand_keys(platform)
+
+    def _unlocked(self) -> None:
+        """So he may when the vault was locked."""
+        super()._unlocked()
+        self._hand_keys()
+
+    def _hand_keys(self, platform: str | None = None) -> None:
+        """Give what is readable now to whoever watches machines of this provider; of any that can be asked now where it is None."""
         if not self._has_rented:
             return
         try:
-            if any(record.intent.provider == platform for record in self._machines.desk.store.list_open()):
-                self._machines.ensure_watched()
+            fresh = set(self._machines.rentals()) if platform is None else {platform}
+            if fresh & self._machines.list_wanted() and (why := self._machines.ensure_watched()):
+                tell(why)
         except (StudioError, OSError) as exc:
             tell(f"{UNWATCHED}: {exc} `peft-studio watch-rentals` watches them.")
 

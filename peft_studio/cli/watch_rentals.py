@@ -7,7 +7,7 @@ import logging
 import sys
 
 from peft_studio._studio import Studio
-from peft_studio._studio.machines import read_watch_keys
+from peft_studio._studio.watch_keys import read_watch_keys
 from peft_studio.cli.terminal import Terminal
 
 

@@ -138,20 +138,17 @@ class Connections:
             if name in self._attached:
                 return
             if record := self._read().get(name):
-                keys = self._find_keys(info, record)
-                if any(field.required and field.name not in keys for field in info.keys):
-                    raise VaultError(f"{info.title}: {ELSEWHERE}", hint=f"studio.connect({name!r}) connects it again.")
-                self._catalog.attach(name, keys)
+                self._catalog.attach(name, self._find_all_keys(info, record))
             self._attached.add(name)
 
     def read_keys(self, name: str) -> Keys:
         """What is kept for a platform: for a process of this home that cannot open the vault itself.
 
         Raises:
-            VaultError: It cannot be read now.
+            VaultError: It cannot be read now, or another process alone has it.
         """
         record = self._read().get(name)
-        return self._find_keys(self._catalog.get_info(name), record) if record else {}
+        return self._find_all_keys(self._catalog.get_info(name), record) if record else {}
 
     def hold(self, name: str, keys: Keys) -> None:
         """Make calls to a platform with these keys, whatever the vault says."""
@@ -203,6 +200,12 @@ class Connections:
         secrets = {f.name: self._vault.get(vault_name(info, f)) for f in info.keys if f.name in record.secrets}
         known = {name: secret for name, secret in secrets.items() if secret is not None}
         return {**known, **{name: Secret(value) for name, value in record.settings.items()}}
+
+    def _find_all_keys(self, info: ConnectorInfo, record: Record) -> Keys:
+        keys = self._find_keys(info, record)
+        if any(field.required and field.name not in keys for field in info.keys):
+            raise VaultError(f"{info.title}: {ELSEWHERE}", hint=f"studio.connect({info.name!r}) connects it again.")
+        return keys
 
     def _read(self) -> dict[str, Record]:
         try:

@@ -26,16 +26,18 @@ class Vault:
 
     Any call may raise :class:`VaultError`: ``VaultLocked`` until :meth:`unlock` was called or the keystore can be reached,
     ``VaultDamaged`` when the file is not what was written; and OSError where the disk refuses. Whatever goes in or out is made known
-    to ``redactor``.
+    to ``redactor``. ``opened`` is called after each :meth:`unlock`.
     """
 
     def __init__(
-        self, folder: Path, *, redactor: Redactor = REDACTOR, keystore: Keystore | None = None, cost: Cost | None = None
-    ) -> None:
+        self, folder: Path, *, redactor: Redactor = REDACTOR, keystore: Keystore | None = None, cost: Cost | None = None,
+        opened: Callable[[], None] = lambda: None,
+    ) -> None:  # fmt: skip
         self._keystore = keystore or Keystore()
         self._file = VaultFile(folder, self._keystore)
         self._redactor = redactor
         self._cost = cost or Cost()
+        self._opened = opened
         self._here: dict[str, Secret] = {}  # this process alone, because that was asked for
         self._waiting: dict[str, Secret] = {}  # this process alone, for want of a better place
         self._refused = ""  # why the keystore took no key
@@ -107,6 +109,7 @@ class Vault:
         self._redactor.add(passphrase)
         self._file.unlock(passphrase)
         self.turns += 1
+        self._opened()
 
     def lock(self) -> None:
         """Forget what opens the vault, and what this process alone has."""

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from peft_studio import Studio
-from peft_studio._studio.machines import read_watch_keys
+from peft_studio._studio.watch_keys import read_watch_keys
 from peft_studio.core.errors import VaultLocked
 from peft_studio.core.redact import REDACTOR
 from peft_studio.core.services.rent.order import PORT, Passes

@@ -28,15 +28,21 @@ GAP_S = 60.0  # from one turn to the next: this process slept, or was frozen, an
 STEPS = 24  # at one record in one turn, so that none keeps the others waiting
 
 
+def say_not_connected(name: str) -> str:
+    """Why nothing is known of a provider, where nothing else is the matter."""
+    return f"{name} is not connected, so nothing can be asked of it."
+
+
 class Keeper:
-    """One provider's, in one process. ``token``: of that process, unlike any other's."""
+    """One provider's, in one process. ``token``: of that process, unlike any other's. ``say_blind``: why a provider cannot be asked."""
 
     def __init__(
-        self, provider: str, store: Store, *, rentals: Rentals, build_rent: BuildRent, token: str, now: Now, limits: Limits = LIMITS
+        self, provider: str, store: Store, *, rentals: Rentals, build_rent: BuildRent, token: str, now: Now, limits: Limits = LIMITS,
+        say_blind: Callable[[str], str] | None = None,
     ) -> None:  # fmt: skip
         self.provider, self.store = provider, store
         self._rentals, self._build_rent, self._token = rentals, build_rent, token
-        self._now, self._limits = now, limits
+        self._now, self._limits, self._say_blind = now, limits, say_blind or say_not_connected
         self._began = now()
         self._holds = False
         self._failed = 0
@@ -78,7 +84,7 @@ class Keeper:
         """The whole list; None where there is none, and ``why_blind`` says why."""
         asked_at = self._now()
         if rental is None:
-            self.why_blind = f"{self.provider} is not connected, so nothing can be asked of it."
+            self.why_blind = self._say_blind(self.provider)
             return None
         if self._look_in_s(asked_at) > 0:
             return None

@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
@@ -17,6 +17,7 @@ from uuid import uuid4
 
 from peft_studio.core.errors import RentError
 from peft_studio.core.services.rent.calls import Rentals
+from peft_studio.core.services.rent.held import note_held
 from peft_studio.core.services.rent.keeper import BuildRent, Keeper
 from peft_studio.core.services.rent.limits import LIMITS, Limits
 from peft_studio.core.services.rent.moment import Now, read_now
@@ -55,14 +56,16 @@ class Reconciler:
         build_rent: What to buy for an intent.
         beside: Goes on as long as this does.
         limits: For tests.
+        say_blind: Why a provider that is not among them cannot be asked.
     """
 
     def __init__(
         self, store: Store, folder: Path, *, rentals: Rentals, build_rent: BuildRent, now: Now = read_now,
-        beside: Beside | None = None, limits: Limits = LIMITS,
+        beside: Beside | None = None, limits: Limits = LIMITS, say_blind: Callable[[str], str] | None = None,
     ) -> None:  # fmt: skip
         self.store, self.folder, self._beside = store, folder, beside
         self._rentals, self._build_rent, self._now, self._limits = rentals, build_rent, now, limits
+        self._say_blind = say_blind
         self._token = uuid4().hex
         self._stop = threading.Event()
         self._lanes: dict[str, threading.Thread] = {}
@@ -72,16 +75,18 @@ class Reconciler:
         """Have :meth:`run` return soon. Machines stay as they are, and so do the records."""
         self._stop.set()
 
-    def run(self, *, take_over: bool = False) -> bool:
+    def run(self, *, take_over: bool = False, holds: Iterable[str] = ()) -> bool:
         """Watch until every record is closed. False at once where another process of this home watches already.
 
-        ``take_over``: that one lets go instead, for this one has newer keys.
+        ``take_over``: that one lets go instead, for this one has newer keys. ``holds``: whose they are.
         """
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         while not self._stop.is_set():
             with lock_path(self.folder).open("a+b") as lock:
                 if not self._take(lock) and not (take_over and self._relieve(lock)):
                     return False
+                with suppress(OSError):  # a full disk keeps nobody from watching
+                    note_held(self.folder, holds)
                 self._watch()
             if self._is_relieved():
                 return False
@@ -164,7 +169,8 @@ class Reconciler:
 
     def _keeper(self, name: str) -> Keeper:
         return Keeper(
-            name, self.store, rentals=self._rentals, build_rent=self._build_rent, token=self._token, now=self._now, limits=self._limits
+            name, self.store, rentals=self._rentals, build_rent=self._build_rent, token=self._token, now=self._now, limits=self._limits,
+            say_blind=self._say_blind,
         )  # fmt: skip
 
     def _keep(self, name: str) -> None:

@@ -128,9 +128,12 @@ def test_locked_until_the_passphrase(open_vault: Open, nowhere: MemoryKeystore) 
     with pytest.raises(WrongPassphrase):
         vault.unlock(OTHER)
 
+    opened: list[bool] = []
+    vault._opened = lambda: opened.append(vault.tier.is_open)
     vault.unlock(PASSPHRASE)
     vault.set("a", Secret("b"))
     assert vault.tier.is_open
+    assert opened == [True]
 
     vault.lock()
     with pytest.raises(VaultLocked):

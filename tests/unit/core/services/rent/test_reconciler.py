@@ -15,6 +15,7 @@ from peft_studio.core.errors import OverBudget, RentError, Unavailable
 from peft_studio.core.ports.rental import Ended, Instance, Instances, Rent
 from peft_studio.core.services.rent.alarms import build_alarms
 from peft_studio.core.services.rent.desk import Desk
+from peft_studio.core.services.rent.held import find_held
 from peft_studio.core.services.rent.limits import LIMITS
 from peft_studio.core.services.rent.reconciler import Reconciler, is_watched, lock_path, start_watching
 from peft_studio.core.services.rent.record import EndAsked, Intent
@@ -119,11 +120,11 @@ def test_one_with_newer_keys_takes_over(store: SqliteStore, watch: Any) -> None:
     second = Reconciler(
         store, first.folder, rentals=lambda: {"alpha": alpha}, build_rent=first._build_rent, limits=first._limits
     )
-    other = threading.Thread(target=second.run, kwargs={"take_over": True})
+    other = threading.Thread(target=second.run, kwargs={"take_over": True, "holds": {"alpha"}})
     other.start()
     thread.join(20)
     assert not thread.is_alive()
-    wait_for(lambda: is_watched(first.folder), "the second", timeout_s=20)
+    wait_for(lambda: find_held(first.folder) == {"alpha"}, "the second, with its keys", timeout_s=20)
     assert Reconciler(store, first.folder, rentals=dict, build_rent=first._build_rent).run() is False
     desk.end(RUN)
     other.join(40)
