@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from abc import ABC
 from collections.abc import Sequence
 from decimal import Decimal
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from peft_studio._studio.home import tell
 from peft_studio._studio.renting import Renting
 from peft_studio._studio.runs import Running
-from peft_studio.core.errors import ConnectorError, NotReadyError, SpecError
+from peft_studio.core.errors import ConnectorError, NotReadyError, RentError, SpecError, StudioError
 
 if TYPE_CHECKING:
     from peft_studio._studio.machines import Machines
@@ -121,16 +122,21 @@ class Launching(Running, Renting, ABC):
             check_devices(one.spec, [one.offer])
         settled = {"model": settle_name(spec.model)}
         folder = self._store().create(fitted[0].spec.model_copy(update=settled))
-        save_offer_specs(folder, [(one.offer, one.spec.model_copy(update=settled)) for one in fitted])
+        try:
+            save_offer_specs(folder, [(one.offer, one.spec.model_copy(update=settled)) for one in fitted])
+            if closed:
+                mark_closed(folder)
+            if quote := fitted[0].quote:
+                save_prediction(folder, quote.prediction)
+            self._machines.desk.order(
+                folder.id, offers, lifetime_s=caps.lifetime_s, budget_usd=caps.budget_usd, keep_s=caps.keep_s, idle_s=caps.idle_s
+            )  # fmt: skip
+        except (StudioError, OSError):  # refused: nothing was ordered, so there is no run
+            shutil.rmtree(folder.path, ignore_errors=True)
+            self._store().forget(folder.id)
+            raise
         for said in say_differences(fitted):
             tell(said)
-        if closed:
-            mark_closed(folder)
-        if quote := fitted[0].quote:
-            save_prediction(folder, quote.prediction)
-        self._machines.desk.order(
-            folder.id, offers, lifetime_s=caps.lifetime_s, budget_usd=caps.budget_usd, keep_s=caps.keep_s, idle_s=caps.idle_s
-        )  # fmt: skip
         self._machines.ensure_watched()
         run = self._run(folder.id)
         self.session.choose(run_id=run.id)
@@ -155,20 +161,26 @@ class Launching(Running, Renting, ABC):
                 raise NotReadyError(where + "\n".join(map(str, blocking)), fields=fields)
 
     def _find_compute(self, folder: RunFolder) -> Compute:
-        if not (self.home / "rent").is_dir() or not (records := self._machines.desk.store.list_run(folder.id)):
+        if not (self.home / "rent").is_dir():
+            return super()._find_compute(folder)
+        try:
+            records = self._machines.desk.store.list_run(folder.id)
+            provider = records[-1].intent.provider if records else None
+        except RentError:  # said by whatever is asked of a rented run; the others need no such file
+            provider = _find_provider(folder)
+        if provider is None:
             return super()._find_compute(folder)
         from peft_studio.core.services.rent.hub_pass import mark_closed
 
-        last = records[-1].intent
-
         def again(folder: RunFolder, new: NewCaps) -> None:
+            last = self._machines.desk.store.list_run(folder.id)[-1].intent
             self._machines.keys.require({offer.provider for offer in last.offers} or {last.provider})
             if self._machines.check_model(folder.load_spec().model):
                 mark_closed(folder)
             self._machines.desk.order_again(folder.id, new)
             self._machines.ensure_watched()
 
-        return self._machines.compute(last.provider, again)
+        return self._machines.compute(provider, again)
 
     @cached_property
     def _machines(self) -> Machines:
@@ -196,6 +208,19 @@ def _list_offers(compute: object) -> list[Offer]:
         hint='compute="local" trains here; the .offer of a row of studio.quotes(spec), or a row of studio.offers(), is rented.',
         fields=("compute",),
     )
+
+
+def _find_provider(folder: RunFolder) -> str | None:
+    """Where a run was rented, by its own log; None for one of this machine, empty where it waits for its first machine."""
+    from peft_studio.core.runs.events import JobStarted, MachineRented
+    from peft_studio.core.runs.log import read_events
+
+    events = read_events(folder.events)
+    rented = [event.provider for event in events if isinstance(event, MachineRented)]
+    if rented:
+        return rented[-1]
+    begun = any(isinstance(event, JobStarted) for event in events)
+    return None if begun or (folder.path / "agent.log").exists() else ""
 
 
 def divisors(number: int) -> list[int]:

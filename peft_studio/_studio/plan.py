@@ -115,7 +115,7 @@ class Planning(Home):
         from peft_studio.core.services.device_speed import ensure_speed, find_speed
         from peft_studio.core.services.quote import build_quote, find_place
 
-        speed = (ensure_speed if measure else find_speed)(self.home) if compute == "local" else None
+        speed = (ensure_speed(self.home, tell) if measure else find_speed(self.home)) if compute == "local" else None
         place = find_place(compute, speed=speed, rules=rules, electricity=electricity)
         return build_quote(spec, self.home, place, corrections=read_corrections(self.home))
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from peft_studio._studio.asking import ask_for
 from peft_studio._studio.home import Home, ProgressLine, Say, once
-from peft_studio.core.errors import ConnectorError, StudioError, nearest
+from peft_studio.core.errors import ConnectorError, SpecError, StudioError, nearest
 
 if TYPE_CHECKING:
     from peft_studio.connectors.catalog import Catalog
@@ -42,13 +42,23 @@ class Platforms(Home, ABC):
             keys: Values by the platform's own names, such as ``token``.
 
         Raises:
-            NotAuthorised: The platform does not know the key, or it is another platform's by its looks and was not sent.
+            SpecError: A key is no text. NotAuthorised: The platform does not know the key, or it is another platform's by its looks and was not sent.
             ConnectorError: The call failed otherwise; its hint says what to do. VaultError: The key cannot be kept.
         """
         from peft_studio.core.redact import Secret
 
-        given = {name: value if isinstance(value, Secret) else Secret(value) for name, value in keys.items() if value}
+        wrong = [name for name, value in keys.items() if value is not None and not isinstance(value, str | Secret)]
+        given = {
+            name: value if isinstance(value, Secret) else Secret(value)
+            for name, value in keys.items()
+            if value and name not in wrong
+        }
         keys.clear()  # a verbose traceback shows what a frame holds
+        if wrong:
+            raise SpecError(
+                f"{platform}: {', '.join(wrong)} is to be given as text, or as a Secret.",
+                hint=f"studio.connect({platform!r}) asks for it unseen.", fields=tuple(wrong),
+            )  # fmt: skip
         info = self._catalog.get_info(platform)
         if not given:
             given = {field.name: key for field in info.keys if field.secret and (key := ask_for(info, field))}

@@ -7,7 +7,7 @@ from abc import ABC
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from peft_studio._studio.home import once
+from peft_studio._studio.home import once, tell
 from peft_studio._studio.offline import Syncing
 from peft_studio._studio.plan import Planning
 from peft_studio._studio.platforms import Platforms
@@ -67,7 +67,8 @@ class Renting(Planning, Platforms, Syncing, ABC):
             gpu, spot, region, provider: As in :meth:`offers`.
             gpu_count: Machines with so many cards, as ``2`` or ``(1, 2, 4)``. Left open: with one; and where the run fits none of these, also with
                 2, 4 and 8. Price and time are of the whole machine.
-            measure: False leaves this machine's time unknown rather than measure it now.
+            measure: False leaves this machine's time unknown rather than measure it now: about twenty seconds the first time, longer beside
+                other work.
         """
         from peft_studio.core.services.accuracy import read_corrections
         from peft_studio.core.services.device_speed import ensure_speed, find_speed
@@ -79,7 +80,7 @@ class Renting(Planning, Platforms, Syncing, ABC):
         if isinstance(spec, str | os.PathLike):
             spec, _ = self.load(spec)
         made_on = self._made_on.get((spec.model, spec.data.sha256))
-        local = find_place("local", speed=(ensure_speed if measure else find_speed)(self.home))
+        local = find_place("local", speed=ensure_speed(self.home, tell) if measure else find_speed(self.home))
         history, corrections = start_history(self.home), read_corrections(self.home)
         counts = (1,) if gpu_count is None else (gpu_count,) if isinstance(gpu_count, int) else tuple(gpu_count)
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from functools import cached_property, update_wrapper
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from peft_studio._studio.publish import Publishing
 from peft_studio.core.errors import (
@@ -28,6 +28,19 @@ if TYPE_CHECKING:
     from peft_studio.core.services.telemetry import Telemetry
 
 
+_Method = TypeVar("_Method", bound=Callable[..., Any])
+
+
+def _told_as(base: Callable[..., Any]) -> Callable[[_Method], _Method]:
+    """``help`` shows the words and the arguments of the method that this one goes beyond."""
+
+    def mark(method: _Method) -> _Method:
+        update_wrapper(method, base)
+        return method
+
+    return mark
+
+
 class Reporting(Publishing, ABC):
     """Telemetry, off until it is turned on."""
 
@@ -42,6 +55,7 @@ class Reporting(Publishing, ABC):
             queue=lambda payload, entry_id: self._queue(TARGET, KIND, payload, id=entry_id),
         )
 
+    @_told_as(Publishing.launch)
     def launch(self, spec: ExplainedSpec, *, compute: str | Offer | Sequence[Offer] = "local", **changes: Any) -> Run:
         run = super().launch(spec, compute=compute, **changes)
         with suppress(StudioError, OSError):  # the run has begun: nothing about a report is worth an error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from peft_studio.cli import figures, progress
 from peft_studio.cli.follow import Follower, Seen
@@ -18,18 +19,24 @@ SIGN_OF_LIFE_S = 30.0  # between plain lines while nothing changes
 TRACE_CHARACTERS = 1500
 
 
-def follow(run: Run, terminal: Terminal) -> int:
-    """Show a run until it has ended or is lost, then its result; return the exit status that says how it ended."""
+def follow(run: Run, terminal: Terminal, *, is_stuck: Callable[[], bool] = lambda: False) -> int:
+    """Show a run until it has ended or is lost, then its result; return the exit status that says how it ended.
+
+    ``is_stuck`` is asked meanwhile: once it says so, having said why, the run is left as it is.
+    """
     follower = Follower(run.folder)
     try:
         seen = follower.look()
         terminal.say(progress.title(seen), "bold")
-        seen = _redraw(follower, seen, terminal) if terminal.live else _print(follower, seen, terminal)
+        show = _redraw if terminal.live else _print
+        seen = show(follower, seen, terminal, is_stuck)
     except KeyboardInterrupt:
         terminal.keep()
         say_detached(run.id, terminal)
         return DETACHED
     terminal.clear()
+    if seen.live:
+        return FAILED
     say_result(run, seen, terminal)
     return status_of(seen.standing.state)
 
@@ -45,27 +52,27 @@ def say_detached(run_id: str, terminal: Terminal) -> None:
     terminal.exact(terminal.command("attach", run_id), terminal.command("stop", run_id))
 
 
-def _redraw(follower: Follower, seen: Seen, terminal: Terminal) -> Seen:
+def _redraw(follower: Follower, seen: Seen, terminal: Terminal, is_stuck: Callable[[], bool]) -> Seen:
     first = True
     while True:
         for text, role in progress.news(seen, first=first):
             terminal.say(text, role)
         first = False
-        if not seen.live:
+        if not seen.live or is_stuck():
             return seen
         terminal.show(progress.block(seen, width=terminal.width, unicode=terminal.unicode))
         time.sleep(REDRAW_S)
         seen = follower.look()
 
 
-def _print(follower: Follower, seen: Seen, terminal: Terminal) -> Seen:
+def _print(follower: Follower, seen: Seen, terminal: Terminal, is_stuck: Callable[[], bool]) -> Seen:
     """A line when the state changes, when steps went by, and as a sign of life."""
     said: tuple[str, str, int] | None = None
     said_at = 0.0
     while True:
         for text, role in progress.news(seen, first=said is None):
             terminal.say(text, role)
-        if not seen.live:
+        if not seen.live or is_stuck():
             return seen
         phase = seen.state.phases[-1].phase if seen.state.phases else ""
         what, age_s = (seen.standing.state, phase, seen.step), time.monotonic() - said_at

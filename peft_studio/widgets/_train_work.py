@@ -8,6 +8,7 @@ from peft_studio.core.defaults import ExplainedSpec
 from peft_studio.core.device import find_device
 from peft_studio.core.models import list_known
 from peft_studio.core.services.basis import build_basis
+from peft_studio.core.services.device_speed import ensure_speed
 from peft_studio.core.session import Choice
 from peft_studio.widgets._host import Host
 from peft_studio.widgets._newest import Newest
@@ -55,7 +56,7 @@ class TrainWork:
         self.quoting.ask((draft, measured), lambda: self._studio.quote(draft, measure=False), again=again)
         quote = self.quoting.value
         if quote is not None and quote.memory is not None and quote.duration is None:
-            self.measuring.ask("this machine", lambda: self._studio.quote(draft))
+            self.measuring.ask("this machine", lambda: ensure_speed(self._studio.home))
 
     def _check(self, now: Choice) -> Any:
         assert now.draft is not None

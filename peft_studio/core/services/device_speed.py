@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
@@ -24,6 +25,7 @@ from peft_studio.core.system import write_private
 FILE = "device_speed.json"
 VERSION = 1
 BUSY = 0.25  # of the CPU taken by others while measuring: then the next process measures again
+MEASURING = "Measuring how fast this machine trains: about twenty seconds, longer beside other work. It is done once."
 _LOCK = threading.Lock()
 _MEASURED: set[Path] = set()  # homes in which this process has measured
 _KNOWN: dict[Path, tuple[int, DeviceSpeed]] = {}
@@ -73,17 +75,18 @@ def find_speed(home: Path) -> DeviceSpeed | None:
     return found
 
 
-def ensure_speed(home: Path) -> DeviceSpeed | None:
+def ensure_speed(home: Path, say: Callable[[str], None] = lambda text: None) -> DeviceSpeed | None:
     """The speed of this machine, measured now (about twenty seconds, in a process of its own) if it is not known; None where it cannot be.
 
-    A measurement that others disturbed is used, and made again by the next process that asks. A second call at the same time waits for
-    the first.
+    ``say`` is told before it begins. A measurement that others disturbed is used, and made again by the next process that asks. A second
+    call at the same time waits for the first.
     """
     with _LOCK:
         found = find_speed(home)
         known = found is not None and (not found.disturbed or home in _MEASURED)
         if known or find_device().kind == "cuda" or missing_train_modules():
             return found
+        say(MEASURING)
         return _measure(home)
 
 

@@ -214,11 +214,10 @@ class Run:
                 f"Run {self.id} is {state}; there is nothing to resume.",
                 hint="To train further, launch a new run with more steps.",
             )
-        if from_step is not None and from_step != 0 and from_step not in self.checkpoints:
-            raise RunStateError(
-                f"There is no whole checkpoint of step {from_step}.",
-                hint=f"There is one of: {self.checkpoints or 'none'}.",
-            )
+        if from_step is not None and from_step != 0 and from_step not in (steps := self.checkpoints):
+            known = f"There is one of: {', '.join(map(str, steps))}." if steps else ""
+            hint = known or "There is no checkpoint yet: without a step it begins anew."
+            raise RunStateError(f"There is no whole checkpoint of step {from_step}.", hint=hint)
         step = from_step if from_step is not None else find_newest(self.folder.checkpoints) or 0
         before = self.read()[0]
         submit_again(self._compute, self.folder, from_step=step, max_usd=max_usd, max_hours=max_hours)

@@ -10,8 +10,8 @@ from decimal import Decimal
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from peft_studio.core.errors import StudioError
-from peft_studio.core.markup import block, table
+from peft_studio.core.errors import RentError, StudioError
+from peft_studio.core.markup import block, escape, table
 from peft_studio.core.runs.index import RunRow
 from peft_studio.core.services.run import Run
 from peft_studio.core.words import usd
@@ -51,8 +51,7 @@ class RunList(Sequence[Run]):
         import pandas
 
         frame = pandas.DataFrame([asdict(row) for row in self.rows], columns=list(RunRow.__slots__))
-        costs = self._costs
-        frame["cost_usd"] = pandas.Series([costs.get(row.id, Decimal(0)) for row in self.rows], dtype=object)
+        frame["cost_usd"] = pandas.Series([self._cost(row) for row in self.rows], dtype=object)
         for column in ("created_at", "last_at"):
             frame[column] = pandas.to_datetime(frame[column], unit="s", utc=True)
         return frame
@@ -62,24 +61,47 @@ class RunList(Sequence[Run]):
             return "No runs."
         cells = self._cells()
         widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
-        return "\n".join(
+        lines = [
             "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells
-        )
+        ]
+        return "\n".join([*lines, *self._notes()])
 
     def _repr_html_(self) -> str:
         head, *rows = self._cells()
-        return block([table(head, rows)] if self.rows else ["No runs."])
+        return block([table(head, rows), *map(escape, self._notes())] if self.rows else ["No runs."])
 
     @cached_property
-    def _costs(self) -> Mapping[str, Decimal]:
-        return self._find_costs()
+    def _costs(self) -> Mapping[str, Decimal] | RentError:
+        """Or why they are not known."""
+        try:
+            return self._find_costs()
+        except RentError as exc:
+            return exc
+
+    def _cost(self, row: RunRow) -> Decimal | None:
+        """None for a rented run whose cost is not known now."""
+        costs = self._costs
+        if isinstance(costs, RentError):
+            return None if _is_rented(row) else Decimal(0)
+        return costs.get(row.id, Decimal(0))
+
+    def _notes(self) -> list[str]:
+        unknown = isinstance(self._costs, RentError) and any(map(_is_rented, self.rows))
+        return [f"What rented runs cost is not known. {self._costs}"] if unknown else []
 
     def _cells(self) -> list[tuple[str, ...]]:
         """Head and rows; costs stand there where one of these runs was rented."""
         costs = self._costs if self.rows else {}
-        if not any(row.id in costs for row in self.rows):
+        known = [] if isinstance(costs, RentError) else costs
+        if not any(row.id in known for row in self.rows) and not self._notes():
             return [HEADS, *map(_cells, self.rows)]
-        return [(*HEADS, "cost"), *((*_cells(row), usd(costs.get(row.id, Decimal(0)))) for row in self.rows)]
+        amounts = [self._cost(row) for row in self.rows]
+        shown = ["—" if amount is None else usd(amount) for amount in amounts]
+        return [(*HEADS, "cost"), *((*_cells(row), cost) for row, cost in zip(self.rows, shown, strict=True))]
+
+
+def _is_rented(row: RunRow) -> bool:
+    return row.provider != "local"
 
 
 def _cells(row: RunRow) -> tuple[str, ...]:

@@ -106,6 +106,7 @@ class Vault:
 
     def unlock(self, passphrase: Secret) -> None:
         """Open the vault with its passphrase. It takes about 0.4 s: so does each guess of a thief."""
+        _require_handle(passphrase)
         self._redactor.add(passphrase)
         self._file.unlock(passphrase)
         self.turns += 1
@@ -191,7 +192,17 @@ def _checked(name: str) -> str:
     return name
 
 
+def _require_handle(passphrase: object) -> None:
+    if not isinstance(passphrase, Secret):
+        raise VaultError(
+            "A passphrase is given as a Secret, so that nothing shows it.",
+            hint="vault.unlock(Secret(getpass())), with `from peft_studio.core.vault import Secret`; the Connect panel asks for it.",
+        )
+
+
 def _check_passphrase(to: LockKind, passphrase: Secret | None) -> None:
+    if passphrase is not None:
+        _require_handle(passphrase)
     if to == "keystore" and passphrase:
         raise VaultError(
             "A keystore needs no passphrase.",

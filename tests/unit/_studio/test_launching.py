@@ -11,7 +11,7 @@ import pytest
 
 from peft_studio import Studio
 from peft_studio._studio.machines import Machines
-from peft_studio.core.errors import OverBudget, SpecError
+from peft_studio.core.errors import OverBudget, RentError, SpecError
 from peft_studio.core.runs import events as ev
 from peft_studio.core.runs.mirror import Mirror
 from peft_studio.core.services.rent.meter import end_reading, read_machine
@@ -83,6 +83,20 @@ def test_what_its_budget_stopped_goes_on_with_a_higher_cap_alone(
     assert wanted.lifetime_s == pytest.approx(float((2 - spent) / Decimal("0.39") * 3600))
     assert run.meter
     assert run.meter.cap_usd == 2
+
+
+def test_a_refused_launch_leaves_no_run(launch: Any, studio: Studio) -> None:
+    """Neither a cap that is used up, nor a damaged file of rented machines."""
+    studio.spend_cap = 0
+    with pytest.raises(OverBudget):
+        launch("L4")
+    file = studio.home / "rent" / "rentals.sqlite"
+    studio._machines.desk.store.close()
+    file.write_bytes(b"no database " * 400)
+    with pytest.raises(RentError, match="damaged"):
+        launch("L4")
+    assert not list((studio.home / "runs").iterdir())
+    assert not studio.runs()
 
 
 def test_a_run_at_home_has_no_caps(studio: Studio, spec: Any) -> None:

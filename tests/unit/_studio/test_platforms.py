@@ -14,7 +14,7 @@ import pytest
 from peft_studio import Studio
 from peft_studio._studio import asking
 from peft_studio.connectors.base import door, patience
-from peft_studio.core.errors import StudioError
+from peft_studio.core.errors import SpecError, StudioError
 from tests.emulators.civitai import Site, make_model, serve_civitai
 from tests.emulators.hub import Hub, Repo, serve_hub
 from tests.emulators.ollama import Daemon, Local, serve_ollama
@@ -176,6 +176,14 @@ def test_connect_list_disconnect(studio: Studio, tmp_path: Path) -> None:
     assert {row.registry for row in studio.models("smollm")} == {"huggingface"}
     studio.disconnect("huggingface")
     assert "ann" not in repr(studio.connections())
+
+
+def test_a_key_that_is_no_text_is_named(studio: Studio) -> None:
+    """By its field, and never quoted; nothing is sent."""
+    with pytest.raises(SpecError, match="huggingface: token is to be given as text, or as a Secret") as refused:
+        studio.connect("huggingface", token=12345678)  # type: ignore[arg-type]
+    assert refused.value.fields == ("token",)
+    assert "12345678" not in str(refused.value)
 
 
 def test_disable_hides_everywhere(studio: Studio, tmp_path: Path) -> None:

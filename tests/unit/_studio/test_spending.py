@@ -14,9 +14,12 @@ import pytest
 
 from peft_studio import Studio
 from peft_studio._studio import spending
+from peft_studio.cli import main
 from peft_studio.connectors.base import door, patience
 from peft_studio.core.errors import RentError, SpecError
 from peft_studio.core.ports import OfferQuery, Rent
+from peft_studio.core.runs import events as ev
+from peft_studio.core.runs.mirror import Mirror
 from peft_studio.core.services.rent.label import build_label
 from peft_studio.core.services.rent.moment import read_now
 from peft_studio.core.services.rent.record import Done, EndAsked
@@ -126,6 +129,45 @@ def test_cost_of_a_rented_run(rented: RentHome, studio: Studio) -> None:
     assert (meter.usd_per_hour, meter.cap_usd, meter.gpu) == (1, 5, "NVIDIA L4")
     assert meter.until_s is not None
     assert meter.until_s > time.time()
+
+
+@pytest.mark.parametrize("damage", ["file", "record"])
+def test_runs_are_listed_whatever_the_file_of_rented_machines_is_like(
+    rented: RentHome, studio: Studio, damage: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A run of this machine is as ever; of a rented one all is known but what it costs, and that is said."""
+    write_made_run(studio.home)
+    rented.rent()
+    folder = studio._store().create(studio.run(RUN_ID).spec)
+    wanted = studio._store().create(studio.run(RUN_ID).spec)
+    mirror = Mirror(folder)
+    mirror.say(ev.MachineRented(provider="vastai", label="ps-x", gpu="", usd_per_hour="0.4"))
+    mirror.say(ev.Finished(state="stopped"))
+    mirror.close()
+    if damage == "record":
+        with rented.store.file.writing() as db:
+            db.execute("UPDATE records SET intent = '{'")
+            db.execute("UPDATE records SET run_id = ?", (folder.id,))
+    else:
+        rented.store.close()
+        rented.store.path.write_bytes(b"no database " * 400)
+
+    runs = studio.runs()
+    assert {run.id: run.provider for run in runs if run.id != wanted.id} == {RUN_ID: "local", folder.id: "vastai"}
+    assert (studio.run(RUN_ID).cost, studio.run(RUN_ID).meter) == (0, None)
+    lines = {line.split()[0]: line.split()[-1] for line in repr(runs).splitlines()}
+    assert (lines[RUN_ID], lines[folder.id]) == ("$0", "—")
+    for shown in (repr(runs), runs._repr_html_()):
+        assert "What rented runs cost is not known" in shown
+        assert "damaged" in shown
+    costs = dict(zip(runs.to_pandas()["id"], runs.to_pandas()["cost_usd"], strict=True))
+    assert (costs[RUN_ID], costs[folder.id]) == (0, None)
+    assert "cost" not in repr(studio.runs(provider="local", status="completed"))
+    for refused in (lambda: studio.run(folder.id).cost, studio.run(folder.id).resume):
+        with pytest.raises(RentError, match="damaged"):
+            refused()
+    assert main(["--home", str(studio.home), "runs"]) == 0
+    assert {RUN_ID, folder.id} <= set(capsys.readouterr().out.split())
 
 
 def test_machines_that_are_there(rented: RentHome, studio: Studio) -> None:

@@ -14,7 +14,7 @@ from peft_studio.core.services.rent.moment import Moment
 from peft_studio.core.services.rent.record import Record, rate_of
 from peft_studio.core.services.rent.saving import say_due
 from peft_studio.core.services.rent.store import Stray
-from peft_studio.core.words import duration
+from peft_studio.core.words import age, duration
 
 Kind = Literal["not-gone", "price", "idle", "cap", "trouble", "stray"]
 
@@ -62,7 +62,7 @@ def _alarm_of(record: Record, now: Moment, limits: Limits) -> Alarm | None:
         why = f" {done.trouble}" if done.trouble else ""
         return alarm(
             "not-gone",
-            f"{done.instance_id or record.label} at {provider} was to be gone {now.past(done.leaving_at) / 60:.0f} min ago, was asked to end"
+            f"{done.instance_id or record.label} at {provider} was to be gone {age(now.past(done.leaving_at))}, was asked to end"
             f" {times} times, and {provider} has not yet shown that it is.{why}",
         )
     if done.asking_at is not None and too_dear(record):

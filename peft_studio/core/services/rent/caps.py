@@ -15,6 +15,7 @@ from peft_studio.core.words import duration
 DAY_HOURS = 24.0
 SHORTEST_HOURS = 0.1  # a machine needs minutes to boot and to save
 LONGEST_HOURS = 24.0 * 30
+HIGHEST_USD = Decimal(1_000_000)  # a slip of the hand is likelier than a wish beyond it
 SHORTEST_KEEP_S = 600.0  # a lease: a line that breaks is not given up sooner either
 SHORTEST_IDLE_S = 300.0  # loading a large model takes minutes in which a GPU has nothing to do
 
@@ -125,6 +126,7 @@ def read_usd(max_usd: Decimal | float | str) -> Decimal:
         raise SpecError(f"{max_usd!r} is no amount of dollars.", hint="max_usd=5", fields=("max_usd",)) from exc
     if not budget.is_finite() or budget < 0:
         raise SpecError(f"{max_usd!r} is no amount that a run could cost.", hint="max_usd=5", fields=("max_usd",))
+    _require_sane(budget, "A run's cap", hint="max_usd=5", field="max_usd")
     return budget
 
 
@@ -174,4 +176,10 @@ def read_month_cap(usd: Decimal | float | str) -> Decimal:
         raise SpecError(
             f"{usd!r} is no amount that could be spent.", hint="None takes the cap away.", fields=("spend_cap",)
         )
+    _require_sane(cap, "The cap of a month", hint="None takes the cap away.", field="spend_cap")
     return cap
+
+
+def _require_sane(amount: Decimal, what: str, *, hint: str, field: str) -> None:
+    if amount > HIGHEST_USD:
+        raise SpecError(f"{what} is ${HIGHEST_USD:,} at most, not ${amount:,g}.", hint=hint, fields=(field,))

@@ -22,11 +22,12 @@ _SCHEMA = (
     " ends_at_s REAL, PRIMARY KEY (provider, instance_id))",
 )
 _BY_HAND = "End the machines on the provider's own page: those of PEFT Studio have names that begin with ps-."
+IF_DAMAGED = f"It is left as it is. {_BY_HAND} Then move the file away to begin a new one."
 _WORDS = Words(
     RentError,
     "The file of rented machines",
     if_busy=f"Make room on the disk, or end what holds the file, and try again. {_BY_HAND}",
-    if_damaged=f"It is left as it is. {_BY_HAND} Then move the file away to begin a new one.",
+    if_damaged=IF_DAMAGED,
 )
 
 

@@ -234,13 +234,15 @@ def test_a_disturbed_measurement_is_made_again_by_the_next_process(
     """It serves meanwhile, with a wide range, and says why; a quiet one replaces it."""
     device_speed.forget_speed(light.home)
     monkeypatch.setattr(device_speed, "run_worker", lambda arguments, progress: {"speed": {**MEASURED, "cpu_s": -1e6}})
-    busy = device_speed.ensure_speed(light.home)
+    said: list[str] = []
+    busy = device_speed.ensure_speed(light.home, said.append)
+    assert said == [device_speed.MEASURING]
     monkeypatch.setattr(device_speed, "run_worker", lambda arguments, progress: {"speed": {**MEASURED, "cpu_s": 1e6}})
 
     assert busy is not None
     assert busy.disturbed
     assert "while others took" in busy.basis
-    assert device_speed.ensure_speed(light.home) == busy == device_speed.find_speed(light.home)
+    assert device_speed.ensure_speed(light.home, pytest.fail) == busy == device_speed.find_speed(light.home)
     monkeypatch.setattr(device_speed, "_MEASURED", set())
     quiet = device_speed.ensure_speed(light.home)
     assert quiet is not None

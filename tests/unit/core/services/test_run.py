@@ -186,8 +186,12 @@ def test_resume_takes_the_newest_whole_checkpoint(make: Callable[..., Run], comp
     assert run.checkpoints == [2, 4]
     with pytest.raises(RunStateError, match="step 6"):
         run.resume(from_step=6)
-    with pytest.raises(RunStateError, match="step 3"):
+    with pytest.raises(RunStateError, match="step 3") as refused:
         run.resume(from_step=3)
+    assert refused.value.hint == "There is one of: 2, 4."
+    with pytest.raises(RunStateError) as refused:
+        make(JOB, TRAINING, ev.Finished(state="stopped")).resume(from_step=-3)
+    assert refused.value.hint.startswith("There is no checkpoint yet")
     run.resume()
     run.resume(from_step=2)
     run.resume(from_step=0)

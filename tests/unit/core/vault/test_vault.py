@@ -140,6 +140,14 @@ def test_locked_until_the_passphrase(open_vault: Open, nowhere: MemoryKeystore) 
         vault.get("a")
 
 
+def test_a_passphrase_is_a_handle(vault: Vault) -> None:
+    """Text is refused with what is wanted, before anything is opened or sealed."""
+    for use in (lambda: vault.unlock("four words and more"), lambda: vault.move("passphrase", "four words and more")):  # type: ignore[arg-type]
+        with pytest.raises(VaultError, match="given as a Secret") as refused:
+            use()
+        assert "Secret(getpass())" in refused.value.hint
+
+
 def test_passphrase_is_the_same_however_it_is_typed(open_vault: Open, nowhere: MemoryKeystore) -> None:
     """Composed or decomposed: systems differ in how they enter é."""
     open_vault(nowhere).move("passphrase", Secret("café au lait"))

@@ -11,7 +11,7 @@ from peft_studio.core.errors import SpecError
 from peft_studio.core.estimators import Estimate
 from peft_studio.core.ports.offers import Offer
 from peft_studio.core.ports.rental import Way
-from peft_studio.core.services.rent.caps import read_caps, suggest_usd
+from peft_studio.core.services.rent.caps import read_caps, read_month_cap, read_usd, suggest_usd
 from peft_studio.core.services.rent.credentials import make_credentials
 from peft_studio.core.services.rent.order import build_rent
 from tests.unit.core.services.rent.world import intent
@@ -46,6 +46,15 @@ def test_no_cap_is_proposed_for_what_nobody_knows() -> None:
 def test_a_machine_lives_no_longer_than_its_cap_pays_for(usd: str | None, hours: float, latest_s: float) -> None:
     """Or than its own limit."""
     assert read_caps([offer("0.50")], max_usd=usd, max_hours=hours).latest_s(offer("0.50")) == latest_s
+
+
+def test_a_cap_that_nobody_means_is_refused() -> None:
+    """Of a run and of a month, with the highest."""
+    for read in (read_usd, read_month_cap):
+        assert read("1000000") == 1_000_000
+        for wrong in (1e30, "1000000.01"):
+            with pytest.raises(SpecError, match=r"is \$1,000,000 at most, not \$1"):
+                read(wrong)
 
 
 def test_what_waiting_costs_is_in_the_caps() -> None:

@@ -234,6 +234,6 @@ def test_alarms_are_loudest_first() -> None:
     alarms = build_alarms([blind, dear, late, record(made())], [Stray("alpha", "x", "ps-x", None, ours=False)], at(600))
 
     assert [alarm.kind for alarm in alarms] == ["not-gone", "price", "trouble", "stray"]
-    assert "10 min ago, was asked to end 7 times" in alarms[0].text
+    assert "10 m ago, was asked to end 7 times" in alarms[0].text
     assert "status 503" in alarms[0].text
     assert alarms[1].text == "alpha asks $9/h and $3/h was agreed. Without an answer it is ended in 4 m 10 s."
