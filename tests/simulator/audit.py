@@ -254,6 +254,7 @@ class Audit:
                 > (scenario.agrees_after_s if scenario.agrees is False else LIMITS.ask_s)
                 + LOOKS_S
                 + DOUBT_S * self._in_doubt()
+                + LIMITS.hold_s * bool(scenario.crashes)  # a dead worker's turn is waited for
             ):
                 self.blame("a higher price asks first", f"{machine.id} for {dear_s:.0f} s")
 
