@@ -182,8 +182,9 @@ class Followers:
     def _end(self, mirror: Mirror, last: Record) -> None:
         """All its machines are proven gone. A run that has no end by then gets one."""
         why = last.done.leaving or "vanished"
+        idled = not mirror.state.is_terminal and _has_idled(mirror, last)
         if not mirror.state.is_terminal:
-            if idled := _has_idled(mirror, last):
+            if idled:
                 _say_idled(mirror)
             failure = ev.Failure(
                 code="machine_lost", message=SAID.get(why, why), hint=NEXT.get(why, HINTS["machine_lost"]), trace=last.done.trouble

@@ -151,6 +151,27 @@ def test_an_idle_stop_reads_as_one(
     assert why == "vanished" or "run.resume(" in told.hint
 
 
+@pytest.mark.parametrize("why", ["completed", "unheard"])
+def test_the_log_of_a_run_that_has_ended_says_that_its_machine_is_gone(
+    runs: RunStore, folder: RunFolder, why: str
+) -> None:
+    """Whatever ended it; the run stays what it is."""
+    store = SqliteStore(folder.home / "rent")
+    record = store.put(replace(intent(), run_id=folder.id, at=read_now()))
+    followers = Followers(
+        store, runs, reach=lambda record: None, model_of=lambda model: None, now=read_now, forget=lambda record: None,
+        note_start=lambda record, seconds, install_s: None,
+    )  # fmt: skip
+    mirror = Mirror(folder)
+    mirror.say(ev.MachineRented(provider="alpha", label=LABEL, gpu="", usd_per_hour="2"))
+    mirror.say(ev.Finished(state="stopped"))
+    followers._end(mirror, replace(record, done=replace(record.done, leaving=why, closed_at=read_now())))  # type: ignore[arg-type]
+    mirror.close()
+    told = [event for event in read_events(folder.events) if isinstance(event, ev.MachineGone)]
+    assert [event.why for event in told] == [why]
+    assert state_of(folder).state == "stopped"
+
+
 def test_a_machine_that_is_to_be_gone_hears_it(runs: RunStore, folder: RunFolder) -> None:
     """Though nobody follows its run any more, and whatever its provider does: it may end itself."""
 
