@@ -90,7 +90,8 @@ class Audit:
             ):
                 self.blame("no second machine before the first is gone", f"{machine.id} lives while {label} is bought")
             unasked = machine.ended_by == "node" and not machine.asked_to_end and machine.ended_s < machine.let_go_s
-            if machine.whose == "ours" and unasked and self._is_kept(machine):
+            late = world.scenario.has("disk-full")  # that it runs was written down when it had long been running
+            if machine.whose == "ours" and unasked and self._is_kept(machine) and not late:
                 self.blame("nothing is bought because one ended itself", f"{machine.id} did, and {label} is bought")
 
     # -- after every step of a process
