@@ -37,6 +37,8 @@ SETTINGS = {
     "docmanager-extension/plugin": {"autosave": False},
 }
 LIGHT = "JupyterLab Light"
+# JupyterLab's own, when a kernel goes while it asks something of it, or in the middle of what its server passes on.
+JUPYTERS = ("Canceled future", "Kernel message validation error")
 START_S = 90.0  # a cold start on two busy cores
 
 
@@ -135,7 +137,7 @@ class Notebook:
 
     def _note_error(self, error: Error) -> None:
         text = error.stack or str(error)
-        if "Canceled future" not in text:  # JupyterLab's own, when a kernel goes while it asks something of it
+        if not any(own in text for own in JUPYTERS):
             self.errors.append(text)
 
     def load(self) -> None:
