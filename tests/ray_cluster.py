@@ -24,7 +24,7 @@ from tests.emulators.machine import free_port
 
 RAY = Path(sys.executable).parent / "ray"
 STARTS = 3
-JOIN_S = 75.0  # a quiet machine takes 20
+JOIN_S = 120.0  # a quiet machine takes 20
 STORE_BYTES = 80_000_000  # the smallest that Ray takes is 75 MiB
 
 
@@ -72,27 +72,23 @@ def run_cluster() -> Iterator[Cluster]:
 
 
 def _join(cluster: Cluster, options: list[str]) -> None:
-    """Start one more node. One whose parts were too slow for each other, on a busy machine, ends itself or never joins; it is started again."""
+    """Start one more node. One whose parts were too slow for each other, on a busy machine, ends itself and is started again."""
     due = len(cluster.nodes) + 1
     for _ in range(STARTS):
         node = _start_node(cluster.folder, options)
         cluster.nodes.append(node)
-        with contextlib.suppress(AssertionError):  # neither in time: as if it had ended itself
+        try:
             wait_for(
                 lambda node=node: node.poll() is not None or _living(cluster) == due, f"node {due} of the Ray cluster", timeout_s=JOIN_S
             )  # fmt: skip
-            if node.poll() is None:
-                return
+        except (
+            AssertionError
+        ) as exc:  # it lives and is not heard: one that comes late would be one too many beside another
+            raise TooBusy(str(exc)) from exc
+        if node.poll() is None:
+            return
         cluster.nodes.remove(node)
-        _end_node(node)
     raise TooBusy((cluster.folder / "nodes.log").read_text()[-2000:])
-
-
-def _end_node(node: subprocess.Popen[bytes]) -> None:
-    """And all that it has started, which is of its session."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(node.pid, signal.SIGKILL)
-    node.wait(10)
 
 
 def _start_node(folder: Path, more: list[str]) -> subprocess.Popen[bytes]:
