@@ -38,7 +38,7 @@ SETTINGS = {
 }
 LIGHT = "JupyterLab Light"
 # JupyterLab's own, when a kernel goes while it asks something of it, or in the middle of what its server passes on.
-JUPYTERS = ("Canceled future", "Kernel message validation error")
+JUPYTERS = ("Canceled future", '"stream.stderr" is not valid JSON')
 START_S = 90.0  # a cold start on two busy cores
 
 
