@@ -26,11 +26,22 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
         "hidden_size": 576, "intermediate_size": 1536, "num_hidden_layers": 30, "num_attention_heads": 9, "num_key_value_heads": 3,
         "vocab_size": 49152, "max_position_embeddings": 8192, "tie_word_embeddings": True, **TOKENS,
     }),
+    # the shapes of Llama 3.2 1B and Llama 3.1 8B: for a GPU
+    "llama-1b": ("llama", {
+        "hidden_size": 2048, "intermediate_size": 8192, "num_hidden_layers": 16, "num_attention_heads": 32, "num_key_value_heads": 8,
+        "vocab_size": 128256, "max_position_embeddings": 8192, "tie_word_embeddings": True, **TOKENS,
+    }),
+    "llama-8b": ("llama", {
+        "hidden_size": 4096, "intermediate_size": 14336, "num_hidden_layers": 32, "num_attention_heads": 32, "num_key_value_heads": 8,
+        "vocab_size": 128256, "max_position_embeddings": 8192, "tie_word_embeddings": False, **TOKENS,
+    }),
 }  # fmt: skip
 
 
-def write_model(name: str, folder: Path, *, families: dict[str, tuple[str, dict[str, Any]]] = FAMILIES) -> Path:
-    """A model of these shapes, seeded, with the tokenizer of bytes; written once."""
+def write_model(
+    name: str, folder: Path, *, families: dict[str, tuple[str, dict[str, Any]]] = FAMILIES, device: str = "cpu"
+) -> Path:
+    """A model of these shapes, seeded, with the tokenizer of bytes; written once. One that is made on a GPU is in bfloat16."""
     if (folder / "tokenizer_config.json").exists():
         return folder
     import torch
@@ -39,7 +50,10 @@ def write_model(name: str, folder: Path, *, families: dict[str, tuple[str, dict[
 
     torch.manual_seed(0)
     family, fields = families[name]
-    AutoModelForCausalLM.from_config(AutoConfig.for_model(family, **fields)).save_pretrained(folder)
+    dtype = torch.float32 if device == "cpu" else torch.bfloat16
+    with torch.device(device):
+        model = AutoModelForCausalLM.from_config(AutoConfig.for_model(family, **fields), dtype=dtype)
+    model.save_pretrained(folder)
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     vocabulary = {"<s>": 0, "</s>": 1, **{one: at + 2 for at, one in enumerate(alphabet)}}
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))

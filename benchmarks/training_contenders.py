@@ -17,37 +17,33 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-BATCH = 4
-CAP_TOKENS = 256
 LORA = {"r": 8, "lora_alpha": 16, "lora_dropout": 0.0, "target_modules": "all-linear"}
 NAMES = ("Ada", "Grace", "Linus", "Margaret", "Dennis", "Barbara", "Ken", "Radia", "Edsger", "Frances")
 CITIES = ("Lisbon", "Oslo", "Nairobi", "Kyoto", "Quito", "Tallinn", "Dunedin", "Porto")
 TRADES = ("glass blower", "harbour pilot", "cartographer", "luthier", "beekeeper", "typesetter")
 
 
-def build_conversations(count: int) -> list[list[dict[str, str]]]:
-    """Sentence to JSON, one to three records a row; about 30 % padding at batch 4."""
+def build_conversations(count: int, *, records: int = 3) -> list[list[dict[str, str]]]:
+    """Sentence to JSON, one to ``records`` a row; about 30 % padding at batch 4."""
     chance = random.Random(7)
     conversations = []
     for _ in range(count):
-        records = [
+        people = [
             {
                 "name": chance.choice(NAMES),
                 "age": chance.randint(20, 80),
                 "city": chance.choice(CITIES),
                 "job": chance.choice(TRADES),
             }
-            for _ in range(chance.randint(1, 3))
+            for _ in range(chance.randint(1, records))
         ]
-        asked = " ".join(f"{r['name']}, {r['age']}, lives in {r['city']} and works as a {r['job']}." for r in records)
-        conversations.append(
-            [{"role": "user", "content": asked}, {"role": "assistant", "content": json.dumps(records)}]
-        )
+        asked = " ".join(f"{r['name']}, {r['age']}, lives in {r['city']} and works as a {r['job']}." for r in people)
+        conversations.append([{"role": "user", "content": asked}, {"role": "assistant", "content": json.dumps(people)}])
     return conversations
 
 
 def build_rows(
-    folder: str, conversations: list[list[dict[str, str]]], *, completion_only: bool
+    folder: str, conversations: list[list[dict[str, str]]], *, completion_only: bool, max_length: int
 ) -> list[dict[str, list[int]]]:
     """Token ids and labels in the model's own chat template, by the encoder that every run of ours uses: all contenders get these."""
     from peft_studio.core.data import Example, Message, load_encoder
@@ -55,15 +51,15 @@ def build_rows(
     encoder, rows = load_encoder(folder), []
     for number, turns in enumerate(conversations):
         example = Example(row=number, kind="chat", messages=tuple(Message(**turn) for turn in turns))
-        one = encoder.encode(example, max_length=CAP_TOKENS, assistant_only=completion_only)
+        one = encoder.encode(example, max_length=max_length, assistant_only=completion_only)
         labels = [token if learn else -100 for token, learn in zip(one.tokens, one.trainable, strict=True)]
         rows.append({"input_ids": list(one.tokens), "labels": labels})
     return rows
 
 
-def padding_share(rows: list[dict[str, list[int]]]) -> float:
+def padding_share(rows: list[dict[str, list[int]]], batch_size: int) -> float:
     """Share of a padded batch that is padding, over all batches."""
-    batches = [rows[at : at + BATCH] for at in range(0, len(rows), BATCH)]
+    batches = [rows[at : at + batch_size] for at in range(0, len(rows), batch_size)]
     padded = sum(len(batch) * max(len(row["input_ids"]) for row in batch) for batch in batches)
     return 1 - sum(len(row["input_ids"]) for row in rows) / padded
 
@@ -82,24 +78,26 @@ def load_model(folder: str, precision: str) -> Any:
     return get_peft_model(base, LoraConfig(**LORA, task_type="CAUSAL_LM"))
 
 
-def arguments(cls: Any, precision: str, steps: int, **more: Any) -> Any:
+def arguments(cls: Any, job: dict[str, Any], **more: Any) -> Any:
     """Training arguments that every contender shares."""
+    import torch
+
     return cls(
         output_dir=tempfile.mkdtemp(),
-        per_device_train_batch_size=BATCH,
-        max_steps=steps,
+        per_device_train_batch_size=job["batch"],
+        max_steps=job["steps"],
         learning_rate=2e-4,
         lr_scheduler_type="constant",
         weight_decay=0.0,
         optim="adamw_torch",
-        bf16=precision == "bf16",
+        bf16=job["precision"] == "bf16",
         logging_steps=1,
         save_strategy="no",
         report_to=[],
         disable_tqdm=True,
         gradient_checkpointing=False,
         train_sampling_strategy="sequential",
-        use_cpu=True,
+        use_cpu=not torch.cuda.is_available(),
         seed=0,
         **more,
     )
@@ -110,7 +108,13 @@ def step_clock(job: dict[str, Any]) -> tuple[Any, list[float], list[float]]:
     import torch
     from transformers import TrainerCallback
 
-    now = {"wall": time.perf_counter, "cpu": time.process_time}[job["clock"]]
+    read = {"wall": time.perf_counter, "cpu": time.process_time}[job["clock"]]
+
+    def now() -> float:
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        return read()
+
     torch.set_num_threads(job["threads"])
     seconds: list[float] = []
     losses: list[float] = []
@@ -143,7 +147,7 @@ def run_trainer(
     if prepare:
         prepare(model)
     clock, seconds, losses = step_clock(job)
-    args = arguments(TrainingArguments, job["precision"], job["steps"], remove_unused_columns=False)
+    args = arguments(TrainingArguments, job, remove_unused_columns=False)
     Trainer(model, args, data_collator=collator or pad, train_dataset=job["rows"], callbacks=[clock]).train()
     return {"seconds": seconds, "losses": losses}
 
@@ -199,8 +203,8 @@ def run_ours(job: dict[str, Any]) -> dict[str, Any]:
         studio = Studio(home=home)
         spec = studio.spec(
             model=job["model"], data=placed, method="lora", rank=LORA["r"], alpha=LORA["lora_alpha"], dropout=0.0,
-            learning_rate=2e-4, lr_scheduler="constant", warmup_ratio=0.0, weight_decay=0.0, batch_size=BATCH,
-            gradient_accumulation_steps=1, max_steps=job["steps"], save_steps=job["steps"], max_length=CAP_TOKENS,
+            learning_rate=2e-4, lr_scheduler="constant", warmup_ratio=0.0, weight_decay=0.0, batch_size=job["batch"],
+            gradient_accumulation_steps=1, max_steps=job["steps"], save_steps=job["steps"], max_length=job["max_length"],
             assistant_only_loss=job["completion_only"], precision=job["precision"], packing=False,
         )  # fmt: skip
         run = studio.launch(spec)
@@ -235,7 +239,7 @@ def training_order(job: dict[str, Any]) -> list[int]:
     from transformers import Trainer, TrainingArguments
 
     args = TrainingArguments(
-        tempfile.mkdtemp(), per_device_train_batch_size=BATCH, seed=0, data_seed=0, use_cpu=True, report_to=[]
+        tempfile.mkdtemp(), per_device_train_batch_size=job["batch"], seed=0, data_seed=0, use_cpu=True, report_to=[]
     )
     loader = Trainer(
         torch.nn.Linear(1, 1), args, data_collator=list, train_dataset=list(range(len(job["rows"])))
@@ -249,7 +253,7 @@ def run_sft(job: dict[str, Any], *, model: Any = None, **more: Any) -> dict[str,
     from trl import SFTConfig, SFTTrainer
 
     clock, seconds, losses = step_clock(job)
-    args = arguments(SFTConfig, job["precision"], job["steps"], max_length=None, **more)
+    args = arguments(SFTConfig, job, max_length=None, **more)
     model = model or load_model(job["model"], job["precision"])
     SFTTrainer(model, args, train_dataset=Dataset.from_list(job["rows"]), callbacks=[clock]).train()
     return {"seconds": seconds, "losses": losses}
@@ -262,7 +266,7 @@ def run_unsloth(job: dict[str, Any]) -> dict[str, Any]:
 
     model, _ = unsloth.FastLanguageModel.from_pretrained(
         job["model"],
-        max_seq_length=CAP_TOKENS,
+        max_seq_length=job["max_length"],
         load_in_4bit=False,
         dtype=torch.bfloat16 if job["precision"] == "bf16" else torch.float32,
     )

@@ -26,9 +26,9 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from training_contenders import BATCH, CONTENDERS, build_conversations, build_rows, padding_share
+from training_contenders import CONTENDERS, build_conversations, build_rows, padding_share
 
-from peft_studio.core.system import cpu_has_bf16
+from peft_studio.core.device import find_device
 
 
 def measure(name: str, job_file: Path, python: str, *, threads: int) -> dict[str, Any] | None:
@@ -98,7 +98,7 @@ def bookkeeping_s(rows: list[dict[str, list[int]]], *, steps: int = 2000) -> flo
     from peft_studio.runner.trainer.monitor import Monitor
 
     channel = SimpleNamespace(stop_requested=threading.Event(), orphaned=threading.Event(), send=print)
-    monitor, inputs = Monitor(channel), FlatCollator(share_prefix=True)(rows[:BATCH])  # type: ignore[arg-type]
+    monitor, inputs = Monitor(channel), FlatCollator(share_prefix=True)(rows[:4])  # type: ignore[arg-type]
     with tempfile.TemporaryDirectory() as folder:
         monitor.metrics = MetricsWriter(Path(folder, "metrics"))
         spec = RunSpec(model="m", data=DataRef.model_construct(), max_steps=steps)
@@ -114,14 +114,15 @@ def bookkeeping_s(rows: list[dict[str, list[int]]], *, steps: int = 2000) -> flo
 
 def compete(options: argparse.Namespace, *, completion_only: bool) -> None:
     """Run all rounds of one job and print its table."""
-    conversations = build_conversations(BATCH * options.steps)
-    rows = build_rows(options.model, conversations, completion_only=completion_only)
-    tokens = [sum(len(row["input_ids"]) for row in rows[at : at + BATCH]) for at in range(0, len(rows), BATCH)]
+    batch = options.batch
+    conversations = build_conversations(batch * options.steps, records=options.records)
+    rows = build_rows(options.model, conversations, completion_only=completion_only, max_length=options.max_length)
+    tokens = [sum(len(row["input_ids"]) for row in rows[at : at + batch]) for at in range(0, len(rows), batch)]
     kind = "completion-only loss" if completion_only else "full-sequence loss"
     trained = sum(label != -100 for row in rows for label in row["labels"]) / sum(tokens)
     print(
-        f"\n{kind}: {options.precision}, batch {BATCH}, {options.steps} steps, {options.rounds} rounds, "
-        f"{options.clock} clock, {options.threads} threads, {statistics.mean(tokens):.0f} tokens a step, {padding_share(rows):.0%} padding if padded, {trained:.0%} of tokens trained\n"
+        f"\n{kind}: {options.precision}, batch {batch}, {options.steps} steps, {options.rounds} rounds, "
+        f"{options.clock} clock, {options.threads} threads, {statistics.mean(tokens):.0f} tokens a step, {padding_share(rows, batch):.0%} padding if padded, {trained:.0%} of tokens trained\n"
     )
     pythons = {"unsloth": options.unsloth_python}
     names = [name for name in options.contenders if name != "unsloth" or options.unsloth_python]
@@ -132,6 +133,8 @@ def compete(options: argparse.Namespace, *, completion_only: bool) -> None:
             "model": options.model,
             "precision": options.precision,
             "steps": options.steps,
+            "batch": batch,
+            "max_length": options.max_length,
             "rows": rows,
             "conversations": conversations,
             "completion_only": completion_only,
@@ -194,6 +197,9 @@ def main() -> None:
     parser.add_argument("--precision", choices=("auto", "bf16", "fp32"), default="auto")
     parser.add_argument("--loss", choices=("both", "full", "completion"), default="both")
     parser.add_argument("--steps", type=int, default=6, help="optimizer steps of a process; the first is dropped")
+    parser.add_argument("--batch", type=int, default=4, help="rows a step")
+    parser.add_argument("--records", type=int, default=3, help="most records in a row, of about 40 tokens each")
+    parser.add_argument("--max-length", type=int, default=256, help="tokens of a row")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--clock", choices=("wall", "cpu"), default="wall", help="cpu: CPU seconds, with one thread")
     parser.add_argument("--contenders", nargs="+", choices=CONTENDERS, default=list(CONTENDERS))
@@ -207,7 +213,9 @@ def main() -> None:
     else:
         options.threads = 1 if options.clock == "cpu" else os.cpu_count() or 1
         if options.precision == "auto":
-            options.precision = "bf16" if cpu_has_bf16() else "fp32"  # without hardware bf16 is 5 to 70 times slower
+            options.precision = (
+                "bf16" if find_device().bf16 else "fp32"
+            )  # without hardware bf16 is 5 to 70 times slower
         for completion_only in {"both": (False, True), "full": (False,), "completion": (True,)}[options.loss]:
             compete(options, completion_only=completion_only)
 

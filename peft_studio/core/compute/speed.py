@@ -28,11 +28,23 @@ class Range:
 
 
 @dataclass(frozen=True, slots=True)
+class Launches:
+    """Seconds in which a processor hands a GPU one layer's work of a micro-batch, forward and backward, while the GPU is at what came before.
+
+    ``layer_s`` for the bare layer, ``adapter_s`` for each adapter in it, ``quantised_s`` for each quantised weight.
+    """
+
+    layer_s: float
+    adapter_s: float
+    quantised_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Products:
     """Seconds of a micro-batch, forward and backward: ``fixed_s`` + layers · ``layer_s`` + weights · ``weight_s`` + FLOPs · ``s_per_flop`` +
     bytes · ``s_per_byte``,
     ``attention_s`` for each operation of attention, ``logit_s`` for each logit beyond its product, ``dropout_s`` for each number that
-    dropout may drop.
+    dropout may drop. Where there are ``launches``, they go on beside all this, and the longer of the two is what a micro-batch takes.
     """
 
     precision: str
@@ -45,6 +57,7 @@ class Products:
     attention_s: float
     logit_s: float
     dropout_s: float
+    launches: Launches | None = None
 
 
 # What share of a card's dense peak LoRA training reaches, at 4N operations a token. Hugging Face's Trainer with peft: 22 % of an L40S's
@@ -54,8 +67,10 @@ class Products:
 TRAINER_SHARE = Range(0.25, 0.11, 0.42)
 DISTURBED = Range(1.0, 0.35, 1.6)  # of a measurement that others slowed down: likely too slow
 _GPU_TRAFFIC_SHARE = 0.7  # of the published bandwidth that copies reach
-_GPU_LAYER_S = 0.3e-3  # what launching a layer's kernels adds where it is not hidden behind the card's work
-_GPU_IMPORTS_S = 12.0
+# Measured on an H100 with 16 virtual cores (torch 2.11, peft 0.21, adapters on seven weights of a layer): 6.5 to 7.5 ms a layer, 12.4 with
+# nf4; two thirds of the forward pass are peft's (docs/decisions/2026-11-27-what-an-h100-showed.md). Other processors were not measured.
+GPU_LAUNCHES = Launches(layer_s=2.3e-3, adapter_s=0.62e-3, quantised_s=0.8e-3)
+_GPU_IMPORTS_S = 15.0  # measured there: imports, the card's context, Trainer
 _GPU_DISK = 1.0e9
 
 
@@ -113,8 +128,8 @@ def gpu_speed(gpu: Gpu) -> DeviceSpeed:
     """A card's speed by its data sheet: peak through the share of it that the Trainer is known to reach, with that range."""
     share = TRAINER_SHARE
     products = tuple(
-        Products(precision, loop, fixed_s=5e-3, layer_s=_GPU_LAYER_S, weight_s=2 * 2 / (gpu.bandwidth * _GPU_TRAFFIC_SHARE), s_per_flop=1 / (peak * share.value), s_per_byte=0.0, attention_s=1 / (peak * share.value), dropout_s=8 / (gpu.bandwidth * _GPU_TRAFFIC_SHARE),
-                 logit_s=6 * 4 / (gpu.bandwidth * _GPU_TRAFFIC_SHARE))
+        Products(precision, loop, fixed_s=5e-3, layer_s=0.0, weight_s=2 * 2 / (gpu.bandwidth * _GPU_TRAFFIC_SHARE), s_per_flop=1 / (peak * share.value), s_per_byte=0.0, attention_s=1 / (peak * share.value), dropout_s=8 / (gpu.bandwidth * _GPU_TRAFFIC_SHARE),
+                 logit_s=6 * 4 / (gpu.bandwidth * _GPU_TRAFFIC_SHARE), launches=GPU_LAUNCHES)
         for precision in ("bf16", "fp16", "fp32")
         for loop in ("reference",)
         if (peak := gpu.peak(precision))

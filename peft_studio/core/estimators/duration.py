@@ -118,6 +118,7 @@ def _training_s(spec: RunSpec, shapes: ModelShapes, products: Products, work: Wo
     if spec.method == "dora":
         product = 2.0 * spec.rank * weights * products.s_per_flop
         seconds += again * work.micro_batches * (weights * DORA_PASSES / speed.memory_bytes_per_s + product)
+    seconds = max(seconds, again * work.micro_batches * _launching_s(spec, shapes, products))
     tensors = 2 * shapes.layers * len(shapes.targets(spec.target_modules))
     adapter = active_adapter_parameters(shapes, rank=spec.rank, targets=spec.target_modules)
     return seconds + work.steps * (STEP_S + tensors * TENSOR_S + adapter * ADAPTER_PASSES / speed.memory_bytes_per_s)
@@ -135,7 +136,8 @@ def _evaluation_s(spec: RunSpec, shapes: ModelShapes, products: Products, work: 
         count=FORWARD_SHARE * work.eval_micro_batches,
     )  # fmt: skip
     seconds += 0.5 * work.eval_tokens.at_head * shapes.vocab * products.logit_s
-    return seconds + _unpacking_s(spec, shapes, speed, passes=work.eval_micro_batches)
+    seconds += _unpacking_s(spec, shapes, speed, passes=work.eval_micro_batches)
+    return max(seconds, FORWARD_SHARE * work.eval_micro_batches * _launching_s(spec, shapes, products))
 
 
 def _samples_s(spec: RunSpec, shapes: ModelShapes, products: Products, work: Work, *, speed: DeviceSpeed) -> float:
@@ -145,7 +147,18 @@ def _samples_s(spec: RunSpec, shapes: ModelShapes, products: Products, work: Wor
     one = weights * width / speed.memory_bytes_per_s + FORWARD_SHARE * (
         products.fixed_s + shapes.layers * products.layer_s
     )
-    return work.sampled_tokens * one + _unpacking_s(spec, shapes, speed, passes=work.sampled_tokens)
+    one += _unpacking_s(spec, shapes, speed, passes=1)
+    return work.sampled_tokens * max(one, FORWARD_SHARE * _launching_s(spec, shapes, products))
+
+
+def _launching_s(spec: RunSpec, shapes: ModelShapes, products: Products) -> float:
+    """Of a micro-batch, forward and backward; 0 where nothing is launched beside the work itself."""
+    one = products.launches
+    if one is None:
+        return 0.0
+    quantised = len(shapes.linears) if spec.quantization else 0
+    a_layer = one.layer_s + one.adapter_s * len(shapes.targets(spec.target_modules)) + one.quantised_s * quantised
+    return shapes.layers * a_layer
 
 
 def _unpacking_s(spec: RunSpec, shapes: ModelShapes, speed: DeviceSpeed, *, passes: float) -> float:

@@ -10,9 +10,11 @@ backward pass), ``backward n-1`` … ``backward 0``, ``optimizer``, and the same
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
+from unittest import mock
 
 import torch
 from accelerate.utils.operations import convert_outputs_to_fp32
@@ -90,7 +92,7 @@ class _Step:
         if spec.precision != "fp32":
             model.forward = convert_outputs_to_fp32(model.forward)
         hooks = [hook for number, layer in enumerate(self._layers) for hook in self._watch(layer, number)]
-        with self._count:
+        with self._count, _as_on(spec.basis.device):
             step = self._build_optimizer()
             self._train(batch, step)
             if evaluate:
@@ -193,6 +195,20 @@ class _Step:
     def _drop_gradients(self) -> None:
         for parameter in self._trained:
             parameter.grad = None
+
+
+@contextlib.contextmanager
+def _as_on(device: str) -> Iterator[None]:
+    """On a GPU dropout is one kernel that keeps a mask of a byte a number; on a CPU the mask is as wide as the numbers."""
+
+    def dropout(x: torch.Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> torch.Tensor:
+        return torch.native_dropout(x, p, training)[0]
+
+    if device == "cpu":
+        yield
+        return
+    with mock.patch.object(nn.functional, "dropout", dropout):
+        yield
 
 
 def _moments_8bit(parameter: torch.Tensor) -> list[torch.Tensor]:

@@ -42,6 +42,9 @@ def load_base(
     path = Path(folder)
     # The trust rules hold here too: this is the last door. What passes with an auto_map was allowed by name.
     trust = bool(check_folder(path, source=str(path), remote_code=remote_code).get("auto_map"))
+    if device != "cpu":
+        # cuDNN plans its attention anew for every new length of a batch: 2 to 3 s each on an H100, for no gain in the steps after it.
+        torch.backends.cuda.enable_cudnn_sdp(False)
     try:
         model = AutoModelForCausalLM.from_pretrained(
             path,
