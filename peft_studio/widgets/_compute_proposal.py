@@ -44,10 +44,9 @@ def read_typed(offer: Offer, max_usd: str, max_hours: str) -> Caps:
         raise SpecError("Name what it may cost at most.", hint="", fields=("max_usd",))
     try:
         amount_usd = Decimal(money).quantize(_CENT, ROUND_DOWN)
-        is_one = amount_usd >= 0
     except InvalidOperation:
-        is_one = False
-    if not is_one:
+        amount_usd = Decimal(-1)
+    if amount_usd.is_nan() or amount_usd < 0:
         raise SpecError(
             f"{plain(money, limit=40)!r} is no amount of dollars.", hint="Write it as 1.20.", fields=("max_usd",)
         )

@@ -184,9 +184,9 @@ class MetricsReader:
         if start + 2 > len(data):
             return None
         kind, number = data[start], data[start + 1]
-        if kind == 2 and number in self._columns:
-            names, layout = self._columns[number]
-            end = start + layout.size
+        known = self._columns.get(number) if kind == 2 else None
+        if known:
+            end = start + known[1].size
         elif kind == 1 and start + 4 <= len(data):
             end = start + _COLUMNS.size + _COLUMNS.unpack_from(data, start)[2]
         elif kind == 3:
@@ -195,7 +195,8 @@ class MetricsReader:
             return None
         if end + 4 > len(data) or _CRC.unpack_from(data, end)[0] != crc32(data[start:end]):
             return None
-        if kind == 2:
+        if known:
+            names, layout = known
             _, _, step, at, *values = layout.unpack_from(data, start)
             rows.append(Row(step, at, dict(zip(names, values, strict=True))))
         elif kind == 1:

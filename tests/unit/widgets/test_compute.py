@@ -134,7 +134,7 @@ def test_machines_with_their_money(page: Browser, studio: Studio) -> None:
     last = rows(page)[-1]
     assert (last["gpu"], last["to_be_had"], last["stock"]) == ("NVIDIA A40", False, "sold out")
     assert {one["key"] for one in last["in_place"]} == {row["key"] for row in rows(page)[1:-1]}
-    assert {one["more"] for one in last["in_place"]} == {"about the same", "+$0.05", "+$0.07"}
+    assert {one["more"] for one in last["in_place"]} == {"about the same", "+$0.05", "+$0.08"}
     assert page.sections["market"]["connected"] == ["RunPod"]
     in_a_cell: dict[str, Any] = {}
     exec(page.panel.code, in_a_cell)
