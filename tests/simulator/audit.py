@@ -174,9 +174,9 @@ class Audit:
         return max(min(since), machine.created_s)
 
     def _is_kept(self, machine: Machine) -> bool:
-        """Whether it is the machine of its name that was to train: no second one, and none of which nobody ever knew."""
+        """Whether it is the machine of its name that was to train, or was that without anybody knowing of it: no second one."""
         record = self.world.store.find(machine.label)
-        return record is not None and record.done.instance_id == machine.id
+        return record is not None and record.done.instance_id in {"", machine.id}
 
     def _is_spare(self, machine: Machine) -> bool:
         """A second one of its name. Where the first was taken away before any list had it, the second is the one that is kept."""
@@ -364,6 +364,13 @@ class Audit:
         if ours_usd < truth - rate * Decimal(spread_s) / 3600:
             self.blame("the ledger does not flatter", f"{ours_usd:.3f} where the invoice is {truth:.3f}")
 
+    def _was_word_late(self, record: Record) -> bool:
+        """Whether it was heard too long ago by what is on disk alone. Half a lease lies between two words there, ten seconds in the product."""
+        machine, at = self.find(record.done.instance_id), record.done.leaving_at
+        if machine is None or at is None or not self.world.scenario.has("reboot"):
+            return False  # its absence was proven at once, and not anew
+        return at.steady_s - machine.renewed_s >= LIMITS.unheard_s - LEASE_S / 2 - DRIVER_S
+
     def _gave_up(self) -> bool:
         """Whether one machine after the other came to nothing, as often as is tried."""
         intents = [record.intent for record in self.world.store.list_run() if record.intent.attempt]
@@ -375,7 +382,8 @@ class Audit:
         downs = scenario.down_s[: len(scenario.crashes)]
         # Away more than once, or started anew, which begins the proof of an absence anew: that is as long as nothing was heard.
         away_s = sum(end - begin for begin, end in self.world.outages)
-        unheard = away_s > 240 and any(record.done.leaving == "unheard" for record in self.world.store.list_run())
+        silent = [record for record in self.world.store.list_run() if record.done.leaving == "unheard"]
+        unheard = bool(silent) and (away_s > 240 or any(map(self._was_word_late, silent)))
         return (
             unheard or scenario.lifetime_s < 2000 or self._gave_up() or {"clock-step", "reboot"} <= scenario.faults
             or (scenario.has("frozen-worker") and (scenario.freeze_s > 600 or scenario.crashes)) or any(end - begin > 600 for begin, end in self.world.outages)

@@ -130,6 +130,10 @@ def bought_because_one_ended_itself() -> Any:
     return _why(lambda record, now, why: "vanished" if why == "unheard" else why)
 
 
+def what_no_list_had_was_never_made() -> Any:
+    return _why(lambda record, now, why: "never-made" if why == "unheard" and not record.done.instance_id else why)
+
+
 def next_one_before_the_first_is_gone() -> Any:
     def change(record: Any, now: Moment, step: Step) -> Step:
         done = step.done
@@ -439,7 +443,8 @@ MUTANTS: dict[str, Plant] = {
 
 # What has to go wrong for a bug to matter; the others come to light in whatever is drawn.
 NEEDS: dict[str, tuple[str, ...]] = {
-    "bought_the_morning_after": ("vault-locked",), "bought_because_one_ended_itself": ("laptop-off",), "one_absence_is_enough": ("list-omits", "end-ignored-long"), "nothing_begins_anew_after_a_reboot": ("reboot",),
+    "bought_the_morning_after": ("vault-locked",), "bought_because_one_ended_itself": ("laptop-off",), "what_no_list_had_was_never_made": ("lost-reply", "laptop-off"),
+    "one_absence_is_enough": ("list-omits", "end-ignored-long"), "nothing_begins_anew_after_a_reboot": ("reboot",),
     "no_end_to_life": (), "what_was_not_seen_is_no_progress": ("crash",), "waits_for_an_answer_for_ever": ("dearer",), "any_price_is_fine": ("dearer",),
     "the_second_is_kept": ("twins",), "the_next_is_written_apart": ("phantom", "two-crashes"), "a_stale_worker_writes": ("frozen-worker",),
     "a_frozen_worker_still_buys": ("frozen-worker",), "closed_records_are_closed_again": ("frozen-worker", "preempted"),

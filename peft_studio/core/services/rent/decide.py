@@ -67,7 +67,8 @@ def decide(
         return _leave(record, None if seen is None else mine, now, limits)
     if record.done.asked_at is None:
         return _begin(record, seen, now, limits)
-    record = replace(record, done=prepare(record, now, left_usd=left_usd, limits=limits))
+    if seen is None or not record.done.absent:  # one that is not there saves nothing, and its run may go on
+        record = replace(record, done=prepare(record, now, left_usd=left_usd, limits=limits))
     return _keep(record, mine, now, limits)
 
 
@@ -96,10 +97,10 @@ def why_leave(
         return "budget"
     if done.asked_at is None:
         return "expired" if now.past(intent.at) >= intent.launch_by_s else None
+    if record.lives_since is not None and _past(record.lives_since, now, watching) >= intent.lifetime_s:
+        return "lifetime"  # though it is not there: it may have lived until then, and a list have left it out before
     if len(done.absent) == 2:
         return _why_absent(record, done.absent[1], limits)
-    if record.lives_since is not None and _past(record.lives_since, now, watching) >= intent.lifetime_s:
-        return "lifetime"
     if has_idled_on(record, now, limits):
         return "idle"
     if lost := _why_lost(record, mine, now, limits):
@@ -118,9 +119,10 @@ def why_leave(
 
 
 def _why_absent(record: Record, gone: Moment, limits: Limits) -> Why:
-    if not record.done.instance_id:
-        return "never-made"
-    return "unheard" if _may_have_ended_itself(record, gone, limits) else "vanished"
+    """One that no list ever had is judged as the others are: it may have been made, have lived and have cost what no meter knows."""
+    if _may_have_ended_itself(record, gone, limits):
+        return "unheard"
+    return "vanished" if record.done.instance_id else "never-made"
 
 
 def _why_lost(record: Record, mine: Sequence[Instance], now: Moment, limits: Limits) -> Why | None:

@@ -48,6 +48,11 @@ SAID: dict[Why, str] = {
     "unheard": "Its machine is gone, and nothing had been heard from it for nine minutes or more. It may have ended itself: because its GPU"
     " idled, its run stood still, or it was over and its files waited in vain. So no other one was bought.",
 }
+NEVER_SEEN = (
+    "No list of its provider's ever had its machine, and nobody looked for nine minutes or more: it was never made, or it ended itself"
+    " meanwhile and cost what its provider's bill alone shows. So no other one was bought."
+)
+NEVER_SEEN_NEXT = "Launch it again, or run.resume() on another machine: what was fetched before is kept."
 
 NEXT: dict[Why, str] = {
     **RESUME,
@@ -186,12 +191,18 @@ class Followers:
         if not mirror.state.is_terminal:
             if idled:
                 _say_idled(mirror)
-            failure = ev.Failure(
-                code="machine_lost", message=SAID.get(why, why), hint=NEXT.get(why, HINTS["machine_lost"]), trace=last.done.trouble
-            )  # fmt: skip
+            said, hint = _say_lost(last, why)
+            failure = ev.Failure(code="machine_lost", message=said, hint=hint, trace=last.done.trouble)
             stopped = idled or why == "stopped"
             mirror.say(ev.Finished(state="stopped" if stopped else "failed", failure=None if stopped else failure))
         mirror.say(ev.MachineGone(label=last.label, why="idle" if idled and why == "unheard" else why))
+
+
+def _say_lost(last: Record, why: Why) -> tuple[str, str]:
+    """Why its machine is gone, and what helps."""
+    if why == "unheard" and not last.done.instance_id:
+        return NEVER_SEEN, NEVER_SEEN_NEXT
+    return SAID.get(why, why), NEXT.get(why, HINTS["machine_lost"])
 
 
 def _has_idled(mirror: Mirror, last: Record) -> bool:

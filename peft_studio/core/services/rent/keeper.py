@@ -136,8 +136,10 @@ class Keeper:
 
     def _advance(self, record: Record, rental: Rental | None, seen: Seen | None) -> float:
         self._read_meter(record, seen)
-        for _ in range(STEPS):
+        for number in range(STEPS):
             now = self._now()
+            if number and seen is not None and now.surely_past(seen.asked_at) > self._limits.fresh_s:
+                return 1.0  # a slow provider: how its machines got on meanwhile is not in this list
             left = left_usd(self.store, record, now)
             step = decide(record, seen, now, left_usd=left, watching=self._watching, limits=self._limits)
             if self.why_blind or step.done.leaving is None:

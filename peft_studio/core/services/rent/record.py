@@ -18,7 +18,7 @@ Why = Literal[
     "completed", "stopped", "idle",  # said from outside
     "budget", "lifetime", "price", "expired",  # a brake
     "sold-out", "rate-limited", "refused", "never-made", "no-progress", "failed", "preempted", "vanished",  # the machine or its provider
-    "unheard",  # gone, and it may have ended itself
+    "unheard",  # gone, and it may have ended itself; or never seen, and it may have been there
     "ghost", "stray",  # ours by its label, and nobody wants it
 ]  # fmt: skip
 AGAIN: frozenset[Why] = frozenset(

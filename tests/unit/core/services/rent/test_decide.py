@@ -229,12 +229,29 @@ def test_one_that_is_not_there_any_more_does_not_merely_fail_to_get_on() -> None
     assert decide(one, seen(216), at(216), watching=at(0)).done.leaving == "vanished"
 
 
-def test_what_was_never_seen_was_never_made_however_long_nobody_looked() -> None:
-    """So the order stands, for as long as orders do."""
-    one = record(Done(asked_at=at(1), made="unsure", doubt_at=at(1)))
-    for second in (600, 701):
-        one = replace(one, done=decide(one, seen(second), at(second), watching=at(599)).done)
-    assert one.done.leaving == "never-made"
+@pytest.mark.parametrize(
+    ("first", "second", "price", "why"),
+    [(200, 300, "2", "never-made"), (440, 530, "2", "never-made"), (600, 701, "2", "unheard"), (200, 3800, "2", "unheard"), (600, 701, "0", "never-made")],
+)  # fmt: skip
+def test_what_no_list_ever_had_may_have_lived_where_nobody_looked_for_as_long_as_a_lease(
+    first: float, second: float, price: str, why: str
+) -> None:
+    """It may have ended itself and cost what no meter knows: another one could overdraw the cap. What costs nothing goes on."""
+    one = record(Done(asked_at=at(1), made="unsure", doubt_at=at(1), moved_at=at(1)), offers=(offer(price=price),))
+    for second_s in (first, second):
+        one = replace(one, done=decide(one, seen(second_s), at(second_s), watching=at(first - 1)).done)
+    assert one.done.leaving == why
+    assert (follow_up(one, at(second), home=HOME, left_usd=None) is None) is (why == "unheard")
+
+
+def test_what_a_list_left_out_before_a_silence_in_which_its_life_ended_has_ended_itself() -> None:
+    """The second absence proves the first, and not that it was gone by then: its own brake may have ended it meanwhile."""
+    one = record(made(rank=3), Wish(ready=True, moved_at=at(390)), lifetime_s=500.0)
+    one = replace(one, done=decide(one, seen(400), at(400), watching=at(0)).done)
+    assert len(one.done.absent) == 1
+    one = replace(one, done=decide(one, seen(520), at(520), watching=at(519)).done)
+    assert one.done.leaving == "lifetime"
+    assert follow_up(one, at(620), home=HOME, left_usd=None) is None
 
 
 def test_a_follow_up_is_given_the_life_that_was_asked_for() -> None:

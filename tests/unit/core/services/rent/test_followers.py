@@ -141,7 +141,8 @@ def test_an_idle_stop_reads_as_one(
     )  # fmt: skip
     found, mirror = store.find(LABEL), Mirror(folder)
     assert found
-    followers._end(mirror, replace(found, done=replace(record.done, leaving=why, closed_at=read_now())))  # type: ignore[arg-type]
+    done = replace(record.done, leaving=why, closed_at=read_now(), instance_id="i1")  # type: ignore[arg-type]
+    followers._end(mirror, replace(found, done=done))
     mirror.close()
 
     now = state_of(folder)
@@ -149,6 +150,26 @@ def test_an_idle_stop_reads_as_one(
     told = now.failure or now.warnings[-1]
     assert said in told.message
     assert why == "vanished" or "run.resume(" in told.hint
+
+
+@pytest.mark.parametrize(("instance_id", "said"), [("", "provider's bill"), ("i1", "Its machine is gone")])
+def test_a_machine_that_no_list_ever_had_is_not_said_to_be_gone(
+    runs: RunStore, folder: RunFolder, instance_id: str, said: str
+) -> None:
+    """Nobody knows whether it was made."""
+    store = SqliteStore(folder.home / "rent")
+    record = store.put(replace(intent(), run_id=folder.id, at=read_now()))
+    followers = Followers(
+        store, runs, reach=lambda record: None, model_of=lambda model: None, now=read_now, forget=lambda record: None,
+        note_start=lambda record, seconds, install_s: None,
+    )  # fmt: skip
+    mirror = Mirror(folder)
+    done = replace(record.done, leaving="unheard", closed_at=read_now(), instance_id=instance_id)
+    followers._end(mirror, replace(record, done=done))
+    mirror.close()
+    failure = state_of(folder).failure
+    assert failure
+    assert said in failure.message
 
 
 @pytest.mark.parametrize("why", ["completed", "unheard"])

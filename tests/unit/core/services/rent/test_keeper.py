@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from peft_studio.core.errors import Forbidden, RentError, VaultLocked
+from peft_studio.core.errors import Forbidden, RentError, Unavailable, VaultLocked
 from peft_studio.core.ports.rental import Ended, Instances, Rent
 from peft_studio.core.services.rent.keeper import Keeper
 from peft_studio.core.services.rent.label import build_label
@@ -168,6 +168,28 @@ def test_a_higher_price_counts_from_the_question(bench: Bench) -> None:
     bench.account.list_instances = list_late  # type: ignore[method-assign]
     bench.turn(170)
     assert [(one.usd_per_hour, one.at_s) for one in bench.store.read_meter()][-1] == (3, at(170).wall_s)
+
+
+def test_a_provider_that_takes_long_to_refuse_an_end_is_looked_at_again_meanwhile(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second of that name does not go; the one that is kept gets on, and by an old list it would not."""
+
+    def refuse(instance_id: str) -> Ended:
+        bench.account.asked.append(f"end {instance_id}")
+        bench.at_s += 20
+        raise Unavailable("status 503", status=503)
+
+    monkeypatch.setattr(bench.account, "end_instance", refuse)
+    bench.turn(1)
+    bench.account.machines = [machine(state="booting"), machine("i2")]
+    assert bench.turn(10) == 1.0
+    assert bench.account.asked[1:] == ["end i2"] * 2
+    bench.account.machines = [machine(), machine("i2")]
+    bench.turn(bench.at_s + 1)
+    record = bench.store.find(LABEL)
+    assert record
+    assert (record.done.rank, record.done.leaving) == (3, None)
 
 
 def test_a_locked_vault_buys_nothing_and_is_asked_again(bench: Bench) -> None:

@@ -61,6 +61,17 @@ def test_what_has_learned_nothing_has_nothing_to_save() -> None:
     assert (done.warned, done.saving, done.leaving) == (None, None, None)
 
 
+def test_one_that_is_not_there_is_not_asked_to_save() -> None:
+    """Its run is not being stopped, and may go on elsewhere. Where no list can be had it is as before."""
+    lacking = decide(record(made(), TRAINS, lifetime_s=7200.0), seen(6900), at(6900)).done
+    one = record(lacking, TRAINS, lifetime_s=7200.0)
+    assert len(lacking.absent) == 1
+
+    assert decide(one, seen(6970), at(6970)).done.saving is None
+    assert decide(one, None, at(6970)).done.saving == "lifetime"
+    assert decide(one, seen(6970, machine()), at(6970)).done.saving == "lifetime"
+
+
 def test_saving_is_not_taken_back() -> None:
     """A cap that is raised meanwhile finds a trainer that was asked to stop already."""
     first = after(60, left_usd=Decimal("0.18"))
