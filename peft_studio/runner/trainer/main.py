@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
-import gc
 import logging
 import os
 import time
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
@@ -18,6 +15,7 @@ from peft_studio.core.runs.folder import RunFolder
 from peft_studio.core.runs.metrics import MetricsWriter
 from peft_studio.core.system import try_lock
 from peft_studio.runner.trainer.channel import Channel
+from peft_studio.runner.trainer.loading import collecting_later
 from peft_studio.runner.trainer.monitor import Monitor
 from peft_studio.runner.trainer.world import leave_world, read_world
 
@@ -68,18 +66,6 @@ def train_main(argv: list[str]) -> int:
     if not outcome.failure:
         leave_world()  # after a failure the others may be stuck, and so would this
     return int(bool(outcome.failure) and not world.leads)
-
-
-@contextlib.contextmanager
-def collecting_later() -> Iterator[None]:
-    """For loading, which leaves next to no garbage: looking for it meanwhile takes a sixth of the time. What is there at the end is kept for
-    good, and not looked through again."""
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        gc.enable()
 
 
 def wait_until_alone(folder: RunFolder, channel: Channel) -> IO[bytes] | None:

@@ -1,4 +1,4 @@
-"""What a trainer does before its job."""
+"""Loading leaves the collector of garbage as it was."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import gc
 
 import pytest
 
-from peft_studio.runner.trainer.main import collecting_later
+from peft_studio.runner.trainer.loading import collecting_later
 
 
 @pytest.mark.parametrize("ends", [None, ImportError])
