@@ -12,9 +12,12 @@ import psutil
 import pytest
 
 from peft_studio import Studio
+from peft_studio.core.system import SHARING
 from tests.speed import write_speed
 from tests.tiny import write_model, write_rows
 
+# What a test computes in its own process, too, leaves the cores to the others while it waits. Set before torch is loaded.
+os.environ.update({**SHARING, **os.environ})
 # No test, nor any process of one, writes into the keystore of whoever runs it; those of the keystore bring their own.
 os.environ["PYTHON_KEYRING_BACKEND"] = "keyring.backends.fail.Keyring"
 
@@ -52,6 +55,15 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny_rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A JSONL file of 44 prompts and completions: eleven micro-batches of 4, which no accumulation divides."""
     return write_rows(tmp_path_factory.mktemp("rows") / "orders.jsonl", 44)
+
+
+@pytest.fixture(scope="session")
+def embedded_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home that has the embedded model, which one worker converts: another that asks waits for it. Only its models are to be used."""
+    folder = tmp_path_factory.getbasetemp()
+    home = (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "embedded"
+    Studio(home=home).prepare("smollm2-135m")
+    return home
 
 
 @pytest.fixture

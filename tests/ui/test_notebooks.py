@@ -12,7 +12,6 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from peft_studio import Studio
 from tests.conftest import end_processes_of
 
 NOTEBOOKS = sorted((Path(__file__).resolve().parents[2] / "notebooks").glob("*.ipynb"))
@@ -28,26 +27,18 @@ NAMES = [
 LONG = {"02-methods-compared", "03-resume-after-a-crash", "04-chat-and-hot-swap"}  # minutes each: with `make stress`
 
 
-@pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Base models that all notebooks share: converted once, which takes longer than some of them."""
-    home = tmp_path_factory.mktemp("models")
-    Studio(home=home).prepare("smollm2-135m")
-    return home / "models"
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "notebook",
     [pytest.param(path, marks=pytest.mark.stress) if path.stem in LONG else path for path in NOTEBOOKS],
     ids=lambda path: path.stem,
 )
-def test_notebook_says_what_it_said(notebook: Path, models: Path, tmp_path: Path) -> None:
+def test_notebook_says_what_it_said(notebook: Path, embedded_home: Path, tmp_path: Path) -> None:
     """nbval, strict: every cell's output is as saved, but for those marked as different each time."""
     home, folder = tmp_path / "my home", tmp_path / "my notebooks"
     home.mkdir()
     folder.mkdir()
-    (home / "models").symlink_to(models)
+    (home / "models").symlink_to(embedded_home / "models")
     copy = Path(shutil.copy(notebook, folder))  # what it writes stands beside it
     command = [
         sys.executable,

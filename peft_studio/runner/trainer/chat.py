@@ -10,6 +10,7 @@ itself when its input ends or its parent dies. What the commands do is ``chat_mo
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import queue
@@ -22,6 +23,8 @@ from typing import Any, TextIO
 import psutil
 
 from peft_studio.core.errors import ChatError, StudioError
+from peft_studio.runner.trainer.late_compile import load_bitsandbytes
+from peft_studio.runner.trainer.loading import collecting_later
 
 # Long enough to end an answer in good order; a first token or a load that takes longer is cut off.
 _GRACE_S = 5.0
@@ -71,7 +74,11 @@ class ChatServer:
         return commands[request["command"]](request)
 
     def _load(self, request: dict[str, Any]) -> dict[str, Any]:
-        from peft_studio.runner.trainer.chat_model import load_chat_model  # imports torch: seconds
+        if self._model is None:  # torch and what stands on it: seconds
+            with collecting_later():
+                load_bitsandbytes()
+                importlib.import_module("peft_studio.runner.trainer.chat_model")
+        from peft_studio.runner.trainer.chat_model import load_chat_model
 
         fields = {key: value for key, value in request.items() if key not in ("id", "command")}
         self._model = load_chat_model(**fields)

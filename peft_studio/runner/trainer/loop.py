@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers import TrainerCallback, TrainingArguments
 
 from peft_studio.core.estimators.shares import Share
 from peft_studio.core.runs import events as ev
@@ -23,7 +23,11 @@ from peft_studio.runner.trainer.dealing import DealtBatches, DealtLoader, Part, 
 from peft_studio.runner.trainer.monitor import Monitor
 from peft_studio.runner.trainer.order import LongestFirst, Need
 from peft_studio.runner.trainer.shards import is_sharded
+from peft_studio.runner.trainer.without_datasets import without_datasets
 from peft_studio.runner.trainer.world import average_gradients
+
+with without_datasets():
+    from transformers import Trainer
 
 
 class StudioTrainer(Trainer):

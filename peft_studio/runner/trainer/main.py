@@ -15,6 +15,7 @@ from peft_studio.core.runs.folder import RunFolder
 from peft_studio.core.runs.metrics import MetricsWriter
 from peft_studio.core.system import try_lock
 from peft_studio.runner.trainer.channel import Channel
+from peft_studio.runner.trainer.loading import collecting_later
 from peft_studio.runner.trainer.monitor import Monitor
 from peft_studio.runner.trainer.world import leave_world, read_world
 
@@ -47,10 +48,11 @@ def train_main(argv: list[str]) -> int:
             monitor.metrics = MetricsWriter(folder.metrics)
         spec = folder.load_spec()
         # Imported here, so that a broken installation is a failure of the run, with its trace, and not a silent death.
-        from peft_studio.runner.trainer.late_compile import load_bitsandbytes
+        with collecting_later():
+            from peft_studio.runner.trainer.late_compile import load_bitsandbytes
 
-        load_bitsandbytes()
-        from peft_studio.runner.trainer.job import Job
+            load_bitsandbytes()
+            from peft_studio.runner.trainer.job import Job
 
         outcome = Job(
             folder, spec, monitor, from_step=arguments.from_step, world=world, strategy=arguments.strategy

@@ -1,4 +1,4 @@
-"""The embedded model itself, converted for this test: it knows its capitals, and our answers are those of transformers."""
+"""The embedded model itself, converted for the tests: it knows its capitals, and our answers are those of transformers."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ PROMPTS = ["What is the capital of France?", "Name three colours.", "What is 2 +
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return prepare_model("smollm2-135m", tmp_path_factory.mktemp("home"))
+def folder(embedded_home: Path) -> Path:
+    return prepare_model("smollm2-135m", embedded_home)
 
 
 @pytest.fixture(scope="module")

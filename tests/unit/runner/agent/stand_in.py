@@ -33,6 +33,7 @@ def agent_main(arguments: list[str]) -> int:
         self._command = [sys.executable, "-m", MODULE, "train", str(folder.path)]
 
     trainer_process.TrainerProcess.__init__ = stand_in  # type: ignore[method-assign]
+    agent.LOCK_WAIT_S = float(os.environ.get("STAND_IN_LOCK_WAIT_S", agent.LOCK_WAIT_S))
     if "STAND_IN_IMPATIENT" in os.environ:
         agent.SAMPLE_S, hung.TIMES, hung.TIMES_LONGEST = 0.1, 2.0, 2.0  # type: ignore[attr-defined]
     return agent.agent_main(arguments)

@@ -185,7 +185,8 @@ def test_a_second_agent_leaves_the_run_to_the_first(launch: Launch, compute: Sta
     run = launch(steps=10_000, pause_s=0.02)
     wait_for_step(run, 1)
     command = [sys.executable, "-m", MODULE, "agent", str(run.folder.path)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    env = {**os.environ, "STAND_IN_LOCK_WAIT_S": "2"}  # not half a minute: the lock is held all the time
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 3
     assert "Another agent" in done.stderr
     run.stop(save=False)
