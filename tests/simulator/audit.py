@@ -367,8 +367,12 @@ class Audit:
     def _was_word_late(self, record: Record) -> bool:
         """Whether it was heard too long ago by what is on disk alone. Half a lease lies between two words there, ten seconds in the product."""
         machine, at = self.find(record.done.instance_id), record.done.leaving_at
-        if machine is None or at is None or not self.world.scenario.has("reboot"):
+        if at is None or not self.world.scenario.has("reboot"):
             return False  # its absence was proven at once, and not anew
+        if (
+            machine is None
+        ):  # none was ever made; that no list had it since the order was not written down, and had to be seen twice more
+            return not record.done.instance_id and len(self.world.outages) > 1
         return at.steady_s - machine.renewed_s >= LIMITS.unheard_s - LEASE_S / 2 - DRIVER_S
 
     def _gave_up(self) -> bool:
