@@ -24,7 +24,7 @@ from tests.emulators.machine import free_port
 
 RAY = Path(sys.executable).parent / "ray"
 STARTS = 3
-JOIN_S = 120.0  # a quiet machine takes 20
+JOIN_S = 90.0  # a quiet machine takes 20
 STORE_BYTES = 80_000_000  # the smallest that Ray takes is 75 MiB
 
 
@@ -72,22 +72,20 @@ def run_cluster() -> Iterator[Cluster]:
 
 
 def _join(cluster: Cluster, options: list[str]) -> None:
-    """Start one more node. One whose parts were too slow for each other, on a busy machine, ends itself and is started again."""
+    """Start one more node. One whose parts were too slow for each other, on a busy machine, ends itself or is never heard: it is started again."""
     due = len(cluster.nodes) + 1
     for _ in range(STARTS):
+        before = _processes(cluster)
         node = _start_node(cluster.folder, options)
         cluster.nodes.append(node)
-        try:
+        with contextlib.suppress(AssertionError):
             wait_for(
                 lambda node=node: node.poll() is not None or _living(cluster) == due, f"node {due} of the Ray cluster", timeout_s=JOIN_S
             )  # fmt: skip
-        except (
-            AssertionError
-        ) as exc:  # it lives and is not heard: one that comes late would be one too many beside another
-            raise TooBusy(str(exc)) from exc
-        if node.poll() is None:
-            return
+            if node.poll() is None:
+                return
         cluster.nodes.remove(node)
+        _kill(_processes(cluster) - before)  # one that comes late would be one too many beside another
     raise TooBusy((cluster.folder / "nodes.log").read_text()[-2000:])
 
 
@@ -125,12 +123,19 @@ def _end(cluster: Cluster) -> None:
     for node in cluster.nodes:
         with contextlib.suppress(subprocess.TimeoutExpired):
             node.wait(5)
-    left = [process for process in psutil.process_iter() if _is_of(process, str(cluster.folder))]
-    for process in left:
+    _kill(_processes(cluster))
+    shutil.rmtree(cluster.folder, ignore_errors=True)
+
+
+def _processes(cluster: Cluster) -> set[psutil.Process]:
+    return {process for process in psutil.process_iter() if _is_of(process, str(cluster.folder))}
+
+
+def _kill(processes: set[psutil.Process]) -> None:
+    for process in processes:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
-    psutil.wait_procs(left, timeout=10)
-    shutil.rmtree(cluster.folder, ignore_errors=True)
+    psutil.wait_procs(list(processes), timeout=10)
 
 
 def _is_of(process: psutil.Process, folder: str) -> bool:
