@@ -32,6 +32,7 @@ studio.spec(model={model!r}, data=studio.data({rows!r}), name="orders <img src=x
             max_steps=400, save_steps=200, batch_size=4, max_length=128, precision="fp32")
 studio.show("compute")
 """
+NOTE_FOCUS = "() => { window.focused = []; addEventListener('focusin', ({ target }) => focused.push(target.ariaLabel || target.textContent)) }"
 CONNECT = f"studio.connect('runpod', key={KEY!r}, keep=False)"
 
 
@@ -105,7 +106,9 @@ def test_from_the_table_to_the_question(notebook: Notebook, cloud: Cloud) -> Non
         assert notebook.sticking_out(panel) == [], width
     found |= scan_themes(notebook, "the table")
 
-    panel.get_by_role("button", name="Choose NVIDIA L4 at RunPod", exact=True).focus()
+    choose = panel.get_by_role("button", name="Choose NVIDIA L4 at RunPod", exact=True)
+    choose.focus()
+    notebook.page.evaluate(NOTE_FOCUS)
     keys.press("Enter")
     dialog = panel.get_by_role("dialog", name="Rent NVIDIA L4 at RunPod?")
     expect(dialog.get_by_role("button", name="Cancel")).to_be_focused()
@@ -120,9 +123,11 @@ def test_from_the_table_to_the_question(notebook: Notebook, cloud: Cloud) -> Non
     found |= scan_themes(notebook, "the question")
     keys.press("Escape")
     expect(dialog).to_have_count(0)
+    focused = notebook.page.evaluate("() => focused.slice(focused.lastIndexOf('Never more than, in dollars') + 1)")
+    assert focused == ["Choose NVIDIA L4 at RunPod"]  # and nothing before it, which a key could meet
     assert cloud.pods == {}
 
-    keys.press("Enter")  # the focus is back on its button
+    keys.press("Enter")
     cap.fill("5")
     expect(dialog.get_by_role("checkbox")).to_be_checked()
     found |= scan_themes(notebook, "what is tried next")

@@ -1,7 +1,7 @@
 // A question before something that cannot be taken back. Its title names the object, its facts say what happens, its button repeats the verb.
 // Focus starts on Cancel; Esc cancels. Native, so that it stands above the notebook and keeps the focus inside.
 import type { ComponentChildren } from "preact";
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import { useUnique } from "../bridge/hooks";
 import { Button } from "./button";
 
@@ -23,11 +23,14 @@ interface DialogProps {
 export function Dialog({ title, facts, verb, danger, reason, lead, children, onConfirm, onClose }: DialogProps) {
   const box = useRef<HTMLDialogElement>(null);
   const id = useUnique();
-  useEffect(() => {
+  // Before it is drawn away, not after the paint: a key pressed in between would go to whatever the browser put the focus on.
+  useLayoutEffect(() => {
     const before = document.activeElement;
-    box.current?.showModal();
-    box.current?.querySelector<HTMLButtonElement>("footer button")?.focus();
+    const shown = box.current!;
+    shown.showModal();
+    shown.querySelector<HTMLButtonElement>("footer button")?.focus();
     return () => {
+      shown.close(); // nothing behind an open one takes the focus
       if (before instanceof HTMLElement && before.isConnected) before.focus();
     };
   }, []);
@@ -36,7 +39,7 @@ export function Dialog({ title, facts, verb, danger, reason, lead, children, onC
     onConfirm();
   };
   return (
-    <dialog class="ps-dialog" ref={box} aria-labelledby={id} onClose={onClose} onCancel={onClose}>
+    <dialog class="ps-dialog" ref={box} aria-labelledby={id} onClose={({ currentTarget }) => currentTarget.isConnected && onClose()} onCancel={onClose}>
       <h2 id={id} dir="auto">
         {title}
       </h2>
