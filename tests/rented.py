@@ -120,7 +120,7 @@ class Rented:
 
     def until_it_answers(self) -> None:
         """Wait for the door."""
-        wait_for(lambda: self.machine.answers(PORT), "the door", timeout_s=30)
+        wait_for(lambda: self.machine.answers(PORT), "the door")
 
     def furnish(self, model: Path, work: Path, *, from_step: int = 0) -> None:
         """Bring everything that a run needs and ask for its start."""

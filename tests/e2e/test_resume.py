@@ -105,7 +105,7 @@ def test_killed_and_resumed_is_left_alone(
         target = draw.choice(["train", "agent", "both"])
         kill_in_step(killed, draw.randint(3, 12), target, after_s=draw.random() * 0.1)
         before = rows_of(killed)
-        wait_for(lambda: killed.state in {"failed", "lost"}, "the end of the job", timeout_s=30)
+        wait_for(lambda: killed.state in {"failed", "lost"}, "the end of the job")
         assert killed.state == ("failed" if target == "train" else "lost")
         killed.resume()
         killed.wait(300)

@@ -165,7 +165,7 @@ def test_nothing_hostile_has_run(notebook: Notebook) -> None:
 
 def test_the_saved_notebook_shows_the_last_answers(notebook: Notebook) -> None:
     """The picture is a table of the last prompt and its answers, escaped."""
-    output = wait_for(lambda: notebook.saved_output(0, containing="Chat with tiny"), "the picture", timeout_s=30)
+    output = wait_for(lambda: notebook.saved_output(0, containing="Chat with tiny"), "the picture")
 
     assert output["text/plain"] == "ChatPanel('tiny')"
     assert "<img" not in output["text/html"]

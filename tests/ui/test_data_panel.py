@@ -268,7 +268,7 @@ def test_the_saved_notebook_has_the_report(open_panel: Callable[..., Notebook], 
     expect(badge(notebook.panel())).to_have_text("Usable")
     notebook.run(2)
     notebook.run(3)
-    output = wait_for(lambda: notebook.saved_output(3, containing="orders.jsonl"), "the saved picture", timeout_s=30)
+    output = wait_for(lambda: notebook.saved_output(3, containing="orders.jsonl"), "the saved picture")
 
     assert output["text/plain"] == "DataPanel('orders.jsonl')"
     assert "12 rows" in output["text/html"]

@@ -116,13 +116,13 @@ def test_the_next_machine_where_the_first_does_not_boot(notebook: Notebook, stat
     run = notebook.panel(1)
     expect(run.locator(".ps-sub")).to_contain_text("RunPod, NVIDIA L4")
     expect(run.locator("header").first).to_contain_text("Provisioning", timeout=30_000)
-    first = wait_for(lambda: next(iter(cloud.pods.values()), None), "the first machine", timeout_s=30)
+    first = wait_for(lambda: next(iter(cloud.pods.values()), None), "the first machine")
     with cloud.lock:
         cloud.halt(first, "ERROR")  # its host gives up
         cloud.provisioning_s = 0.0
     expect(run.locator(".ps-sub")).to_contain_text("RunPod, NVIDIA RTX A4000", timeout=60_000)
     assert [pod.id for pod in cloud.gone] == [first.id]
-    (second,) = wait_for(lambda: list(cloud.pods.values()), "the next machine", timeout_s=30)
+    (second,) = wait_for(lambda: list(cloud.pods.values()), "the next machine")
     assert second.made_at > first.gone_at
     expect(run.get_by_role("log")).to_contain_text("Its machine failed. It is gone")
     expect(run.locator("header").first).to_contain_text("Training", timeout=LONG_MS)

@@ -83,7 +83,7 @@ def test_what_its_budget_stopped_goes_on_once_a_higher_cap_is_confirmed(
     expect(dialog).to_contain_text("resume(max_usd='5')")
     dialog.get_by_role("button", name="Go on for at most $3.02 more").click()
     asked = writer.folder.path / "asked.json"
-    wait_for(asked.exists, "the resume", timeout_s=20)
+    wait_for(asked.exists, "the resume")
     assert json.loads(asked.read_text()) == {"max_usd": "5"}
 
 
@@ -219,9 +219,9 @@ def test_both_themes_are_worn(open_notebook: Callable[..., Notebook], start_run:
     canvas = panel.locator(".ps-chart canvas").first
     assert notebook.lightness(panel) > 0.9
     notebook.set_theme("JupyterLab Dark")
-    wait_for(lambda: notebook.lightness(panel) < 0.2, "a dark surface", timeout_s=30)
+    wait_for(lambda: notebook.lightness(panel) < 0.2, "a dark surface")
 
-    wait_for(lambda: notebook.count_pixels(canvas, (126, 163, 245)) > 0, "the dark theme's first series", timeout_s=30)
+    wait_for(lambda: notebook.count_pixels(canvas, (126, 163, 245)) > 0, "the dark theme's first series")
     assert notebook.count_pixels(canvas, (47, 102, 221)) == 0
 
 

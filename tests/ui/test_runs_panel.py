@@ -103,7 +103,7 @@ def test_other_runs_over_the_losses_of_one(open_notebook: Callable[..., Notebook
     for axis in ("Tokens", "Time", "Step"):
         panel.get_by_role("radio", name=axis, exact=True).check()
         canvas.scroll_into_view_if_needed()  # out of sight it is not drawn
-        wait_for(lambda: notebook.count_pixels(canvas, VIOLET) > 0, f"the other run by {axis}", timeout_s=30)
+        wait_for(lambda: notebook.count_pixels(canvas, VIOLET) > 0, f"the other run by {axis}")
 
     whole = canvas.evaluate(PICTURE)
     box = panel.locator(".ps-chart").first.bounding_box() or {}
@@ -112,13 +112,13 @@ def test_other_runs_over_the_losses_of_one(open_notebook: Callable[..., Notebook
     mouse.down()
     mouse.move(left + 400, top, steps=3)
     mouse.up()
-    wait_for(lambda: canvas.evaluate(PICTURE) != whole, "the part that was dragged over", timeout_s=30)
+    wait_for(lambda: canvas.evaluate(PICTURE) != whole, "the part that was dragged over")
     mouse.dblclick(left + 300, top)
-    wait_for(lambda: canvas.evaluate(PICTURE) == whole, "the whole again", timeout_s=30)
+    wait_for(lambda: canvas.evaluate(PICTURE) == whole, "the whole again")
 
     panel.get_by_role("button", name="Remove sql-assistant-v4").click()
     expect(legend.locator("bdi")).to_have_text(["sql-assistant-v3"])
-    wait_for(lambda: notebook.count_pixels(canvas, OLIVE) > 0, "the one that stays, as it was", timeout_s=30)
+    wait_for(lambda: notebook.count_pixels(canvas, OLIVE) > 0, "the one that stays, as it was")
     assert notebook.count_pixels(canvas, VIOLET) == 0
     notebook.run(1)
     expect(notebook.page.locator(".jp-OutputArea-output pre")).to_have_text("('r-20261122-203412-000001',)")

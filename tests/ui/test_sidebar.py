@@ -297,7 +297,7 @@ def test_an_active_run_can_be_seen_and_stopped(
         expect(sidebar_of(notebook).locator(".ps-state").first).to_have_attribute(
             "data-state", "stopped", timeout=60_000
         )
-        wait_for(lambda: not status.is_visible(), "an empty status bar", timeout_s=30)
+        wait_for(lambda: not status.is_visible(), "an empty status bar")
         expect(page.locator(".jp-Notification-Status")).to_contain_text("1")  # JupyterLab's own bell has heard of it
         expect(page.get_by_text("The run has stopped")).to_have_count(0)  # and the panel leaves the telling to it
     finally:

@@ -159,11 +159,11 @@ def watch(notebook: Notebook, views: Views) -> None:
     views.each(lambda view: wait_for_step(view, 2))
     views.each(lambda view: expect(view.locator(".ps-tiles .ps-value").first).to_have_text(re.compile(r"\d\.\d")))
     canvas = views.cell.locator(".ps-chart canvas").first
-    wait_for(lambda: notebook.count_pixels(canvas, LIGHT_LINE) > 0, "a line in the light theme's colour", timeout_s=30)
+    wait_for(lambda: notebook.count_pixels(canvas, LIGHT_LINE) > 0, "a line in the light theme's colour")
     found = scan(notebook)
     notebook.set_theme("JupyterLab Dark")
-    views.each(lambda view: wait_for(lambda: notebook.lightness(view) < 0.2, "a dark surface", timeout_s=30) and None)
-    wait_for(lambda: notebook.count_pixels(canvas, DARK_LINE) > 0, "a line in the dark theme's colour", timeout_s=30)
+    views.each(lambda view: wait_for(lambda: notebook.lightness(view) < 0.2, "a dark surface") and None)
+    wait_for(lambda: notebook.count_pixels(canvas, DARK_LINE) > 0, "a line in the dark theme's colour")
     assert notebook.count_pixels(canvas, LIGHT_LINE) == 0
     assert not found, words(found)
     notebook.set_theme("JupyterLab Light")

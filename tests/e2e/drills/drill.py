@@ -77,11 +77,11 @@ class Drill:
 
     def kill_watchers(self) -> None:
         """SIGKILL to them."""
-        watchers = wait_for(self.watchers, "a watcher", timeout_s=30)
+        watchers = wait_for(self.watchers, "a watcher")
         for process in watchers:
             process.kill()
         # A process that dies has lost its command line before its locks.
-        wait_for(lambda: not self.watchers() and not is_watched(self.studio.home / "rent"), "its end", timeout_s=30)
+        wait_for(lambda: not self.watchers() and not is_watched(self.studio.home / "rent"), "its end")
 
     def machine(self) -> Machine:
         """The one machine that runs."""

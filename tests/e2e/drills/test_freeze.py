@@ -21,7 +21,7 @@ def test_a_frozen_agent_is_not_heard_of_and_goes_on(drill: Drill) -> None:
     frozen = Clock()
     wait_for(lambda: run.read()[1].stale, "the word that it is not heard of", timeout_s=60)
     print(f"shown as silent after {frozen.s:.1f} s")
-    wait_for(lambda: frozen.s > 15, "more than it takes to give up the line", timeout_s=20)
+    wait_for(lambda: frozen.s > 15, "more than it takes to give up the line")
     assert run.read()[1].stale
     agent.resume()
     wait_for(lambda: not run.read()[1].stale, "its voice", timeout_s=60)
@@ -45,7 +45,7 @@ def test_a_frozen_trainer_goes_on_when_it_is_woken(drill: Drill) -> None:
     wait_for(lambda: load() == 0.0, "figures that say so", timeout_s=60)
     before = steps(run.folder)
     print(f"figures say that it does nothing after {frozen.s:.1f} s")
-    wait_for(lambda: frozen.s > 10, "a while", timeout_s=20)
+    wait_for(lambda: frozen.s > 10, "a while")
     assert steps(run.folder) == before
     trainer.resume()
     run.wait(timeout=400)
@@ -78,7 +78,7 @@ def test_a_trainer_that_hangs_before_its_first_step_is_not_waited_for(drill: Dri
     """It stands still while it loads, and its agent goes on sending figures: after the patience that was promised, the next machine is taken."""
     run = drill.launch(drill.client(), max_steps=12, save_steps=4)
     wait_for(lambda: "loading" in phases(run), "the trainer", timeout_s=300)
-    [trainer] = wait_for(lambda: drill.processes("train", str(drill.there(run)[0].path)), "it", timeout_s=10)
+    [trainer] = wait_for(lambda: drill.processes("train", str(drill.there(run)[0].path)), "it")
     trainer.suspend()
     frozen = Clock()
     assert "planned" not in told(run)
@@ -100,7 +100,7 @@ def test_a_laptop_that_was_away_raises_no_alarm(drill: Drill) -> None:
     for process in asleep:
         process.suspend()
     wait_for(lambda: fold(read_events(there.events)).state == "completed", "its end over there", timeout_s=300)
-    wait_for(lambda: run.read()[1].stale, "the word that it is not heard of", timeout_s=30)
+    wait_for(lambda: run.read()[1].stale, "the word that it is not heard of")
     for process in asleep:
         process.resume()
     run.wait(timeout=300)

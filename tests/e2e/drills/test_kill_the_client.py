@@ -57,6 +57,6 @@ def test_a_new_process_takes_the_machine_over(drill: Drill, moment: str) -> None
     drill.kill_watchers()
     let_go(drill)
     drill.client()
-    wait_for(drill.watchers, "a watcher", timeout_s=30)
+    wait_for(drill.watchers, "a watcher")
     run.wait(timeout=400)
     drill.check_all_is_well(run)

@@ -147,7 +147,7 @@ def test_a_provider_that_fails_for_long_is_asked_until_it_is_proven_gone(drill: 
         assert not any(event.type == "machine_gone" for event in read_events(run.folder.events))
         drill.kill_watchers()
         later.execute("studio.rentals()")
-        wait_for(drill.watchers, "another watcher", timeout_s=30)
+        wait_for(drill.watchers, "another watcher")
         before = len(asked)
         wait_for(lambda: len(asked) >= before + 2, "it to ask", timeout_s=60)
         assert len(drill.cloud.pods) == 1

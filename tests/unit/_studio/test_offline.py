@@ -62,7 +62,7 @@ def test_offline_it_waits_and_online_it_goes(studio: OneTarget) -> None:
     assert repr(studio.sync()) == "0 sent. 1 upload waits for the network."
     assert studio.sender.sent == []
     studio.offline = None
-    wait_for(lambda: not len(studio.outbox), "the outbox to empty", timeout_s=20)
+    wait_for(lambda: not len(studio.outbox), "the outbox to empty")
     assert [receipt.id for receipt in studio.outbox.sent()] == ["e1"]
 
 
@@ -141,7 +141,7 @@ def test_what_a_former_kernel_left_goes_by_itself(tmp_path: Path, monkeypatch: p
         one.sender = Obedient()
     for one in both:
         assert one.home
-    wait_for(lambda: before._outbox.find("e1") is None, "the entry to be sent", timeout_s=20)
+    wait_for(lambda: before._outbox.find("e1") is None, "the entry to be sent")
     assert [entry.id for one in both for entry in one.sender.sent] == ["e1"]
     for one in both:
         one._dispatcher.close()
@@ -167,7 +167,7 @@ def test_a_locked_vault_lets_it_wait_until_it_is_open(tmp_path: Path, monkeypatc
     monkeypatch.undo()
     monkeypatch.setattr("peft_studio._studio.offline.BEGIN_S", 0.0)
     assert studio.outbox is not None
-    wait_for(lambda: before._outbox.find("e1") is None, "the entry to be sent", timeout_s=20)
+    wait_for(lambda: before._outbox.find("e1") is None, "the entry to be sent")
     studio._dispatcher.close()
 
 

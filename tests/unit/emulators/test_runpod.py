@@ -52,13 +52,13 @@ def test_its_proxy_carries_websockets(cloud: Cloud) -> None:
 
     def said() -> str | None:
         try:
-            with connect(address.replace("http:", "ws:") + "/events?after=7", open_timeout=5) as socket:
+            with connect(address.replace("http:", "ws:") + "/events?after=7", open_timeout=60) as socket:
                 socket.send("hello")
-                return str(socket.recv(timeout=5))
+                return str(socket.recv(timeout=60))
         except (WebSocketException, OSError):
             return None
 
-    assert wait_for(said, "an echo", timeout_s=30) == "/events?after=7 hello"
+    assert wait_for(said, "an echo") == "/events?after=7 hello"
     assert httpx.get(cloud.proxy.format(pod="none", port=8080)).status_code == 404
     assert httpx.get(cloud.proxy.format(pod=create(cloud), port=8080)).status_code == 502
 

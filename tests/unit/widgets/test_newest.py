@@ -11,7 +11,7 @@ from tests.conftest import wait_for
 
 def settle(newest: Newest[Any]) -> Any:
     """Its answer, once it has one."""
-    wait_for(lambda: not newest.busy, "an answer", timeout_s=20)
+    wait_for(lambda: not newest.busy, "an answer")
     return newest.value
 
 
@@ -31,7 +31,7 @@ def test_an_answer_that_comes_too_late_is_dropped() -> None:
     gate.set()
     assert ended.wait(20)
     working = "peft-studio-test"
-    wait_for(lambda: not any(t.name == working for t in threading.enumerate()), "the slow work's end", timeout_s=20)
+    wait_for(lambda: not any(t.name == working for t in threading.enumerate()), "the slow work's end")
     assert newest.value == "new"
 
 

@@ -63,9 +63,9 @@ def comms(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[SidebarComm]]:
 def test_showing_the_studio_tells_the_sidebar(comms: list[SidebarComm], studio: Studio) -> None:
     """The sidebar shows the panel that was shown last, and hears that the one before is over."""
     first = open_panel(studio)
-    wait_for(lambda: comms[0].section("model_id") == first.model_id, "the first model", timeout_s=20)
+    wait_for(lambda: comms[0].section("model_id") == first.model_id, "the first model")
     second = open_panel(studio)
-    wait_for(lambda: comms[1].section("model_id") == second.model_id, "the second model", timeout_s=20)
+    wait_for(lambda: comms[1].section("model_id") == second.model_id, "the second model")
 
     assert [kind for kind, _ in comms[0].published][-1] == "comm_close"
     assert "comm_close" not in [kind for kind, _ in comms[1].published]

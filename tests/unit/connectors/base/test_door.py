@@ -186,7 +186,7 @@ def test_no_server_is_slow_enough_to_hold_a_caller(plan: object, state: Faulty, 
     with pytest.raises(Unavailable, match="took too long"):
         make_door(address, Limits(read_s=20, total_s=0.5, attempts=4, first_wait_s=0.001)).get("/things")
 
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 10  # of the 20 that it would wait for a byte
 
 
 def test_a_stream_keeps_its_own_deadline(state: Faulty, address: str) -> None:

@@ -62,7 +62,7 @@ def start(machines: Machines, rent: Rent, monkeypatch: pytest.MonkeyPatch) -> Vm
     network = write_network(machines.root / "network", [(rent.label, vm)])
     if str(network) not in os.environ["PATH"]:
         monkeypatch.setenv("PATH", str(network), prepend=os.pathsep)
-    wait_for(vm.answers, "sshd", timeout_s=20)
+    wait_for(vm.answers, "sshd")
     return vm
 
 
@@ -82,10 +82,10 @@ def test_secrets_arrive_and_the_boot_script_starts_with_them(
     vm = start(machines, rent, monkeypatch)
     way = way_to(keys)
     assert way.run("echo $HOME").strip() == str(vm.folder / "home/ubuntu")
-    wait_for(lambda: vm.log == "run it's a run\n", "the boot script", timeout_s=20)
+    wait_for(lambda: vm.log == "run it's a run\n", "the boot script")
 
     way.send_secrets({"HF_TOKEN": token})
-    wait_for(lambda: vm.machine.answers(8080), "the boot script's port", timeout_s=20)
+    wait_for(lambda: vm.machine.answers(8080), "the boot script's port")
 
     assert vm.log.splitlines()[1] == hashlib.sha256(token.reveal().encode()).hexdigest() + "  -"
     assert not (vm.folder / "home/ubuntu" / SECRETS).exists()
@@ -96,7 +96,7 @@ def test_secrets_arrive_and_the_boot_script_starts_with_them(
         assert tunnel.alive
         line.close()
         vm.end()
-        wait_for(lambda: not tunnel.alive, "the tunnel to notice", timeout_s=20)
+        wait_for(lambda: not tunnel.alive, "the tunnel to notice")
 
 
 def test_what_is_sent_is_the_logins_alone_and_in_no_list_of_processes(
@@ -183,7 +183,7 @@ def test_a_tunnel_ends_with_the_process_that_opened_it(
         pid = int(opener.stdout.readline())
         assert psutil.pid_exists(pid)
         opener.send_signal(signal.SIGKILL)
-        wait_for(lambda: not psutil.pid_exists(pid), "ssh to end", timeout_s=20)
+        wait_for(lambda: not psutil.pid_exists(pid), "ssh to end")
 
 
 def test_keys_are_made_once_and_are_their_users_alone(keys: SshHome) -> None:

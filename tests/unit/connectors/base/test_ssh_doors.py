@@ -56,14 +56,14 @@ def test_a_door_is_opened_once_and_again_when_its_line_breaks(
         vm = start(machines, rent, monkeypatch)
         try:
             first = find()
-            wait_for(lambda: status_of(first) == 200, "the door", timeout_s=20)
+            wait_for(lambda: status_of(first) == 200, "the door")
             assert find() == first
             assert vm.log.startswith("PS_TOKEN\n")
 
             (session,) = [one for one in psutil.Process(vm.machine.pid).children(recursive=True) if one.name() == "cat"]
             session.kill()
-            wait_for(lambda: status_of(first) == 0, "the line to break", timeout_s=20)
-            wait_for(lambda: status_of(find()) == 200, "it to be opened anew", timeout_s=20)
+            wait_for(lambda: status_of(first) == 0, "the line to break")
+            wait_for(lambda: status_of(find()) == 200, "it to be opened anew")
             second = find()
             assert status_of(second) == 200
             assert not (vm.folder / "home/ubuntu" / SECRETS).exists()  # it had them

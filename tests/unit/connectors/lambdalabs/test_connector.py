@@ -384,7 +384,7 @@ def test_a_bought_machine_is_reached_and_runs_its_script(
         way.send_secrets({"HF_TOKEN": Secret("hf_" + "s" * 30)})
         vm = cloud.rented[0].vm
         assert vm is not None
-        wait_for(lambda: vm.log == "HF_TOKEN 33\n", "the script", timeout_s=20)
+        wait_for(lambda: vm.log == "HF_TOKEN 33\n", "the script")
         rental.end_instance(found.id)
         assert vm.machine.processes == []
         with pytest.raises(Unavailable):

@@ -120,7 +120,7 @@ def test_a_machine_boots_our_script_and_answers_through_the_proxy(runpod: RunPod
     running = runpod.list_instances().instances[0]
     assert running.state is InstanceState.RUNNING
     assert httpx.get(running.addresses[8080]).status_code in (200, 502)
-    wait_for(lambda: httpx.get(running.addresses[8080]).status_code == 200, "its port", timeout_s=20)
+    wait_for(lambda: httpx.get(running.addresses[8080]).status_code == 200, "its port")
     assert running.ssh is not None
     assert running.addresses[22] == f"{running.ssh.host}:{running.ssh.port}"
 
@@ -136,7 +136,7 @@ def test_a_log_goes_on_where_it_ended(runpod: RunPod, cloud: Cloud) -> None:
     )
     runpod.list_instances()
     machine = cloud.pods[made.id].machine
-    wait_for(lambda: machine and len(machine.lines) == 300, "300 lines", timeout_s=20)
+    wait_for(lambda: machine and len(machine.lines) == 300, "300 lines")
     seen = runpod.stream_logs(made.id, None)
     middle = cloud.pods[made.id].machine.lines[99].at.isoformat().replace("+00:00", "Z")  # type: ignore[union-attr]
     assert seen.lines == tuple(f"line {n + 1}" for n in range(300))
@@ -165,7 +165,7 @@ def test_a_machine_ends_itself_and_nothing_else(runpod: RunPod, cloud: Cloud) ->
     made = runpod.submit_job(rent_of(offer_of(runpod), boot=boot))
     runpod.list_instances()
     pod = cloud.pods[made.id]
-    wait_for(lambda: pod.gone_at is not None, "its end", timeout_s=20)
+    wait_for(lambda: pod.gone_at is not None, "its end")
     assert [one.label for one in runpod.list_instances().instances] == ["ps-other-1"]
     other = next(iter(cloud.pods.values()))
     with pytest.raises(Forbidden):

@@ -378,8 +378,8 @@ def test_a_long_script_comes_by_the_environment(rental: VastAi, market: Market, 
             contract = market.contract(made.id)
             assert contract is not None
             assert contract.machine is not None
-            wait_for(lambda one=contract.machine: one.text == "ran it's\n", "the script", timeout_s=20)
-            wait_for(lambda one=contract.machine: one.exit_code == 0, "its end", timeout_s=20)
+            wait_for(lambda one=contract.machine: one.text == "ran it's\n", "the script")
+            wait_for(lambda one=contract.machine: one.exit_code == 0, "its end")
             found = {one.label: one for one in rental.list_instances().instances}[label]
             assert found.state is InstanceState.FAILED  # its container's process is at its end
     assert all(len(body["onstart"]) <= 4048 for body in bodies(market))
@@ -421,7 +421,7 @@ def test_logs_come_from_elsewhere_without_the_key(
             rental.list_instances()
         machine = market.contracts[0].machine
         assert machine is not None
-        wait_for(lambda: len(machine.lines) == 3, "three lines", timeout_s=20)
+        wait_for(lambda: len(machine.lines) == 3, "three lines")
         first = rental.stream_logs(made.id, None)
         assert first.lines == ("line 1", "line 2", "line 3")
         assert rental.stream_logs(made.id, first.cursor).lines == ()

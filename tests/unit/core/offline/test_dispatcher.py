@@ -45,7 +45,7 @@ def begin(outbox: Outbox, net: Connectivity) -> Iterator[Begin]:
 
 
 def empty(outbox: Outbox) -> Any:
-    return wait_for(lambda: not outbox.entries(), "an empty outbox", timeout_s=20)
+    return wait_for(lambda: not outbox.entries(), "an empty outbox")
 
 
 def test_what_is_put_in_goes_out_by_itself(outbox: Outbox, begin: Begin) -> None:
@@ -67,7 +67,7 @@ def test_a_hung_target_holds_no_other(outbox: Outbox, begin: Begin) -> None:
     outbox.put("hub:a", "log", 1)
     outbox.put("hub:b", "log", 2)
     dispatcher = begin({"hub:a": hung, "hub:b": other})
-    wait_for(lambda: other.sent, "the other target", timeout_s=20)
+    wait_for(lambda: other.sent, "the other target")
     outbox.put("hub:b", "log", 3)
     done = {one.target: one.why for one in dispatcher.sync(timeout_s=2)}
     go_on.set()
@@ -116,13 +116,13 @@ def test_it_goes_on_when_the_network_is_back(outbox: Outbox, begin: Begin, net: 
     sender = Obedient(SendLater("no route", unreachable=True))
     told = Obedient(SendLater("429", retry_after_s=3600.0))
     begin({"hub:a": sender, "hub:b": told})
-    wait_for(lambda: all(e.tries for e in outbox.entries()), "the first tries", timeout_s=20)
+    wait_for(lambda: all(e.tries for e in outbox.entries()), "the first tries")
     net.report("a.org", reached=False)
     net.report("b.org", reached=False)
     assert net.offline
     net.report("a.org", reached=True)
 
-    wait_for(lambda: len(outbox.entries()) == 1, "the second try", timeout_s=20)
+    wait_for(lambda: len(outbox.entries()) == 1, "the second try")
 
     assert (sender.payloads, told.payloads) == ([1, 1], [2])
 
@@ -219,11 +219,11 @@ def test_what_cannot_be_sent_is_not_tried_all_the_time(outbox: Outbox, net: Conn
     with held_line(Outbox(outbox.folder, key=KEY), "hub:a"):
         for _ in range(3):
             dispatcher._turn()
-            wait_for(lambda: not dispatcher._working, "the line to be left", timeout_s=20)
+            wait_for(lambda: not dispatcher._working, "the line to be left")
         assert asked == ["hub:a", "wandb:r"]
     outbox.put("wandb:r", "log", 2)
     dispatcher._turn()
-    wait_for(lambda: not dispatcher._working, "the line to be sent", timeout_s=20)
+    wait_for(lambda: not dispatcher._working, "the line to be sent")
 
     assert asked == ["hub:a", "wandb:r"] * 2
     assert len(outbox.entries()) == 2

@@ -94,9 +94,9 @@ def test_a_page_of_100_000_runs_reads_no_folder(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(Path, "iterdir", refuse)
     monkeypatch.setattr(store_module, "_look", refuse)
     store.catch_up()
-    began = time.perf_counter()
+    began = time.process_time()
     page = store.index.page(RunQuery(), MANY - 50, 50)
-    assert time.perf_counter() - began < 1.0  # a hundred times what it takes
+    assert time.process_time() - began < 1.0  # a hundred times what it takes
     assert [one.name for one in page] == [f"run {n}" for n in range(49, -1, -1)]
     assert store.index.count(RunQuery(status="completed")) == MANY
 

@@ -51,7 +51,7 @@ def compute(store: RunStore) -> Iterator[StandInCompute]:
     yield made
     end_processes_of(store.home)
     for agent in made.agents:
-        agent.wait(timeout=10)
+        agent.wait(timeout=60)
 
 
 @pytest.fixture

@@ -187,7 +187,7 @@ def test_one_that_somebody_has_stopped_at_home_is_not_ended(launch: Launch, impa
     wait_for_step(run, 10)
     trainer = trainer_of(run)
     trainer.suspend()
-    asleep = wait_for(lambda: beats(run) > 3 and beats(run), "some seconds", timeout_s=30)
+    asleep = wait_for(lambda: beats(run) > 3 and beats(run), "some seconds")
     assert asleep
     trainer.resume()
     assert run.wait(60).state == "completed"

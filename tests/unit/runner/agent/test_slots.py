@@ -53,7 +53,7 @@ class Line:
         return log.read_text().splitlines() if log.exists() else []
 
     def wait(self, line: str) -> None:
-        wait_for(lambda: line in self.said(), line, timeout_s=30)
+        wait_for(lambda: line in self.said(), line)
 
     def leave(self, run_id: str) -> None:
         child = self.children[run_id]

@@ -61,7 +61,7 @@ def open_door(tmp_path: Path) -> Iterator[Callable[..., OpenDoor]]:
         process.stdin.write(f"{TOKEN}\n{pem}\n".encode())
         process.stdin.close()
         door = OpenDoor(base, run, port, certificate, process)
-        wait_for(lambda: _answers(door), "the door", timeout_s=20)
+        wait_for(lambda: _answers(door), "the door")
         return door
 
     yield _open

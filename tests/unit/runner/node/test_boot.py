@@ -60,7 +60,7 @@ def test_a_folded_script_runs(tmp_path: Path) -> None:
         ports=(PORT,),
     )
     try:
-        wait_for(lambda: machine.answers(PORT), "the door", timeout_s=30)
+        wait_for(lambda: machine.answers(PORT), "the door")
         assert any("peft_studio.runner.node.lease" in process.cmdline() for process in machine.processes)
     finally:
         machine.end()

@@ -41,7 +41,7 @@ def process_of(rented: Rented, *words: str) -> psutil.Process:
                 continue
         return None
 
-    found: psutil.Process = wait_for(find, f"a process with {words}", timeout_s=30)
+    found: psutil.Process = wait_for(find, f"a process with {words}")
     return found
 
 
@@ -58,14 +58,14 @@ def brake_2(rented: Rented) -> psutil.Process:
                 continue
         return None
 
-    found: psutil.Process = wait_for(find, "brake 2", timeout_s=30)
+    found: psutil.Process = wait_for(find, "brake 2")
     return found
 
 
 def wait_for_end(rented: Rented, *, timeout_s: float) -> None:
     """Until the provider was asked, and nothing of the machine lives."""
     wait_for(lambda: rented.provider.asked, "the machine to end itself", timeout_s=timeout_s)
-    wait_for(lambda: not rented.machine.processes, "the machine's end", timeout_s=15)
+    wait_for(lambda: not rented.machine.processes, "the machine's end")
 
 
 def test_brake_2_alone_ends_a_machine_that_nobody_ever_reached(
@@ -101,9 +101,9 @@ def test_brake_2_needs_no_disk(tmp_path: Path, provider: Provider, folder: RunFo
 def test_progress_without_an_owner_goes_on_and_a_frozen_trainer_does_not(rent_stand_in: RentStandIn) -> None:
     """The owner is gone for good: training renews the lease. Then the trainer freezes, and the machine ends within lease and saving."""
     rented = rent_stand_in(SLOW, lease_s=3, save_s=2)
-    wait_for(lambda: rented.step() > 0, "training", timeout_s=30)
+    wait_for(lambda: rented.step() > 0, "training")
     then, first = time.monotonic(), rented.step()
-    wait_for(lambda: time.monotonic() - then > 4, "more than the lease", timeout_s=10)
+    wait_for(lambda: time.monotonic() - then > 4, "more than the lease")
     assert not rented.provider.asked
     assert rented.step() > first
     process_of(rented, "train", str(rented.there.path)).suspend()
@@ -126,7 +126,7 @@ def test_a_run_that_stands_still_is_saved_before_the_machine_ends(rent_stand_in:
 def test_a_lifetime_that_is_nearly_over_saves_what_was_learned(rent_stand_in: RentStandIn) -> None:
     """The run trains well, but what brake 2 has counted leaves time for saving only: it stops, saves, and the machine ends."""
     rented = rent_stand_in(SLOW, lifetime_s=3600, lease_s=300, save_s=60, keep_s=2)
-    wait_for(lambda: rented.step() > 0, "training", timeout_s=30)
+    wait_for(lambda: rented.step() > 0, "training")
     brake_2(rented).suspend()
     (rented.base / "used").write_text(f"{3600 - 60:010}\n")
     wait_for_end(rented, timeout_s=60)
@@ -138,10 +138,10 @@ def test_a_lifetime_that_is_nearly_over_saves_what_was_learned(rent_stand_in: Re
 def test_with_nobody_at_home_it_stops_early_enough_for_its_files_to_wait(rent_stand_in: RentStandIn) -> None:
     """Its life pays for the waiting, too: stopped and saved that much earlier, then kept, then ended; brake 2 was never needed."""
     rented = rent_stand_in(SLOW, lifetime_s=3600, lease_s=2, save_s=20, keep_s=6)
-    wait_for(lambda: rented.step() > 0, "training", timeout_s=30)
+    wait_for(lambda: rented.step() > 0, "training")
     brake_2(rented).suspend()
     (rented.base / "used").write_text(f"{3600 - 20 - 6:010}\n")
-    wait_for(lambda: fold(read_events(rented.there.events)).state == "stopped", "the run's end", timeout_s=30)
+    wait_for(lambda: fold(read_events(rented.there.events)).state == "stopped", "the run's end")
     stopped = time.monotonic()
     assert (rented.there.adapter / "adapter_model.safetensors").is_file()
     wait_for_end(rented, timeout_s=30)
@@ -177,7 +177,7 @@ def test_a_machine_that_starts_again_has_no_second_life(tmp_path: Path, provider
 def test_an_owner_who_comes_back_is_heard(rent_stand_in: RentStandIn) -> None:
     """While he calls nothing ends, also after the run; when he is gone it does, and not before its files have waited for him."""
     rented = rent_stand_in({"steps": 3}, lease_s=2, keep_s=4, save_s=2)
-    wait_for(lambda: fold(read_events(rented.there.events)).state == "completed", "the run's end", timeout_s=30)
+    wait_for(lambda: fold(read_events(rented.there.events)).state == "completed", "the run's end")
     until = time.monotonic() + 3
     while time.monotonic() < until:
         rented.client.renew_lease()
@@ -190,11 +190,11 @@ def test_an_owner_who_comes_back_is_heard(rent_stand_in: RentStandIn) -> None:
 def test_a_machine_whose_owner_has_everything_ends_at_once(rent_stand_in: RentStandIn) -> None:
     """Long before its lease is over, and asking again where the provider says yes and does nothing; he cannot call it back by looking."""
     rented = rent_stand_in({"steps": 3}, lease_s=300, keep_s=300, save_s=2)
-    wait_for(lambda: fold(read_events(rented.there.events)).state == "completed", "the run's end", timeout_s=30)
+    wait_for(lambda: fold(read_events(rented.there.events)).state == "completed", "the run's end")
     rented.provider.deaf = True
     rented.client.let_go()
     rented.client.renew_lease()
-    wait_for(lambda: len(rented.provider.asked) >= 2, "a second try", timeout_s=20)
+    wait_for(lambda: len(rented.provider.asked) >= 2, "a second try")
     rented.provider.deaf = False
     wait_for_end(rented, timeout_s=20)
 
@@ -203,7 +203,7 @@ def test_a_machine_whose_owner_has_everything_ends_at_once(rent_stand_in: RentSt
 def test_a_deaf_provider_is_asked_again_and_nothing_computes_meanwhile(rent_stand_in: RentStandIn) -> None:
     """It says yes and does nothing, then refuses: the machine never stops asking, and ends the work at the third refusal."""
     rented = rent_stand_in(SLOW, lease_s=2, save_s=1)
-    wait_for(lambda: rented.step() > 0, "training", timeout_s=30)
+    wait_for(lambda: rented.step() > 0, "training")
     rented.provider.deaf = True
     process_of(rented, "train", str(rented.there.path)).suspend()
     wait_for(lambda: len(rented.provider.asked) >= 2, "a second try", timeout_s=60)
@@ -217,9 +217,9 @@ def test_where_no_machine_may_end_itself_the_work_ends_and_it_is_switched_off(re
     """As at Lambda: also a frozen trainer is killed, the machine is told to switch off, and its status has said so from the start."""
     rented = rent_stand_in(SLOW, lease_s=3, save_s=1, self_end=None)
     assert rented.client.status().ends_itself is False
-    wait_for(lambda: rented.step() > 0, "training", timeout_s=30)
+    wait_for(lambda: rented.step() > 0, "training")
     process_of(rented, "train", str(rented.there.path)).suspend()
-    wait_for(lambda: (rented.machine.folder / "switched-off").exists(), "the switch", timeout_s=30)
+    wait_for(lambda: (rented.machine.folder / "switched-off").exists(), "the switch")
     assert not rented.work()
     assert "lets no machine end itself" in rented.machine.text
     assert not rented.provider.asked
@@ -228,7 +228,7 @@ def test_where_no_machine_may_end_itself_the_work_ends_and_it_is_switched_off(re
 def test_no_process_but_the_first_has_a_secret(rent_stand_in: RentStandIn) -> None:
     """Token, certificate and the machine's key: in no command line, in no environment but the boot script's own, in no file."""
     rented = rent_stand_in(SLOW, lease_s=300)
-    wait_for(lambda: rented.step() > 0, "training", timeout_s=30)
+    wait_for(lambda: rented.step() > 0, "training")
     seen = rented.in_sight()
     assert b"PS_RUN" in seen
     for secret in rented.secrets:
@@ -238,7 +238,7 @@ def test_no_process_but_the_first_has_a_secret(rent_stand_in: RentStandIn) -> No
 def test_the_door_comes_back_and_the_agent_lives_on(rent_stand_in: RentStandIn) -> None:
     """The door is killed in the middle of a stream: it is there again, and the follower gets every event once."""
     rented = rent_stand_in({"steps": 200, "pause_s": 0.02}, lease_s=300)
-    wait_for(lambda: rented.step() > 0, "training", timeout_s=30)
+    wait_for(lambda: rented.step() > 0, "training")
     followed = []
     for message in AgentClient(rented.client.find_agent).stream():
         if hasattr(message, "seq"):

@@ -108,7 +108,7 @@ def test_a_flood_of_silent_connections_keeps_nobody_out(open_door: Open) -> None
             line.close()
     assert answered == 5
     assert psutil.Process(door.process.pid).memory_info().rss < 120 * 2**20
-    wait_for(lambda: psutil.Process(door.process.pid).num_fds() < 50, "the door to forget them", timeout_s=30)
+    wait_for(lambda: psutil.Process(door.process.pid).num_fds() < 50, "the door to forget them")
 
 
 def test_a_slow_head_is_cut_off_and_costs_nobody_else(open_door: Open) -> None:
@@ -131,7 +131,7 @@ def test_an_upload_goes_on_where_it_stopped(open_door: Open, tmp_path: Path) -> 
     with socket.create_connection(("127.0.0.1", door.port)) as line:
         line.sendall(head.encode() + content[:half])
     client = door.client()
-    wait_for(lambda: client._arrived("data/rows.jsonl") == half, "the half that arrived", timeout_s=10)
+    wait_for(lambda: client._arrived("data/rows.jsonl") == half, "the half that arrived")
     pieces: list[int] = []
     client.upload(path, "data/rows.jsonl", told=lambda: pieces.append(client._arrived("data/rows.jsonl")))
     assert pieces == [half + CHUNK_BYTES, half + 2 * CHUNK_BYTES, len(content)]

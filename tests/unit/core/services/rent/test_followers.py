@@ -69,7 +69,7 @@ def test_a_run_that_was_resumed_is_followed_to_its_next_machine(
 ) -> None:
     """It had failed on another one."""
     store, folder = follow(machine("ps-before"), ev.Finished(state="failed", failure=FULL))
-    wait_for(lambda: state_of(folder).phases, "its first phase there", timeout_s=20)
+    wait_for(lambda: state_of(folder).phases, "its first phase there")
     assert state_of(folder).state == "provisioning"
     assert state_of(folder).machine == machine(LABEL).model_copy(
         update={"gpu": "RTX 4090", "usd_per_hour": "2", "seq": 4, "at": state_of(folder).machine.at}  # type: ignore[union-attr]
@@ -88,7 +88,7 @@ def test_a_run_that_ended_there_lets_its_machine_go(
 ) -> None:
     """Whoever wrote its end down was killed before he could say so; and what is completed is never trained again."""
     store, folder = follow(machine(label), ev.Finished(state=state))  # type: ignore[arg-type]
-    wait_for(lambda: (store.find(LABEL) or intent()).wish.end, "the word that it is to go", timeout_s=20)  # type: ignore[union-attr]
+    wait_for(lambda: (store.find(LABEL) or intent()).wish.end, "the word that it is to go")  # type: ignore[union-attr]
     record = store.find(LABEL)
     assert record
     assert record.wish.end == why
@@ -107,7 +107,7 @@ def test_its_log_says_why_it_has_another_machine(
         store.write(claimed, "test", replace(claimed.done, leaving=why, closed_at=read_now()))
         store.release(label, "test")
     follow(machine("ps-first"), ev.Finished(state="stopped"), machine("ps-before"))
-    wait_for(lambda: (state_of(folder).machine or machine("")).label == LABEL, "its next machine", timeout_s=20)  # type: ignore[attr-defined]
+    wait_for(lambda: (state_of(folder).machine or machine("")).label == LABEL, "its next machine")  # type: ignore[attr-defined]
     said = [event.text for event in read_events(folder.events) if isinstance(event, ev.Logged)]
     assert said == ["Its machine failed. It is gone, as its provider's list shows; next is RTX 4090 at alpha."]
 
@@ -117,7 +117,7 @@ def test_a_run_that_was_asked_to_stop_gets_no_other_machine(
 ) -> None:
     """The one that was asked is lost, and its stop with it: who asked does not want to pay for another."""
     store, folder = follow(machine("ps-before"), ev.JobStarted(pid=1, from_step=0), ev.StopRequested(save=True))
-    wait_for(lambda: (store.find(LABEL) or intent()).wish.end, "the word that it is to go", timeout_s=20)  # type: ignore[union-attr]
+    wait_for(lambda: (store.find(LABEL) or intent()).wish.end, "the word that it is to go")  # type: ignore[union-attr]
     assert state_of(folder).state == "stopped"
 
 
@@ -218,7 +218,7 @@ def test_a_machine_that_is_to_be_gone_hears_it(runs: RunStore, folder: RunFolder
     )  # type: ignore[arg-type, return-value]  # fmt: skip
     followers.turn()
     try:
-        wait_for(door.over.is_set, "the word that nobody wants it", timeout_s=20)
+        wait_for(door.over.is_set, "the word that nobody wants it")
     finally:
         followers.close()
 
@@ -227,7 +227,7 @@ def test_a_run_that_was_stopped_and_resumed_gets_one(follow: Callable[..., tuple
     """Its stop was of before; and the first machine after it may have been lost, too."""
     stopped = (ev.JobStarted(pid=1, from_step=0), ev.StopRequested(save=True), ev.Finished(state="stopped"))
     store, folder = follow(machine("ps-first"), *stopped, machine("ps-second"))
-    wait_for(lambda: (state_of(folder).machine or machine("")).label == LABEL, "its next machine", timeout_s=20)  # type: ignore[attr-defined]
+    wait_for(lambda: (state_of(folder).machine or machine("")).label == LABEL, "its next machine")  # type: ignore[attr-defined]
     record = store.find(LABEL)
     assert record
     assert record.wish.end is None

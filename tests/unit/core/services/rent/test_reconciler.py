@@ -94,7 +94,7 @@ def test_from_the_order_to_the_proof_that_it_is_gone(store: SqliteStore, watch: 
     desk, alpha = Desk(store), Provider("alpha")
     desk.order(RUN, [offer()])
     watcher, thread = watch(alpha)
-    wait_for(lambda: store.list_run(RUN)[-1].done.instance_id, "a machine", timeout_s=20)
+    wait_for(lambda: store.list_run(RUN)[-1].done.instance_id, "a machine")
     assert is_watched(watcher.folder)
     store.wish_moved(alpha.submitted[0], desk.now(), ready=True)
     with pytest.raises(RentError, match="has a machine"):
@@ -116,7 +116,7 @@ def test_one_with_newer_keys_takes_over(store: SqliteStore, watch: Any) -> None:
     desk = Desk(store)
     desk.order(RUN, [offer()])
     first, thread = watch(alpha)
-    wait_for(lambda: store.list_run(RUN)[-1].done.instance_id, "a machine", timeout_s=20)
+    wait_for(lambda: store.list_run(RUN)[-1].done.instance_id, "a machine")
     second = Reconciler(
         store, first.folder, rentals=lambda: {"alpha": alpha}, build_rent=first._build_rent, limits=first._limits
     )
@@ -124,7 +124,7 @@ def test_one_with_newer_keys_takes_over(store: SqliteStore, watch: Any) -> None:
     other.start()
     thread.join(20)
     assert not thread.is_alive()
-    wait_for(lambda: find_held(first.folder) == {"alpha"}, "the second, with its keys", timeout_s=20)
+    wait_for(lambda: find_held(first.folder) == {"alpha"}, "the second, with its keys")
     assert Reconciler(store, first.folder, rentals=dict, build_rent=first._build_rent).run() is False
     desk.end(RUN)
     other.join(40)
@@ -141,7 +141,7 @@ def test_who_only_asks_whether_it_is_watched_keeps_nobody_from_watching(store: S
         assert try_lock(asking, shared=True)
         threading.Timer(0.1, asking.close).start()
         watch(alpha)
-        wait_for(lambda: alpha.submitted, "its machine", timeout_s=20)
+        wait_for(lambda: alpha.submitted, "its machine")
 
 
 def test_a_provider_that_hangs_delays_no_other(store: SqliteStore, watch: Any) -> None:
@@ -151,9 +151,9 @@ def test_a_provider_that_hangs_delays_no_other(store: SqliteStore, watch: Any) -
     desk.order("r-1", [offer("alpha")])
     desk.order("r-2", [offer("beta")])
     _, thread = watch(alpha, beta)
-    wait_for(lambda: beta.submitted, "the other's machine", timeout_s=20)
+    wait_for(lambda: beta.submitted, "the other's machine")
     desk.end("r-2")
-    wait_for(lambda: not beta.machines, "its end", timeout_s=20)
+    wait_for(lambda: not beta.machines, "its end")
     assert alpha.submitted == []
     assert thread.is_alive()
     alpha.hang.clear()
@@ -165,7 +165,7 @@ def test_one_watches_a_home(store: SqliteStore, watch: Any, tmp_path: Path) -> N
     alpha.hang.set()
     Desk(store).order(RUN, [offer()])
     watch(alpha)
-    wait_for(lambda: is_watched(tmp_path / "rent"), "the first", timeout_s=20)
+    wait_for(lambda: is_watched(tmp_path / "rent"), "the first")
     second = Reconciler(store, tmp_path / "rent", rentals=dict, build_rent=build_rent)
     started: list[Any] = []
 

@@ -92,7 +92,7 @@ def put_record(at: Path, rented: Rented, **fields: object) -> SqliteStore:
 def test_what_was_learned_is_home_before_a_cap_ends_the_machine(tmp_path: Path, provider: Provider) -> None:
     """The budget pays for 14 s: a warning, then the trainer saves, the adapter comes home, and the machine goes while money is left."""
     rented = rent_training(tmp_path, provider, {"steps": 10_000, "pause_s": 0.05})
-    wait_for(lambda: rented.step() > 0, "training", timeout_s=30)
+    wait_for(lambda: rented.step() > 0, "training")
     store = put_record(tmp_path, rented, budget_usd=Decimal(28) / 3600, lifetime_s=28.0)
     record = attend(store, rented)
     state = fold(read_events(rented.folder.events))
