@@ -249,7 +249,7 @@ def main(home: Path, out: Path, only: list[str]) -> None:
             panel = notebook.page.locator(".jp-Cell").nth(at + 1).locator(".ps, .ps-studio").first
             panel.scroll_into_view_if_needed()
             see(panel)
-            panel.hover(position={"x": 2, "y": 2})  # no button under the pointer
+            notebook.page.mouse.move(0, 0)  # nothing of the panel under the pointer
             take(notebook, panel, out, name=name)
 
 
