@@ -74,7 +74,7 @@ def search(places: dict[str, bytes], canaries: list[str]) -> list[str]:
 
 
 class Watcher:
-    """Command lines and environments of all processes that a process starts, for as long as the block runs."""
+    """Command lines and environments of all processes of ours that a process starts, for as long as the block runs, by command line."""
 
     def __init__(self, pid: int) -> None:
         self.seen: dict[str, bytes] = {}
@@ -90,25 +90,25 @@ class Watcher:
         self._thread.join()
 
     def _watch(self) -> None:
-        known: set[int] = set()
         while not self._stop.wait(0.02):
             try:
                 children = self._process.children(recursive=True)
             except psutil.NoSuchProcess:
                 return
             for child in children:
-                if child.pid not in known and self._note(child.pid):
-                    known.add(child.pid)
+                self._note(child.pid)
 
-    def _note(self, pid: int) -> bool:
-        """Keep what can be read of a process; False while it is still the copy of its parent."""
+    def _note(self, pid: int) -> None:
+        """Keep what can be read of a process, each time: until it becomes itself it has its parent's words."""
         try:
             command, environment = (Path(f"/proc/{pid}/{name}").read_bytes() for name in ("cmdline", "environ"))
         except OSError:
-            return True
+            return
         if b"peft_studio.runner" in command:
-            self.seen[f"process {pid}"] = command + environment
-        return b"canary_run" not in command
+            name = command.replace(b"\0", b" ").decode()
+            seen = self.seen.setdefault(name, command)
+            if environment not in seen:
+                self.seen[name] = seen + environment
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
