@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
-from playwright.sync_api import Browser, Error, Locator, Page, sync_playwright
+from playwright.sync_api import Browser, Error, Locator, Page, expect, sync_playwright
 
 from peft_studio.cli.lab import SERVER
 
@@ -37,6 +37,8 @@ SETTINGS = {
     "docmanager-extension/plugin": {"autosave": False},
 }
 LIGHT = "JupyterLab Light"
+PATIENCE_MS = 60_000  # an event is waited for, however busy the machine
+expect.set_options(timeout=PATIENCE_MS)
 # JupyterLab's own, when a kernel goes while it asks something of it, or in the middle of what its server passes on.
 JUPYTERS = ("Canceled future", '"stream.stderr" is not valid JSON')
 START_S = 90.0  # a cold start on two busy cores
@@ -92,7 +94,7 @@ class Lab:
         _write_settings(self.folder, self._theme)  # a test before may have chosen another theme, and JupyterLab kept it
         self.write(cells, name=name)
         opened = self.browser.new_page(**{"viewport": {"width": 1280, "height": 1000}, **page})
-        opened.set_default_timeout(60_000)
+        opened.set_default_timeout(PATIENCE_MS)
         shown = Notebook(opened, f"{self.address}/{app}/{name}?reset")
         shown.load()
         return shown
@@ -100,7 +102,7 @@ class Lab:
     def reopen(self, notebook: Notebook) -> Notebook:
         """The same notebook in a new page, as after its browser tab was closed. Its kernel is what it was."""
         opened = self.browser.new_page(viewport={"width": 1280, "height": 1000})
-        opened.set_default_timeout(60_000)
+        opened.set_default_timeout(PATIENCE_MS)
         shown = Notebook(opened, notebook.address)
         shown.load()
         return shown
@@ -114,7 +116,7 @@ class Lab:
     def open_empty(self) -> Notebook:
         """JupyterLab with nothing open but its launcher."""
         page = self.browser.new_page(viewport={"width": 1280, "height": 1000})
-        page.set_default_timeout(60_000)
+        page.set_default_timeout(PATIENCE_MS)
         shown = Notebook(page, f"{self.address}/lab?reset")
         page.goto(f"{self.address}/lab?reset")
         page.wait_for_selector(".jp-Launcher-body")

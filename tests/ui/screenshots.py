@@ -265,7 +265,7 @@ def take_sidebar(home: Path, out: Path) -> None:
         side = page.locator("#peft-studio-sidebar")
         side.get_by_role("button", name="Start here").click()
         side.get_by_role("tab", name="Run", exact=True).click()
-        expect(side.locator("canvas").first).to_be_visible(timeout=60_000)
+        expect(side.locator("canvas").first).to_be_visible()
         page.mouse.move(800, 700)  # no tab under the pointer
         take(notebook, page, out, name="sidebar")
 

@@ -97,12 +97,12 @@ def data_states(notebook: Notebook, folder: Path) -> Iterator[str]:
     yield "Data, a file that is not there"
     field.fill(str(path))
     field.press("Enter")
-    expect(data.locator(".ps-badge").first).to_contain_text("Not usable", timeout=30_000)
+    expect(data.locator(".ps-badge").first).to_contain_text("Not usable")
     data.get_by_role("button", name="Show code").click()
     yield "Data, with findings"
     data.get_by_text("Tokens", exact=True).click()
     data.get_by_role("button", name="Leave out 1").first.click()
-    expect(data.locator(".ps-badge").first).to_contain_text("Usable", timeout=30_000)
+    expect(data.locator(".ps-badge").first).to_contain_text("Usable")
     yield "Data, as tokens"
 
 
@@ -122,7 +122,7 @@ def train_states(notebook: Notebook) -> Iterator[str]:
     train.get_by_role("button", name="Memory, what it is made of").click()
     train.get_by_role("button", name="Time and cost, what they are made of").click()
     expect(train.get_by_role("alert")).to_be_visible()
-    expect(train.locator(".ps-before .ps-badge").first).to_contain_text("Not ready", timeout=30_000)
+    expect(train.locator(".ps-before .ps-badge").first).to_contain_text("Not ready")
     yield "Train, advanced, not ready"
 
 

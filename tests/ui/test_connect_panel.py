@@ -11,7 +11,7 @@ from playwright.sync_api import WebSocket, expect
 
 from tests.emulators.hub import Hub, serve_hub
 from tests.made_run import RUN_ID, write_made_run
-from tests.ui.lab import Lab, Notebook
+from tests.ui.lab import PATIENCE_MS, Lab, Notebook
 from tests.unit._studio.test_publish import account
 
 pytestmark = pytest.mark.slow
@@ -75,7 +75,7 @@ def notebook(lab: Lab, home: Path, wire: Wire, hub: Hub) -> Iterator[Notebook]:
         cells = [SHOW.format(hub=address, home=str(home)), QUEUE, PUSH, "studio.vault.lock()"]
         lab.write(cells, name="connect.ipynb")
         page = lab.browser.new_page(viewport={"width": 1700, "height": 1200})
-        page.set_default_timeout(60_000)
+        page.set_default_timeout(PATIENCE_MS)
 
         page.on("websocket", wire.listen)  # before there is one
         opened = Notebook(page, f"{lab.address}/lab/tree/connect.ipynb?reset")
@@ -167,13 +167,13 @@ def test_what_was_refused_is_sent_on_a_click(notebook: Notebook, hub: Hub, home:
     notebook.run(2)
     expect(entry).to_contain_text("next try when the network is back")
     panel.get_by_role("button", name="Go online").click()
-    expect(entry).to_have_attribute("data-state", "dead", timeout=20_000)
+    expect(entry).to_have_attribute("data-state", "dead")
     expect(entry).to_contain_text("does not let this key do that")
     assert hub.find("models", "me/x") is None
 
     hub.accounts[TOKEN] = account("write")
     panel.get_by_role("button", name="Try again, upload to huggingface:me/x").click()
-    expect(entry).to_have_count(0, timeout=20_000)
+    expect(entry).to_have_count(0)
     assert hub.find("models", "me/x") is not None
 
 

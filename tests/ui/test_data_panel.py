@@ -74,7 +74,7 @@ def badge(panel: Locator) -> Locator:
 def wait_for_row(panel: Locator, number: int) -> Locator:
     """The region of a row, once it is shown."""
     region = panel.get_by_role("region", name=f"Row {number} as trained")
-    expect(region).to_be_visible(timeout=30_000)  # one of a megabyte takes its time
+    expect(region).to_be_visible()  # one of a megabyte takes its time
     return region
 
 
@@ -197,7 +197,7 @@ def test_hostile_rows_are_only_text(open_panel: Callable[..., Notebook], tmp_pat
     notebook = open_panel()
     panel = notebook.panel()
     open_path(panel, path)
-    expect(badge(panel)).to_have_text("Not usable, 1 blocking", timeout=60_000)  # the megabyte fills the whole context
+    expect(badge(panel)).to_have_text("Not usable, 1 blocking")  # the megabyte fills the whole context
     for number, text in enumerate(HOSTILE):
         expect(wait_for_row(panel, number)).to_contain_text(text)
         panel.get_by_text("Source", exact=True).click()

@@ -111,7 +111,7 @@ def test_a_model_is_found_looked_at_and_chosen(notebook: Notebook, hub: Hub) -> 
     expect(panel.get_by_role("heading", name="org/tiny-1")).to_be_focused()
     expect(panel).to_contain_text("Not known: no provider of machines is connected")
     notebook.run(3)
-    expect(panel).to_contain_text("fits a GPU on sale from $0.39/h", timeout=20_000)
+    expect(panel).to_contain_text("fits a GPU on sale from $0.39/h")
     expect(panel.locator(".ps-on-sale li")).to_have_count(1)
     expect(panel.locator(".ps-on-sale li")).to_contain_text("NVIDIA L4, 24\u202fGiB at RunPod")
     expect(panel.locator(".ps-needs li").first).to_contain_text("on sale from $0.39/h on NVIDIA L4")

@@ -142,7 +142,7 @@ def test_reload_and_restart(open_notebook: Callable[..., Notebook]) -> None:
     notebook.run(1)  # the next tab kills the kernel in the middle of its command
     side.get_by_role("tab", name="Third").click()
     ended = notebook.page.locator(".jp-Notebook").get_by_text("The kernel that this panel belongs to has ended.")
-    expect(ended).to_be_visible(timeout=30_000)  # the server looks every three seconds
+    expect(ended).to_be_visible()  # the server looks every three seconds
     notebook.page.get_by_role("dialog").get_by_role("button", name="Ok").click()  # JupyterLab's own word on it
     side.get_by_role("button", name="Start here").click()
     expect(side.get_by_role("tab", name="Run", exact=True)).to_be_visible()
@@ -215,7 +215,7 @@ def test_without_a_notebook_it_lists_the_runs(lab: Lab) -> None:
         expect(side.locator("li").first).to_contain_text("Failed")
         side.get_by_role("button", name="last week").click()
         for view in (cell_of(page), side.locator(".ps-studio")):
-            expect(view.get_by_role("heading", name="last week")).to_be_visible(timeout=60_000)  # a kernel starts first
+            expect(view.get_by_role("heading", name="last week")).to_be_visible()  # a kernel starts first
         page.close()
     finally:
         for folder in folders:

@@ -39,7 +39,7 @@ def open_studio(
         start = START.format(home=str(home), model=str(tiny_model), data=str(tiny_rows))
         opened.append(lab.open([start, *cells], name=name, **page))
         opened[-1].run(0)
-        expect(train_of(opened[-1]).locator(".ps-before .ps-badge")).to_have_text("Ready", timeout=60_000)
+        expect(train_of(opened[-1]).locator(".ps-before .ps-badge")).to_have_text("Ready")
         return opened[-1]
 
     yield open_

@@ -61,7 +61,7 @@ class Views:
         """Both are at this step."""
         self.each(
             lambda view: expect(view.get_by_role("tab", name=step, exact=True)).to_have_attribute(
-                "aria-selected", "true", timeout=30_000
+                "aria-selected", "true"
             )
         )
 
@@ -85,7 +85,7 @@ def step_of(view: Locator) -> int:
 
 def wait_for_step(view: Locator, step: int) -> None:
     """Wait until the Run panel shows this step or a later one."""
-    expect(view.locator(".ps-progress b").first).to_be_visible(timeout=60_000)
+    expect(view.locator(".ps-progress b").first).to_be_visible()
     wait_for(lambda: step_of(view) >= step, f"step {step}")
 
 
@@ -259,7 +259,7 @@ def test_a_restart_a_busy_cell_and_a_second_notebook(
         wait_for_step(second, step_of(second) + 20)
         second.get_by_role("button", name="Stop…", exact=True).click()
         second.get_by_role("dialog").get_by_role("button", name="Stop", exact=True).click()
-        expect(second.locator(".ps-state").first).to_have_attribute("data-state", "stopped", timeout=60_000)
+        expect(second.locator(".ps-state").first).to_have_attribute("data-state", "stopped")
         notebook.wait_for_busy(1)  # all of that happened while the cell was running
         gate.touch()
         notebook.wait_for_cell(1)
@@ -402,7 +402,7 @@ def stop_by_keyboard(cell: Locator, hands: Hands) -> None:
     hands.press("Tab")
     hands.at()
     hands.press("Enter")
-    expect(cell.locator(".ps-state").first).to_have_attribute("data-state", "stopped", timeout=60_000)
+    expect(cell.locator(".ps-state").first).to_have_attribute("data-state", "stopped")
     expect(cell.get_by_role("button", name="Resume")).to_be_visible()
     hands.at()
 
