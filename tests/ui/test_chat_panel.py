@@ -26,7 +26,7 @@ panel = studio.panel("chat")
 panel
 """
 LOADS = "print('loads', panel.content._line.loads, panel.content._line._chat.pid)"
-LOAD_MS = 120_000  # importing torch on two busy cores
+LOAD_MS = 240_000  # importing torch on two busy cores
 
 
 @pytest.fixture(scope="module")

@@ -258,7 +258,7 @@ def test_a_real_run_from_launch_to_adapter(
     try:
         notebook.run(0)
         panel = notebook.panel()
-        expect(panel.locator(".ps-state")).to_have_attribute("data-state", "completed", timeout=180_000)
+        expect(panel.locator(".ps-state")).to_have_attribute("data-state", "completed", timeout=600_000)
         assert step_of(panel) == 12
         expect(panel.get_by_role("rowheader", name="adapter")).to_be_visible()
         panel.get_by_role("button", name="Show code").click()

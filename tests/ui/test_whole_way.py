@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow
 SHOW = "from peft_studio import studio\nstudio.show()"
 BUSY = "import pathlib\nwhile not pathlib.Path({!r}).exists():\n    pass"
 LIGHT_LINE, DARK_LINE = (47, 102, 221), (126, 163, 245)  # the first series of a chart
-READY_MS = 180_000  # a first look at a base model on two busy cores
+READY_MS = 240_000  # a first look at a base model on two busy cores
 STEPS = 30
 
 
@@ -182,7 +182,7 @@ def stop_and_resume(views: Views, home: Path, seen: int) -> None:
     assert (run / "adapter" / "adapter_config.json").is_file()
     assert step_of(views.cell) < STEPS
     views.cell.get_by_role("button", name="Resume").click()
-    views.see_state("completed", timeout=240_000)
+    views.see_state("completed", timeout=600_000)
     views.each(lambda view: expect(view.locator(".ps-progress b").first).to_have_text(f"Step {STEPS}"))
     views.cell.get_by_role("button", name="Table").first.click()
     losses = views.cell.get_by_role("table").filter(has_text="Smoothed")
