@@ -135,7 +135,7 @@ class Drill:
         assert Decimal("-0.002") < ours - theirs < Decimal("0.002") + unseen, (ours, theirs)
 
 
-def wait_for(condition: Callable[[], Any], what: str, *, timeout_s: float) -> Any:
+def wait_for(condition: Callable[[], Any], what: str, *, timeout_s: float = 120.0) -> Any:
     """As ``tests.conftest.wait_for``, for conditions that read whole logs: it looks less often."""
     deadline = time.monotonic() + timeout_s
     while not (answer := condition()):
