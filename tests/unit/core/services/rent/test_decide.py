@@ -114,6 +114,21 @@ def test_why_a_machine_has_to_go(why: str, done: Done, fields: dict[str, Any], s
     assert decide(one, seen(second - 15, machine(price=price)), at(second - 15)).done.leaving is None
 
 
+def test_a_machine_that_its_provider_finds_fault_with_is_kept_while_it_is_heard() -> None:
+    """It may have switched itself off, and is paid for: unheard for two minutes, while somebody listened, it goes."""
+    heard = made(rank=3)
+
+    def left(heard_s: float, second: float, *, watching_s: float = 0) -> str | None:
+        wish = Wish(ready=True, moved_at=at(heard_s))
+        step = decide(record(heard, wish), seen(second, machine(state="ailing")), at(second), watching=at(watching_s))
+        return step.done.leaving
+
+    assert left(1000, 1110) is None
+    assert left(1000, 1120) == "failed"
+    assert left(1000, 5000, watching_s=4900) is None
+    assert left(1000, 5020, watching_s=4900) == "unheard"
+
+
 def test_a_budget_ends_it_while_there_is_enough_left_to_end_it() -> None:
     """The cap is kept, not overrun."""
     one = record(made(), Wish(ready=True))
