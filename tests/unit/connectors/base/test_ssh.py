@@ -91,7 +91,7 @@ def test_secrets_arrive_and_the_boot_script_starts_with_them(
     assert not (vm.folder / "home/ubuntu" / SECRETS).exists()
     with way.tunnel(8080) as tunnel:
         line = http.client.HTTPConnection("127.0.0.1", tunnel.port, timeout=10)
-        line.request("GET", "/first-start.sh")
+        line.request("GET", "/start.sh")
         assert line.getresponse().status == 200
         assert tunnel.alive
         line.close()
