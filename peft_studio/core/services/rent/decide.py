@@ -16,7 +16,7 @@ from peft_studio.core.services.rent.limits import LIMITS, Limits, end_wait_s
 from peft_studio.core.services.rent.moment import Moment
 from peft_studio.core.services.rent.notice import Seen, notice, rebase
 from peft_studio.core.services.rent.record import Done, EndAsked, Record, Why, rate_of
-from peft_studio.core.services.rent.saving import has_idled_on, prepare
+from peft_studio.core.services.rent.saving import FETCH_S, has_idled_on, prepare
 
 Act = Literal["wait", "create", "end", "close"]
 _LOST: dict[InstanceState, Why] = {
@@ -132,8 +132,10 @@ def _why_lost(
     kept = next((one for one in mine if one.id == record.done.instance_id), None)
     if kept is None or kept.state not in _LOST:
         return None
-    if kept.state == InstanceState.AILING and _stalled_s(record, now, watching) < limits.ailing_s:
-        return None
+    if kept.state == InstanceState.AILING:
+        patience_s = FETCH_S if record.wish.fetching else limits.ailing_s
+        if _stalled_s(record, now, watching) < patience_s:
+            return None
     outbid = kept.state == InstanceState.STOPPED and record.intent.offers[0].spot  # it never stops itself
     return "unheard" if not outbid and _may_have_ended_itself(record, now, limits) else _LOST[kept.state]
 
