@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import gzip
 import itertools
 import os
 import re
@@ -33,7 +34,7 @@ import psutil
 
 MARK = "EMULATED_MACHINE"  # in the environment of every process of a machine, also of those that left its group
 LONGEST_END_S = 10.0
-BOOT = "PEFT_STUDIO_BOOT"  # where RunPod's boot script travels
+BOOT = "PEFT_STUDIO_BOOT"  # where the boot script travels at RunPod, and at Vast.ai, packed
 _ours = itertools.count()
 
 
@@ -138,7 +139,8 @@ class Machines:
     Attributes:
         prepare: Told of each machine's folder before it starts there.
         environment: What every machine finds in its environment besides.
-        settings: Of RunPod's boot script, such as ``PS_LEASE_S``: to be these on every machine that is still to start.
+        settings: Of the boot script, such as ``PS_LEASE_S``: to be these on every machine that is still to start.
+        reached_at: Where a port of loopback on which a machine listens is reached from outside.
     """
 
     def __init__(self, root: Path) -> None:
@@ -147,6 +149,7 @@ class Machines:
         self.prepare: Callable[[Path], Any] | None = None
         self.environment: dict[str, str] = {}
         self.settings: dict[str, str] = {}
+        self.reached_at: Callable[[int], int] = lambda port: port
 
     def start(self, name: str, command: Sequence[str], **given: Any) -> Machine:
         """A machine in ``root/name``; see :class:`Machine`. One of that name that was ended starts anew in the same folder."""
@@ -174,14 +177,21 @@ class Machines:
 
 
 def resettle(env: dict[str, str], settings: Mapping[str, str]) -> dict[str, str]:
-    """An environment whose boot script has other settings; each must be one that it has."""
+    """An environment whose boot script has other settings."""
     if not settings or BOOT not in env:
         return env
-    script = base64.b64decode(env[BOOT]).decode()
+    found = base64.b64decode(env[BOOT])
+    packed = found.startswith(b"\x1f\x8b")
+    script = settle((gzip.decompress(found) if packed else found).decode(), settings).encode()
+    return {**env, BOOT: base64.b64encode(gzip.compress(script) if packed else script).decode()}
+
+
+def settle(script: str, settings: Mapping[str, str]) -> str:
+    """A boot script with other settings; each must be one that it has."""
     for name, value in settings.items():
         script, found = re.subn(rf"^{name}=.*$", f"{name}={value}", script, count=1, flags=re.MULTILINE)
         assert found, f"the boot script has no {name}"
-    return {**env, BOOT: base64.b64encode(script.encode()).decode()}
+    return script
 
 
 def free_port() -> int:

@@ -44,4 +44,11 @@ def count_left(state: Any) -> int:
     """How many machines it has that are not gone."""
     if isinstance(state, runpod.Cloud):
         return len(state.pods)
-    return len(state.contracts) if isinstance(state, vastai.Market) else len(state.listed())
+    if isinstance(state, vastai.Market):
+        return len(state.contracts)
+    return sum(one.status != "terminated" for one in state.rented)  # of those it speaks for a while
+
+
+def count_made(state: Any) -> int:
+    """How many machines it ever had."""
+    return state.launches if isinstance(state, lambdalabs.Cloud) else count_left(state) + len(state.gone)

@@ -10,23 +10,28 @@ PIECE_BYTES = 65536
 
 
 class Relay:
-    """Whoever connects to ``port`` gets to ``target``. Use it in a ``with`` block.
+    """Leads to any port of loopback. Use it in a ``with`` block.
 
     Attributes:
-        stop_at: Bytes on their way to the target at which their connection, and that one alone, waits; sets ``reached``.
+        stop_at: Bytes on their way to a target at which their connection, and that one alone, waits; sets ``reached``.
         met: How many connections were asked for.
     """
 
-    def __init__(self, target: int) -> None:
-        self._target = target
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = int(self._listener.getsockname()[1])
+    def __init__(self) -> None:
+        self._ways: dict[int, socket.socket] = {}
         self._flows, self._mended = threading.Event(), threading.Event()
         self._flows.set()
         self.stop_at = b""
         self.reached = threading.Event()
         self.met = 0
         self._open: list[socket.socket] = []
+
+    def lead(self, target: int) -> int:
+        """The port by which one gets to ``target`` through this network; the same one when asked again."""
+        if target not in self._ways:
+            self._ways[target] = socket.create_server(("127.0.0.1", 0))
+            threading.Thread(target=self._accept, args=(self._ways[target], target), daemon=True).start()
+        return int(self._ways[target].getsockname()[1])
 
     def cut(self) -> None:
         """From now on nothing passes, in either direction; new connections are taken by nobody."""
@@ -43,28 +48,28 @@ class Relay:
         self._flows.set()
 
     def __enter__(self) -> Relay:
-        threading.Thread(target=self._accept, daemon=True).start()
         return self
 
     def __exit__(self, *exc: object) -> None:
-        with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
+        for listener in self._ways.values():
+            with contextlib.suppress(OSError):
+                listener.shutdown(socket.SHUT_RDWR)
+            listener.close()
         self.mend(forget=True)
 
-    def _accept(self) -> None:
+    def _accept(self, listener: socket.socket, target: int) -> None:
         while True:
             try:
-                near, _ = self._listener.accept()
+                near, _ = listener.accept()
             except OSError:
                 return
-            threading.Thread(target=self._carry, args=(near,), daemon=True).start()
+            threading.Thread(target=self._carry, args=(near, target), daemon=True).start()
 
-    def _carry(self, near: socket.socket) -> None:
+    def _carry(self, near: socket.socket, target: int) -> None:
         self.met += 1
         self._flows.wait()
         try:
-            far = socket.create_connection(("127.0.0.1", self._target), timeout=5)
+            far = socket.create_connection(("127.0.0.1", target), timeout=5)
         except OSError:
             near.close()
             return

@@ -5,7 +5,6 @@ What the door says is what ``runner/node/door.py`` lists. A machine is a strange
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import os
 import re
@@ -22,7 +21,7 @@ from peft_studio.connectors.base.door import Door
 from peft_studio.connectors.base.patience import Limits
 from peft_studio.connectors.base.transfer import fetch_files
 from peft_studio.connectors.base.wire import trust_only, trusted
-from peft_studio.core.errors import ConnectorError, Corrupt, Refused, Unavailable
+from peft_studio.core.errors import Corrupt, Refused, Unavailable
 from peft_studio.core.ports.download import Order
 from peft_studio.core.ports.node import Message, NodeStatus
 from peft_studio.core.ports.platform import Value, Word
@@ -164,10 +163,13 @@ class NodeClient:
         fetch_files(self._door, Order(model="", files=tuple(files), to=to), _address)
 
     def find_agent(self) -> Address | None:
-        """Where the run's agent answers; None when the machine says that none lives. A machine that says nothing may have one."""
-        with contextlib.suppress(ConnectorError):
-            if not self.status().agent:
-                return None
+        """Where the run's agent answers; None when the machine says that none lives.
+
+        Raises:
+            ConnectorError: It says nothing, and may have one. The way to it may be another by now.
+        """
+        if not self.status().agent:
+            return None
         at = urlsplit(self._base)
         secure = at.scheme == "https"
         tls = (self._tls or trusted()) if secure else None

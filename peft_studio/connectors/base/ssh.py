@@ -25,6 +25,7 @@ from peft_studio.connectors.base.tunnel import Tunnel
 from peft_studio.core.errors import ConnectorError, MissingExtra, NotAuthorised, Unavailable, Untrusted
 from peft_studio.core.ports.rental import Ssh
 from peft_studio.core.redact import REDACTOR, Secret
+from peft_studio.core.system import write_aside
 
 CONNECT_S = 10
 COMMAND_S = 60.0
@@ -84,14 +85,12 @@ class SshHome:
                 f"The host key of {label} is not known here, so it cannot be told from another machine.",
                 hint="Connect from where it was launched.", platform=platform,
             )  # fmt: skip
-        (pair / "known_hosts").write_text(f"{label} {_read(pair / 'key.pub')}\n", encoding="ascii")
+        write_aside(pair / "known_hosts", f"{label} {_read(pair / 'key.pub')}\n".encode("ascii"))
         settings = SETTINGS.format(
             file=pair / "ssh_config", label=label, known_hosts=pair / "known_hosts", identity=self._pair("login") / "key",
             host=ssh.host, port=ssh.port, user=ssh.user, connect_s=CONNECT_S,
         )  # fmt: skip
-        part = pair / f"ssh_config.{os.getpid()}"
-        part.write_text(settings, encoding="utf-8")
-        os.replace(part, pair / "ssh_config")
+        write_aside(pair / "ssh_config", settings.encode())
         return SshWay(label, pair / "ssh_config", platform)
 
     def forget(self, label: str) -> None:

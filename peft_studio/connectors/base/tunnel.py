@@ -6,11 +6,13 @@ import contextlib
 import socket
 import subprocess
 import tempfile
+import threading
 from collections.abc import Callable, Sequence
 
 from peft_studio.core.errors import ConnectorError
 
 READY = b"ready"
+OPEN_S = 60.0  # ssh itself gives up what does not answer; not a machine that answers and starts no shell
 END_S = 5.0
 ATTEMPTS = 3  # the free port that was found may be taken by another before ssh has it
 
@@ -31,11 +33,10 @@ class Tunnel:
                 [*command, "-L", f"127.0.0.1:{self.port}:127.0.0.1:{port}", host, f"echo {READY.decode()}; exec cat >/dev/null"],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._said,
             )  # fmt: skip
-            assert self._process.stdout is not None
-            if self._process.stdout.readline().strip() == READY:
+            if self._is_ready():
                 return
             code = self._process.wait()
-            said = self._words()
+            said = self._words() or f"no answer in {OPEN_S:.0f} s"
             self.close()
             if "forwarding" not in said or attempt + 1 == ATTEMPTS:
                 raise build_error(code, said)
@@ -65,6 +66,17 @@ class Tunnel:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+    def _is_ready(self) -> bool:
+        """Wait for the word that comes from there; False where ssh ends before, or has to be ended."""
+        assert self._process.stdout is not None
+        watch = threading.Timer(OPEN_S, self._process.kill)
+        watch.daemon = True
+        watch.start()
+        try:
+            return self._process.stdout.readline().strip() == READY
+        finally:
+            watch.cancel()
 
     def _words(self) -> str:
         self._said.seek(0)

@@ -24,10 +24,11 @@ _MEMORY = re.compile(r"\((\d+) ?GB\b")
 STATES: Mapping[str, tuple[InstanceState, Billed]] = {
     "booting": (InstanceState.BOOTING, "nothing"),
     "active": (InstanceState.RUNNING, "all"),
-    "unhealthy": (InstanceState.RUNNING, "all"),  # it may come back, with all it has done
+    "unhealthy": (InstanceState.AILING, "all"),
     "terminating": (InstanceState.ENDING, "all"),
     "preempted": (InstanceState.STOPPED, "all"),
 }
+REACHED = (InstanceState.RUNNING, InstanceState.AILING)
 USER = "ubuntu"  # of every image of Lambda's
 GONE = "terminated"  # still shown for a while: the list itself says that it is no more
 PLAIN = ("booting", "active", "terminating")  # states that need no explanation
@@ -171,7 +172,7 @@ def _instance(found: Mapping[str, Any]) -> Instance:
         gpu=text(kind, "gpu_description") if gpus else None,
         gpu_count=gpus,
         region=text(record(found, "region"), "name"),
-        ssh=Ssh(host=ip, user=USER) if ip and state is InstanceState.RUNNING else None,
+        ssh=Ssh(host=ip, user=USER) if ip and state in REACHED else None,
     )
 
 

@@ -18,6 +18,7 @@ from peft_studio.core.ports.rental import Rent
 from peft_studio.core.redact import Secret
 
 MOST_BYTES = 1_000_000
+EACH_BOOT = "/var/lib/cloud/scripts/per-boot/peft-studio"  # what cloud-init runs whenever the machine starts
 PLACE = "/opt/peft-studio"
 LOG = "/var/log/peft-studio.log"
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -25,6 +26,8 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 START = """\
 #!/bin/bash
 # Starts PEFT Studio's boot script, boot.sh beside it, with its settings. By hand, as root: bash {place}/start.sh
+exec 9>>"$(dirname "$0")/lock"
+flock -n 9 || exit 0 # it runs already
 export HOME="${{HOME:-/root}}"
 {settings}
 exec bash "$(dirname "$0")/boot.sh"
@@ -38,14 +41,16 @@ def build_user_data(rent: Rent) -> str:
         Refused: It is larger than Lambda takes, or a setting has a name that no variable can have.
     """
     start = START.format(place=PLACE, settings=_exports(rent.settings))
+    # In the background: cloud-init is done when its last command is, and a run takes hours.
+    run = f"nohup setsid bash {PLACE}/start.sh >>{LOG} 2>&1 </dev/null &"
     config = {
         **({"ssh_keys": {"ed25519_private": _host_key(rent.host_key)}} if rent.host_key else {}),
         "write_files": [
             {"path": f"{PLACE}/start.sh", "permissions": "0755", "content": start},
             {"path": f"{PLACE}/boot.sh", "permissions": "0755", "content": rent.boot},
+            {"path": EACH_BOOT, "permissions": "0755", "content": f"#!/bin/bash\n{run}\n"},
         ],
-        # In the background: cloud-init is done when its last command is, and a run takes hours.
-        "runcmd": [["bash", "-c", f"nohup setsid bash {PLACE}/start.sh >>{LOG} 2>&1 </dev/null &"]],
+        "runcmd": [["bash", "-c", run]],  # once; should an image not run the other
     }  # fmt: skip
     whole = "#cloud-config\n" + json.dumps(config, indent=1)
     if len(whole.encode()) > MOST_BYTES:

@@ -100,6 +100,9 @@ class Node(Protocol):
         """Events above ``after`` and bytes from the offsets on, none lost or doubled whatever happens to the line.
 
         Ends after the job's last event, with its agent, or between two tries once ``over()``.
+
+        Raises:
+            ConnectorError: The line broke and the machine does not answer; the way to it may be another by now.
         """
         ...
 

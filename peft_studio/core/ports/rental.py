@@ -29,12 +29,14 @@ LABEL_PREFIX = "ps-"
 class InstanceState(StrEnum):
     """Where a machine stands, in our words. Only ABSENCE from a whole list means that it is gone, so there is no word for that.
 
-    FAILED never comes to run and must be ended; STOPPED was stopped or outbid, and its disk may still be billed.
+    FAILED never comes to run and must be ended; STOPPED was stopped or outbid, and its disk may still be billed. AILING ran, and its
+    provider finds fault with it: it may come back, with all it has done, and is kept while it is heard.
     """
 
     PROVISIONING = "provisioning"
     BOOTING = "booting"
     RUNNING = "running"
+    AILING = "ailing"
     STOPPED = "stopped"
     FAILED = "failed"
     ENDING = "ending"

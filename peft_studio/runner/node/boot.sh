@@ -58,6 +58,7 @@ lifetime &
 
 exec > >(tee -a "$PS_DIR/boot.log") 2>&1
 phase() { local up _; read -r up _ < /proc/uptime; printf '%s %s\n' "$up" "$*" >> "$PS_DIR/phases"; }
+: > "$PS_DIR/phases" # of this start: a machine that was started anew counts from 0
 phase booting
 : >> "$PS_DIR/lease"
 mkdir -p "$PS_DIR/boot/peft_studio/runner/node"

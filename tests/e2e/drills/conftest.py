@@ -1,4 +1,4 @@
-"""A home, RunPod, and the network between the two."""
+"""A home, a provider of machines, and the network between the two."""
 
 from __future__ import annotations
 
@@ -19,18 +19,25 @@ from tests.emulators.relay import Relay
 
 @pytest.fixture
 def drill(
-    studio: Studio, make_spec: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    request: pytest.FixtureRequest,
+    studio: Studio,
+    make_spec: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> Iterator[Drill]:
-    """RunPod is served, its machines' doors stand behind a relay, nothing is launched."""
+    """A provider is served, RunPod where no other is asked for; its machines stand behind a relay; nothing is launched."""
+    provider = getattr(request, "param", "runpod")
     monkeypatch.setenv(LAG_VARIABLE, "1")
-    with Machines(tmp_path / "machines") as machines, serve("runpod", machines) as (cloud, found_at):
-        proxy = found_at["RUNPOD_PROXY_URL"]
-        monkeypatch.setenv("RUNPOD_URL", found_at["RUNPOD_URL"])
-        port = urlsplit(proxy).port
-        assert port
-        with Relay(port) as relay:
-            monkeypatch.setenv("RUNPOD_PROXY_URL", proxy.replace(str(port), str(relay.port)))
-            made = Drill(studio, cloud, machines, relay, make_spec, tmp_path)
-            yield made
-            for client in made.clients:
-                client.kill()
+    with Relay() as relay, Machines(tmp_path / "machines") as machines, serve(provider, machines) as (cloud, found_at):
+        if proxy := found_at.get("RUNPOD_PROXY_URL"):
+            port = urlsplit(proxy).port
+            assert port
+            found_at = {**found_at, "RUNPOD_PROXY_URL": proxy.replace(str(port), str(relay.lead(port)))}
+        else:
+            machines.reached_at = relay.lead
+        for name, value in found_at.items():
+            monkeypatch.setenv(name, value)
+        made = Drill(studio, cloud, machines, relay, make_spec, tmp_path, provider)
+        yield made
+        for client in made.clients:
+            client.kill()

@@ -1,16 +1,17 @@
-"""What all drills use: a user's process, RunPod, a network in between, and what must be true at the end."""
+"""What all drills use: a user's process, a provider, a network in between, and what must be true at the end."""
 
 from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import psutil
+import pytest
 
 from peft_studio import Studio
 from peft_studio.core.runs.folder import RunFolder
@@ -21,8 +22,9 @@ from peft_studio.core.services.run import Run
 from tests.conftest import processes_of
 from tests.e2e.client import Client
 from tests.e2e.evidence import adapter_is_there
+from tests.emulators import lambdalabs
 from tests.emulators.machine import Machine, Machines
-from tests.emulators.providers import KEYS
+from tests.emulators.providers import KEYS, count_left, count_made
 from tests.emulators.relay import Relay
 
 OPEN = """
@@ -35,6 +37,31 @@ spec, _ = studio.load({spec!r})
 run = studio.launch(spec, compute=studio.offers(provider={provider!r})[0], max_usd={max_usd})
 print(run.id)
 """
+
+SEALED = [
+    pytest.param("vastai", marks=pytest.mark.stress),
+    pytest.param(
+        "lambdalabs",
+        marks=[pytest.mark.stress, pytest.mark.skipif(not lambdalabs.SSHD, reason="needs OpenSSH's server")],
+    ),
+]
+"""Providers whose machines are reached by TLS of their own, or through SSH: the network sees nothing of what passes."""
+EVERYWHERE = pytest.mark.parametrize("drill", ["runpod", *SEALED], indirect=True)
+BUY = {
+    "runpod": "POST /v2/pods",
+    "vastai": "PUT /api/v0/asks/1000/",
+    "lambdalabs": "POST /api/v1/instance-operations/launch",
+}
+LOOK = {
+    "runpod": "GET /v2/pods",
+    "vastai": "GET /api/v1/instances/",
+    "lambdalabs": "GET /api/v1/instances",
+}
+
+PRICES = {"runpod": Decimal("0.39"), "vastai": Decimal("0.41"), "lambdalabs": Decimal("4.29")}
+"""Dollars an hour of the machine that is rented, its disk included."""
+ROUNDING = {"lambdalabs": Decimal("4.29") / 60}
+"""Dollars of what is billed in one piece: Lambda's minute."""
 
 LONG = {"max_steps": 120, "save_steps": 40}
 """Trains for three seconds or more, so that what is done to it is done in the middle."""
@@ -50,7 +77,7 @@ class Drill:
     relay: Relay
     make_spec: Any
     folder: Path
-    provider: str = "runpod"
+    provider: str
     clients: list[Client] = field(default_factory=list)
 
     def client(self, env: Mapping[str, str] | None = None) -> Client:
@@ -68,12 +95,7 @@ class Drill:
 
     def watchers(self) -> list[psutil.Process]:
         """Processes that watch this home's machines."""
-        found = []
-        for process in processes_of(self.studio.home):
-            with contextlib.suppress(psutil.Error):
-                if "watch-rentals" in process.cmdline() and process.status() != psutil.STATUS_ZOMBIE:
-                    found.append(process)
-        return found
+        return living(processes_of(self.studio.home), "watch-rentals")
 
     def kill_watchers(self) -> None:
         """SIGKILL to them."""
@@ -85,7 +107,7 @@ class Drill:
 
     def machine(self) -> Machine:
         """The one machine that runs."""
-        [machine] = self.machines.made.values()
+        [machine] = (one for one in self.machines if one.exit_code is None)
         return machine
 
     def there(self, run: Run) -> list[RunFolder]:
@@ -95,16 +117,25 @@ class Drill:
 
     def processes(self, *words: str) -> list[psutil.Process]:
         """Those of the machine that have these words in their command line."""
-        found = []
-        for process in self.machine().processes:
-            with contextlib.suppress(psutil.Error):
-                if set(words) <= set(process.cmdline()):
-                    found.append(process)
-        return found
+        return living(self.machine().processes, *words)
 
     def made(self) -> int:
         """How many machines were ever made."""
-        return len(self.cloud.pods) + len(self.cloud.gone)
+        return count_made(self.cloud)
+
+    def left(self) -> int:
+        """How many are there."""
+        return count_left(self.cloud)
+
+    def ended_itself(self) -> bool:
+        """Whether its brakes have ended the machine: where it cannot end itself, it is switched off, and still paid for."""
+        if self.provider != "lambdalabs":
+            return not self.left()
+        return all(one.vm.switched_off for one in self.cloud.rented)
+
+    def tunnels(self) -> list[psutil.Process]:
+        """Processes of SSH that lead to machines of this home."""
+        return living(processes_of(self.studio.home), "-L")
 
     def records(self, run: Run) -> Sequence[Any]:
         """What is written down of its machines."""
@@ -117,7 +148,7 @@ class Drill:
     def check_all_is_well(
         self, run: Run, *, machines: int = 1, state: str = "completed", unseen_s: float = 0.0
     ) -> None:
-        """The machine is gone and was the only one; adapter, numbers and events are here, whole, once; the ledger says what RunPod charges.
+        """The machine is gone and was the only one; adapter, numbers and events are here, whole, once; the ledger says what its provider charges.
 
         ``unseen_s``: how long a machine that ended itself may have counted as there, until the next list.
         """
@@ -126,22 +157,38 @@ class Drill:
         assert adapter_is_there(run)
         assert self.made() == machines
         assert len(self.records(run)) == machines
-        assert not self.cloud.pods
+        assert not self.left()
         assert not any(record.open for record in self.records(run))
         check_whole(run)
         check_same(run, self.there(run)[-1])
+        self.check_bill(run, unseen_s)
+        wait_for(lambda: not self.tunnels(), "the end of all tunnels", timeout_s=30)
+
+    def check_bill(self, run: Run, unseen_s: float = 0.0) -> None:
+        """The ledger is never below what its provider charges by more than a few seconds, nor above it."""
         ours, theirs = self.usd(run), self.cloud.invoice()
-        unseen = Decimal("0.39") * Decimal(unseen_s) / 3600
-        assert Decimal("-0.002") < ours - theirs < Decimal("0.002") + unseen, (ours, theirs)
+        step, seen = ROUNDING.get(self.provider, Decimal(0)), Decimal("0.002")
+        unseen = PRICES[self.provider] * Decimal(unseen_s) / 3600
+        assert -seen < ours - theirs < seen + step + unseen, (ours, theirs)
 
 
-def wait_for(condition: Callable[[], Any], what: str, *, timeout_s: float) -> Any:
+def wait_for(condition: Callable[[], Any], what: str, *, timeout_s: float = 120.0) -> Any:
     """As ``tests.conftest.wait_for``, for conditions that read whole logs: it looks less often."""
     deadline = time.monotonic() + timeout_s
     while not (answer := condition()):
         assert time.monotonic() < deadline, f"waited {timeout_s:g} s for {what}"
         time.sleep(0.15)
     return answer
+
+
+def living(processes: Iterable[psutil.Process], *words: str) -> list[psutil.Process]:
+    """Those of them that live and have these words in their command line."""
+    found = []
+    for process in processes:
+        with contextlib.suppress(psutil.Error):
+            if set(words) <= set(process.cmdline()) and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+    return found
 
 
 def told(run: Run) -> list[str]:

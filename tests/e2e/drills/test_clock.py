@@ -80,6 +80,7 @@ def clock(tmp_path: Path) -> Steppable:
     return Steppable(tmp_path)
 
 
+@pytest.mark.parametrize("drill", ["runpod", "vastai"], indirect=True)  # whose certificate has a time, too
 @pytest.mark.parametrize("days", [1, -1])
 def test_a_clock_that_is_set_at_home(drill: Drill, clock: Steppable, days: int) -> None:
     """With a cap of a fifth of a day's rent: the run goes on to its end, on its one machine, and costs what its seconds cost."""

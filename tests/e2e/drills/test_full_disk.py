@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from peft_studio.core.runs.checkpoints import find_newest
-from tests.e2e.drills.drill import LONG, Clock, Drill, steps, told, wait_for
+from tests.e2e.drills.drill import EVERYWHERE, LONG, Clock, Drill, steps, told, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.stress]
 
@@ -47,6 +47,7 @@ def fill(disk: Path) -> None:
             file.write(bytes(4096))
 
 
+@EVERYWHERE
 def test_a_disk_that_fills_up_ends_the_run_with_its_reason_and_loses_nothing_good(
     drill: Drill, small_disks: list[str]
 ) -> None:
@@ -71,7 +72,7 @@ def test_a_disk_that_fills_up_ends_the_run_with_its_reason_and_loses_nothing_goo
     assert steps(run.folder) == steps(there)
     wait_for(lambda: "machine_gone" in told(run), "the proof that it is gone", timeout_s=60)
     print(f"proven gone {full.s:.1f} s after its disk was full; {steps(there)[-1] - run.checkpoints[-1]} steps lost")
-    assert not drill.cloud.pods
+    assert not drill.left()
     client.execute(f"studio.run({run.id!r}).resume()")
     run.wait(timeout=300)
     assert run.read()[0].from_step == good
@@ -95,4 +96,4 @@ def test_what_does_not_fit_from_the_first_is_not_sent_for_ever(
     assert run.failure.code == "disk_full"
     wait_for(lambda: "machine_gone" in told(run), "the proof that it is gone", timeout_s=60)
     assert drill.made() == 1
-    assert not drill.cloud.pods
+    assert not drill.left()

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from peft_studio.core.services.run import Run
-from tests.e2e.drills.drill import LONG, Drill, phases, steps, wait_for
+from tests.e2e.drills.drill import BUY, LONG, SEALED, Drill, phases, steps, wait_for
 
 pytestmark = pytest.mark.slow
 MOMENTS = ("create", "boot", "training", "fetching")
-OTHERS = [pytest.param(moment, marks=pytest.mark.stress) for moment in MOMENTS if moment != "training"]
-LAUNCH = "POST /v2/pods"
+OTHERS = [pytest.param("runpod", moment, marks=pytest.mark.stress) for moment in MOMENTS if moment != "training"]
+
+
+def sealed(*moments: str) -> list[Any]:
+    """These moments at the other providers, where the network cannot tell what is being fetched."""
+    return [pytest.param(*one.values, moment, marks=one.marks) for one in SEALED for moment in moments]
 
 
 def launch_until(drill: Drill, moment: str) -> Run:
     """Launch, and come back in the middle of it; the user's process is killed by then."""
     if moment == "create":
-        drill.cloud.held = LAUNCH
+        drill.cloud.held = BUY[drill.provider]
     if moment == "fetching":
         drill.relay.stop_at = b"/digest/adapter/"
     client = drill.client()
@@ -41,7 +47,9 @@ def let_go(drill: Drill) -> None:
 
 
 @pytest.mark.stress
-@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize(
+    ("drill", "moment"), [*(("runpod", moment) for moment in MOMENTS), *sealed("training")], indirect=["drill"]
+)
 def test_the_process_that_watches_goes_on_alone(drill: Drill, moment: str) -> None:
     """The notebook is killed and nobody ever comes back: the run is completed and the machine gone all the same."""
     run = launch_until(drill, moment)
@@ -50,7 +58,9 @@ def test_the_process_that_watches_goes_on_alone(drill: Drill, moment: str) -> No
     drill.check_all_is_well(run)
 
 
-@pytest.mark.parametrize("moment", ["training", *OTHERS])
+@pytest.mark.parametrize(
+    ("drill", "moment"), [("runpod", "training"), *OTHERS, *sealed("create", "boot", "training")], indirect=["drill"]
+)
 def test_a_new_process_takes_the_machine_over(drill: Drill, moment: str) -> None:
     """Notebook and watcher are killed together; whoever opens the home next and connects goes on where they stood."""
     run = launch_until(drill, moment)

@@ -67,6 +67,7 @@ class Cloud(Emulated):
     machines: Machines | None = None
     ssh_keys: list[dict[str, str]] = field(default_factory=list)
     rented: list[Rented] = field(default_factory=list)
+    gone: list[Rented] = field(default_factory=list)
     boots_for: int = 1
     ends_for: int = 1
     never_boots: bool = False
@@ -98,6 +99,13 @@ class Cloud(Emulated):
         self.rented.append(made)
         return made
 
+    def reboot(self, one: Rented) -> None:
+        """Its host lets it start anew, without a word to anybody."""
+        assert one.vm is not None
+        assert self.machines is not None
+        one.vm.reboot()
+        write_network(self.machines.root / "network", [(one.name, one.vm)])
+
     def end(self, one: Rented) -> None:
         """Switch it off; it is listed twice more: as terminating, then as terminated."""
         if self.deaf or one.status in ("terminating", "terminated"):
@@ -113,6 +121,7 @@ class Cloud(Emulated):
             one.seen += 1
             if one.status == "terminated":
                 self.rented.remove(one)
+                self.gone.append(one)
             elif one.status == "terminating" and one.seen > self.ends_for:
                 one.status = "terminated"
             elif one.vm is not None and one.vm.switched_off and one.status == "active":
@@ -128,6 +137,10 @@ class Cloud(Emulated):
             return Decimal(0)
         seconds = ((one.ended_at or self.now()) - one.active_at).total_seconds()
         return Decimal(one.kind.cents) / 100 * math.ceil(seconds / 60) / 60
+
+    def invoice(self) -> Decimal:
+        """All that was spent."""
+        return sum(map(self.bill_usd, [*self.rented, *self.gone]), Decimal(0))
 
     def shown(self, one: Rented) -> dict[str, Any]:
         free = {"available": True}

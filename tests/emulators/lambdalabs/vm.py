@@ -18,7 +18,7 @@ from typing import Any
 import psutil
 import yaml
 
-from tests.emulators.machine import Machine, Machines, free_port
+from tests.emulators.machine import Machine, Machines, free_port, settle
 
 SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 USER = pwd.getpwuid(os.getuid()).pw_name
@@ -40,7 +40,7 @@ SHUTDOWN = """\
 # nobody's init listens here: the state looks for this file
 touch {folder}/switched-off
 """
-PLACES = ("/opt/", "/var/log/", "/home/ubuntu/")
+PLACES = ("/opt/", "/var/log/", "/var/lib/cloud/", "/home/ubuntu/")
 # What a connection to the machine's address meets in the world is met here by its ports on loopback.
 SSH = """\
 #!/bin/bash
@@ -68,13 +68,31 @@ class Vm:
 
     def __init__(self, machines: Machines, name: str, *, user_data: str, public_key: str) -> None:
         self.folder = machines.root / name
-        self.port = free_port()
+        self._machines, self.port = machines, free_port()
         self.ended = False
         config = read_user_data(user_data)
         self._write(config, public_key)
-        command = ["/bin/bash", str(self.folder / "first-start.sh")]
+        self._start([shlex.join(map(self._within, one)) for one in config.get("runcmd", ())])
+
+    def _start(self, commands: Iterable[str] = ()) -> None:
+        """Boot; ``commands`` are those of the first time, before what is for each."""
+        place, each = self.folder / "etc" / "ssh", self.folder / "var/lib/cloud/scripts/per-boot"
+        make = f"ssh-keygen -q -t ed25519 -N '' -f {place}/made && mv {place}/made {place}/ssh_host_ed25519_key"
+        made = [] if (place / "ssh_host_ed25519_key").read_text() else [make]
+        always = [f'for script in {each}/*; do [ ! -x "$script" ] || "$script"; done']
+        ports = " ".join(f"PEFT_STUDIO_PORT_{port}=$PEFT_STUDIO_PORT_{port}" for port in PORTS)
+        login = f'echo "SetEnv HOME={self.folder}/home/ubuntu {ports}" >>{self.folder}/sshd_config'
+        start = ["#!/bin/bash", *made, *commands, *always, login, f"exec {SSHD} -D -e -f {self.folder}/sshd_config"]
+        _write(self.folder / "sshd_config", SSHD_CONFIG.format(port=self.port, folder=self.folder), 0o600)
+        _write(self.folder / "start.sh", "\n".join(start) + "\n", 0o755)
         path = os.pathsep.join((str(self.folder / "bin"), str(Path(sys.executable).parent), os.environ.get("PATH", "")))
-        self.machine: Machine = machines.start(name, command, env={"PATH": path}, ports=PORTS)
+        command = ["/bin/bash", str(self.folder / "start.sh")]
+        self.machine: Machine = self._machines.start(self.folder.name, command, env={"PATH": path}, ports=PORTS)
+
+    def reboot(self) -> None:
+        """It starts anew, as after a fault of its host. Its ports on loopback are others then."""
+        self._cut_off()
+        self._start()
 
     def answers(self) -> bool:
         """Whether its sshd listens."""
@@ -82,6 +100,11 @@ class Vm:
             one.laddr.port == self.port and one.status == psutil.CONN_LISTEN
             for one in psutil.net_connections("tcp4")
         )  # fmt: skip
+
+    @property
+    def reached_at(self) -> int:
+        """The port by which one gets to its sshd from outside."""
+        return self._machines.reached_at(self.port)
 
     @property
     def log(self) -> str:
@@ -99,6 +122,9 @@ class Vm:
         if self.ended:
             return  # its number may be another process's by now
         self.ended = True
+        self._cut_off()
+
+    def _cut_off(self) -> None:
         try:
             sessions = psutil.Process(self.machine.pid).children(recursive=True)
         except psutil.NoSuchProcess:
@@ -116,23 +142,15 @@ class Vm:
         place.mkdir(parents=True, exist_ok=True)
         _write(place / "ssh_host_ed25519_key", keys.get("ed25519_private", ""), 0o600)
         _write(self.folder / "authorized_keys", public_key + "\n", 0o600)
-        _write(self.folder / "sshd_config", SSHD_CONFIG.format(port=self.port, folder=self.folder), 0o600)
         _write(self.folder / "bin" / "shutdown", SHUTDOWN.format(folder=self.folder), 0o755)
         for named in PLACES:
             (self.folder / named.strip("/")).mkdir(parents=True, exist_ok=True)
         for file in config.get("write_files", ()):
             mode = int(file.get("permissions", "0644"), 8)
-            _write(self.folder / file["path"].lstrip("/"), self._within(file["content"]), mode)
-        commands = [shlex.join(map(self._within, one)) for one in config.get("runcmd", ())]
-        made = (
-            []
-            if keys
-            else [f"ssh-keygen -q -t ed25519 -N '' -f {place}/made && mv {place}/made {place}/ssh_host_ed25519_key"]
-        )
-        ports = " ".join(f"PEFT_STUDIO_PORT_{port}=$PEFT_STUDIO_PORT_{port}" for port in PORTS)
-        login = f'echo "SetEnv HOME={self.folder}/home/ubuntu {ports}" >>{self.folder}/sshd_config'
-        start = ["#!/bin/bash", *made, *commands, login, f"exec {SSHD} -D -e -f {self.folder}/sshd_config"]
-        _write(self.folder / "first-start.sh", "\n".join(start) + "\n", 0o755)
+            content = file["content"]
+            if file["path"].endswith("/boot.sh"):
+                content = settle(content, self._machines.settings)
+            _write(self.folder / file["path"].lstrip("/"), self._within(content), mode)
         if os.getuid() == 0:
             Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # root's sshd wants it; Debian makes it at boot
 
@@ -162,7 +180,7 @@ def write_network(folder: Path, vms: Iterable[tuple[str, Vm]]) -> Path:
     """A folder for PATH whose ``ssh`` reaches the machines of these names (labels) by them."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, vm in vms:
-        lines = [f"sshd={vm.port}", *(f"port_{port}={here}" for port, here in vm.machine.ports.items())]
+        lines = [f"sshd={vm.reached_at}", *(f"port_{port}={here}" for port, here in vm.machine.ports.items())]
         (folder / f"{name}.machine").write_text("\n".join(lines) + "\n")
     real = shutil.which("ssh", path=os.pathsep.join(part for part in os.environ["PATH"].split(os.pathsep) if part != str(folder)))  # fmt: skip
     _write(folder / "ssh", SSH.format(network=folder, ssh=real, user=USER), 0o755)

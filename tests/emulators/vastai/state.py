@@ -156,13 +156,21 @@ class Market(Emulated):
         disk = Decimal(str(one.ask.storage_cost)) * Decimal(str(one.body["disk"])) / MONTH_HOURS
         return (Decimal(str(one.dph_base)) * Decimal(str(gpu_s)) + disk * Decimal(str(alive_s))) / 3600
 
+    def invoice(self) -> Decimal:
+        """All that was spent, to the last digit."""
+        return sum(map(self.cost_usd, [*self.contracts, *self.gone]), Decimal(0))
+
     def shown(self, one: Contract) -> dict[str, Any]:
         ask = one.ask.shown(disk=one.body["disk"], bid=one.is_bid)
         disk_hour = ask["storage_total_cost"]
         ports = None
         if one.status == "running":
             mapped = one.machine.ports if one.machine is not None else {8080: 40123}
-            ports = {f"{port}/tcp": [{"HostIp": "0.0.0.0", "HostPort": str(here)}] for port, here in mapped.items()}
+            reached_at = self.machines.reached_at if self.machines is not None else int
+            ports = {
+                f"{port}/tcp": [{"HostIp": "0.0.0.0", "HostPort": str(reached_at(here))}]
+                for port, here in mapped.items()
+            }
         return {
             "id": one.id, "label": one.body.get("label"), "actual_status": one.status, "intended_status": one.intended,
             "cur_state": one.intended, "next_state": one.intended, "status_msg": f"success, {one.status} image\n" if one.status else "",

@@ -16,11 +16,12 @@ from peft_studio.core.services.rent.limits import LIMITS, Limits, end_wait_s
 from peft_studio.core.services.rent.moment import Moment
 from peft_studio.core.services.rent.notice import Seen, notice, rebase
 from peft_studio.core.services.rent.record import Done, EndAsked, Record, Why, rate_of
-from peft_studio.core.services.rent.saving import has_idled_on, prepare
+from peft_studio.core.services.rent.saving import FETCH_S, has_idled_on, prepare
 
 Act = Literal["wait", "create", "end", "close"]
 _LOST: dict[InstanceState, Why] = {
-    InstanceState.FAILED: "failed", InstanceState.STOPPED: "preempted", InstanceState.ENDING: "preempted",
+    InstanceState.FAILED: "failed", InstanceState.AILING: "failed",
+    InstanceState.STOPPED: "preempted", InstanceState.ENDING: "preempted",
 }  # fmt: skip
 
 
@@ -103,7 +104,7 @@ def why_leave(
         return _why_absent(record, done.absent[1], limits)
     if has_idled_on(record, now, limits):
         return "idle"
-    if lost := _why_lost(record, mine, now, limits):
+    if lost := _why_lost(record, mine, now, watching=watching, limits=limits):
         return lost
     if done.asking_at is not None and too_dear(record) and _past(done.asking_at, now, watching) >= limits.ask_s:
         return "price"
@@ -125,10 +126,16 @@ def _why_absent(record: Record, gone: Moment, limits: Limits) -> Why:
     return "vanished" if record.done.instance_id else "never-made"
 
 
-def _why_lost(record: Record, mine: Sequence[Instance], now: Moment, limits: Limits) -> Why | None:
+def _why_lost(
+    record: Record, mine: Sequence[Instance], now: Moment, *, watching: Moment | None, limits: Limits
+) -> Why | None:
     kept = next((one for one in mine if one.id == record.done.instance_id), None)
     if kept is None or kept.state not in _LOST:
         return None
+    if kept.state == InstanceState.AILING:
+        patience_s = FETCH_S if record.wish.fetching else limits.ailing_s
+        if _stalled_s(record, now, watching) < patience_s:
+            return None
     outbid = kept.state == InstanceState.STOPPED and record.intent.offers[0].spot  # it never stops itself
     return "unheard" if not outbid and _may_have_ended_itself(record, now, limits) else _LOST[kept.state]
 

@@ -25,7 +25,7 @@ from peft_studio.core.services.rent.moment import Now
 from peft_studio.core.services.rent.record import Record
 from peft_studio.core.services.rent.store import Store
 from peft_studio.core.services.rent.tell import HomeLoad, Teller, why_ended
-from peft_studio.core.services.rent.troubles import LOOK_S, Troubles
+from peft_studio.core.services.rent.troubles import LOOK_S, Troubles, is_of_our_disk
 
 TOLD_S = 10.0  # how often the store hears that the run gets on
 MOST_STARTS = 3  # of an agent that dies without a word, on one machine
@@ -73,10 +73,18 @@ class Follower:
             try:
                 if self._visit():
                     return
+                self._mirror.beat()
             except (StudioError, OSError) as exc:
                 wait_s = self._troubles.note(exc)
-            self._mirror.beat()
+                if not self._is_unheard(exc):
+                    self._mirror.beat()
             self._stop.wait(wait_s)
+
+    def _is_unheard(self, exc: Exception) -> bool:
+        """Whether the run has begun over there and its machine does not answer: then it shows when it was last heard."""
+        phases = self._mirror.state.phases
+        begun = bool(phases) and phases[-1].phase not in ev.ELSEWHERE
+        return begun and isinstance(exc, ConnectorError) and not is_of_our_disk(exc)
 
     def _visit(self) -> bool:
         record = self._store.find(self._label)

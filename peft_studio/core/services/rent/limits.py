@@ -23,6 +23,8 @@ class Limits:
         loud_s: What is to be gone and is not is an alarm from then on.
         unheard_s: What was lost and had not been heard of for so long may have ended itself, by its lease of ten minutes or because it idled:
             nobody asked for another one. A minute is what home may have seen of it later than it was so.
+        ailing_s: A machine that its provider finds fault with is given up when it was not heard for so long, either: it has switched itself
+            off, or its host is down for longer than a start takes.
         spare_s: How much of a budget is kept for ending a machine.
         save_s: Stopping, saving and fetching are given so long before a cap ends the machine, where they were not seen to take longer: 90 s are
             the node's own bound of stopping and saving, the rest brings 300 MB home at 2 MB/s.
@@ -40,6 +42,7 @@ class Limits:
     hold_s: float = 90.0
     loud_s: float = 120.0
     unheard_s: float = 540.0
+    ailing_s: float = 300.0
     spare_s: float = 60.0
     save_s: float = 240.0
     warn_share: float = 0.8
@@ -54,7 +57,9 @@ def read_limits() -> Limits:
     lag = os.environ.get(LAG_VARIABLE, "")
     if not lag:
         return LIMITS
-    return replace(LIMITS, settle_s=float(lag), lag_s=float(lag), busy_s=min(LIMITS.busy_s, float(lag)))
+    late_s = float(lag)
+    ailing_s = min(LIMITS.ailing_s, 60 * late_s)  # its machines start in seconds, too
+    return replace(LIMITS, settle_s=late_s, lag_s=late_s, busy_s=min(LIMITS.busy_s, late_s), ailing_s=ailing_s)
 
 
 FIRST_WAIT_S = 5.0

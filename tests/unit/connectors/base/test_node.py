@@ -36,3 +36,14 @@ def test_how_it_stands_is_not_waited_for_as_a_large_file_is(
             ask(node)
         assert time.monotonic() - began < 5
         node.close()
+
+
+def test_a_line_that_broke_is_given_back_to_who_knows_the_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tunnel that broke leaves a port at which nobody is. Who only tried that one again would never hear the run."""
+    monkeypatch.setattr(nodes, "AT_ONCE", Limits(read_s=0.1, total_s=0.2))
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    node, began = NodeClient(f"http://127.0.0.1:{port}", Secret("a-token")), time.monotonic()
+    with pytest.raises(Unavailable):
+        next(node.stream(after=0, metrics=0, system=0, over=lambda: time.monotonic() - began > 5))
+    node.close()

@@ -91,7 +91,7 @@ def test_secrets_arrive_and_the_boot_script_starts_with_them(
     assert not (vm.folder / "home/ubuntu" / SECRETS).exists()
     with way.tunnel(8080) as tunnel:
         line = http.client.HTTPConnection("127.0.0.1", tunnel.port, timeout=10)
-        line.request("GET", "/first-start.sh")
+        line.request("GET", "/start.sh")
         assert line.getresponse().status == 200
         assert tunnel.alive
         line.close()
@@ -201,3 +201,15 @@ def test_keys_are_made_once_and_are_their_users_alone(keys: SshHome) -> None:
     keys.forget("ps-a-1")
     assert keys.host_key("ps-a-1") != first
     assert keys.public_key() == login
+
+
+def test_an_ssh_that_starts_finds_whole_files_while_another_process_writes_them(keys: SshHome) -> None:
+    """An empty list of host keys would pass for a machine that cannot prove itself."""
+    keys.host_key(LABEL)
+    files = [way_to(keys).config, keys.folder / LABEL / "known_hosts"]
+    with files[0].open() as config, files[1].open() as known:
+        before = [path.stat().st_ino for path in files]
+        way_to(keys)
+        assert all(path.stat().st_ino != old for path, old in zip(files, before, strict=True))
+        assert config.read()
+        assert known.read()

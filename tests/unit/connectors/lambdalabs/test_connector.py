@@ -140,7 +140,7 @@ def test_a_termination_that_is_not_done_does_not_hide_the_machine(rental: Lambda
 @pytest.mark.parametrize(
     ("status", "state", "billed"),
     [
-        ("unhealthy", InstanceState.RUNNING, "all"),
+        ("unhealthy", InstanceState.AILING, "all"),
         ("preempted", InstanceState.STOPPED, "all"),
         ("something new", InstanceState.RUNNING, "all"),
     ],

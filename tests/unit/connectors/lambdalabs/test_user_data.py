@@ -56,3 +56,18 @@ def test_the_start_is_a_script_with_the_settings_and_without_secrets(tmp_path: P
         (tmp_path / Path(name).name).write_text(content)
     ran = subprocess.run(["bash", tmp_path / "start.sh"], env={}, capture_output=True, text=True, timeout=20)
     assert (ran.stdout, ran.stderr) == ("it's|$(x)|/root|none\n", "")
+
+
+def test_it_starts_whenever_its_machine_does_and_once(tmp_path: Path) -> None:
+    """cloud-init runs it at each start, and at the first by another way, too: whichever comes second finds it running."""
+    files = files_of(build_rent(boot="echo up\nread -r line\n"))
+    assert "bash /opt/peft-studio/start.sh" in files["/var/lib/cloud/scripts/per-boot/peft-studio"]
+    for name, content in files.items():
+        (tmp_path / Path(name).name).write_text(content)
+    command = ["bash", str(tmp_path / "start.sh")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as first:
+        assert first.stdout
+        assert first.stdout.readline() == "up\n"
+        assert subprocess.run(command, capture_output=True, timeout=20, check=True).stdout == b""
+    again = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=20, check=False)
+    assert again.stdout == b"up\n"

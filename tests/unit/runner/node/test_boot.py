@@ -46,6 +46,18 @@ def test_secrets_come_in_a_file(tmp_path: Path, provider: Provider, folder: RunF
     assert {door.laddr.ip for door in doors} == {"127.0.0.1"}
 
 
+def test_a_machine_that_starts_anew_counts_its_phases_anew(
+    tmp_path: Path, provider: Provider, folder: RunFolder
+) -> None:
+    """Its uptime begins at 0 then; what it had entered before cannot be counted with it."""
+    base = tmp_path / "pod" / "peft-studio"
+    base.mkdir(parents=True)
+    (base / "phases").write_text("999999999.0 ready\n")
+    rented = rent(tmp_path / "pod", provider, folder)
+    rented.until_it_answers()
+    assert [phase.name for phase in rented.client.status().phases] == ["booting", "waiting"]
+
+
 def test_a_folded_script_runs(tmp_path: Path) -> None:
     """From a command of 160 characters and its environment: brakes and door are there."""
     plan = BootPlan(run="r-1", port=PORT, door="tunnel", lifetime_s=300)

@@ -114,6 +114,23 @@ def test_why_a_machine_has_to_go(why: str, done: Done, fields: dict[str, Any], s
     assert decide(one, seen(second - 15, machine(price=price)), at(second - 15)).done.leaving is None
 
 
+def test_a_machine_that_its_provider_finds_fault_with_is_kept_while_it_is_heard() -> None:
+    """It may have switched itself off, and is paid for: unheard for five minutes, while somebody listened, it goes. What is fetched takes its time."""
+    heard = made(rank=3)
+
+    def left(heard_s: float, second: float, *, watching_s: float = 0, fetching: bool = False) -> str | None:
+        wish = Wish(ready=True, moved_at=at(heard_s), fetching=fetching)
+        step = decide(record(heard, wish), seen(second, machine(state="ailing")), at(second), watching=at(watching_s))
+        return step.done.leaving
+
+    assert left(1000, 1290) is None
+    assert left(1000, 1300) == "failed"
+    assert left(1000, 2790, fetching=True) is None
+    assert left(1000, 2800, fetching=True) == "unheard"
+    assert left(1000, 5000, watching_s=4900) is None
+    assert left(1000, 5200, watching_s=4900) == "unheard"
+
+
 def test_a_budget_ends_it_while_there_is_enough_left_to_end_it() -> None:
     """The cap is kept, not overrun."""
     one = record(made(), Wish(ready=True))

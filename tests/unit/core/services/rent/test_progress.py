@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Generator
 from pathlib import Path
@@ -88,6 +89,38 @@ def test_what_counts(
     record = store.find(LABEL)
     assert record
     assert record.wish.ready is ready
+
+
+class Silent(Node):
+    """It does not answer. Asked for the second time, nobody follows it any more."""
+
+    visits = 0
+
+    def status(self) -> Any:
+        self.visits += 1
+        if self.visits == 2:
+            self._stop.set()
+        raise follow.ConnectorError("no answer")
+
+
+@pytest.mark.parametrize(("phase", "shown"), [("training", False), ("sending", True)])
+def test_a_run_that_is_not_heard_has_no_sign_of_life(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, phase: str, shown: bool
+) -> None:
+    """Whoever tries to reach its machine is none. A machine that is being made ready says nothing for minutes: there he is."""
+    monkeypatch.setattr(follow, "LOOK_S", 0.01)
+    runs, store, stop = RunStore(tmp_path), SqliteStore(tmp_path / "rent"), threading.Event()
+    folder = runs.create(build_spec())
+    store.put(intent(run_id=folder.id))
+    mirror, node = Mirror(folder), Silent([], stop)
+    mirror.take(ev.JobStarted(seq=2, pid=1))
+    mirror.take(ev.PhaseEntered(seq=3, phase=phase))
+    os.utime(folder.heartbeat, (0, 0))
+    reach: Any = lambda record: node  # noqa: E731
+    Follower(LABEL, mirror, store=store, reach=reach, now=read_now, stop=stop).follow()
+    mirror.close()
+    assert node.visits == 2
+    assert (folder.heartbeat.stat().st_mtime > 0) is shown
 
 
 class Deaf(Node):
