@@ -27,7 +27,7 @@ START = """\
 #!/bin/bash
 # Starts PEFT Studio's boot script, boot.sh beside it, with its settings. By hand, as root: bash {place}/start.sh
 exec 9>>"$(dirname "$0")/lock"
-flock -n 9 || {{ echo "It runs already."; exit 0; }}
+flock -n 9 || exit 0 # it runs already
 export HOME="${{HOME:-/root}}"
 {settings}
 exec bash "$(dirname "$0")/boot.sh"
