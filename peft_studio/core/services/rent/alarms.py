@@ -16,7 +16,7 @@ from peft_studio.core.services.rent.saving import say_due
 from peft_studio.core.services.rent.store import Stray
 from peft_studio.core.words import age, duration
 
-Kind = Literal["not-gone", "price", "idle", "cap", "trouble", "stray"]
+Kind = Literal["not-gone", "price", "idle", "cap", "trouble", "silent", "stray"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ def build_alarms(
         alarms.append(
             Alarm("stray", stray.provider, stray.label, stray.instance_id, f"{stray.instance_id} at {stray.provider} is {whose}.", day, loud=stray.ours)
         )  # fmt: skip
-    order: tuple[Kind, ...] = ("not-gone", "price", "idle", "cap", "trouble", "stray")
+    order: tuple[Kind, ...] = ("not-gone", "price", "idle", "cap", "trouble", "silent", "stray")
     return sorted(alarms, key=lambda alarm: (order.index(alarm.kind), -(alarm.usd_per_day or 0)))
 
 
@@ -77,4 +77,16 @@ def _alarm_of(record: Record, now: Moment, limits: Limits) -> Alarm | None:
         return alarm(kind, f"{record.label}: {message} {hint}")
     if done.trouble and done.trouble_at is not None and now.past(done.trouble_at) >= limits.loud_s / 2:
         return alarm("trouble", f"{record.label}: {done.trouble}")
+    heard = record.wish.moved_at
+    if (
+        record.wish.ready
+        and not (done.leaving or done.absent)
+        and heard is not None
+        and now.past(heard) >= limits.unheard_s
+    ):
+        return alarm(
+            "silent",
+            f"{record.label}: last heard {age(now.past(heard))}, and {provider} still lists it."
+            " Its run may go on there; what is never heard again is paid for until its longest life or its cap is over.",
+        )
     return None

@@ -45,7 +45,7 @@ export interface Machine {
 }
 
 export interface Alarm {
-  kind: "not-gone" | "price" | "trouble" | "stray";
+  kind: "not-gone" | "price" | "idle" | "cap" | "trouble" | "silent" | "stray";
   text: string;
   per_day: string;
   label: string;

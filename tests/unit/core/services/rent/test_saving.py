@@ -101,3 +101,14 @@ def test_what_is_due_is_an_alarm_until_it_leaves() -> None:
     assert [code for code, *_ in say_due(idle)] == ["gpu_idle", "gpu_idle_stop"]
     assert [(one.kind, one.loud) for one in build_alarms([idle], [], at(60))] == [("idle", True)]
     assert build_alarms([record(made(leaving="lifetime", leaving_at=at(60)), TRAINS)], [], at(61)) == []
+
+
+def test_one_that_trains_and_is_not_heard_is_an_alarm_while_it_is_listed() -> None:
+    """After nine minutes; not where it is not there any more, or is to go: that has words of its own."""
+    unheard = Wish(ready=True, moved_at=at(60))
+    assert build_alarms([record(made(), unheard)], [], at(599)) == []
+    [alarm] = build_alarms([record(made(), unheard)], [], at(780))
+    assert (alarm.kind, alarm.usd_per_day, alarm.loud) == ("silent", Decimal(48), False)
+    assert "last heard 12 m ago, and alpha still lists it" in alarm.text
+    assert build_alarms([record(made(absent=(at(100),)), unheard)], [], at(780)) == []
+    assert build_alarms([record(made(leaving="stopped", leaving_at=at(700)), unheard)], [], at(701)) == []
