@@ -10,6 +10,7 @@ from peft_studio.core.runs.trouble import read_trouble, say_disk, tell_trouble
 
 LOOK_S = 1.0  # between two looks at a machine that does not answer yet
 MOST_WAIT_S = 15.0  # the same while this machine's disk takes nothing; a machine's lease is minutes long
+MOST_SAID = 20  # a log of what has other words each second would fill a disk
 log = logging.getLogger("peft_studio.rent")
 
 
@@ -19,6 +20,7 @@ class Troubles:
     def __init__(self, folder: RunFolder, name: str) -> None:
         self._folder, self._name = folder, name
         self._disk_wait_s = LOOK_S
+        self._said: set[str] = set()
         self.text = read_trouble(folder)  # said while the machine before was followed: it is this one's to take back
 
     def note(self, exc: Exception) -> float:
@@ -27,8 +29,9 @@ class Troubles:
         said = say_disk(exc, self._folder) if ours else str(exc)
         if ours:
             tell_trouble(self._folder, said)
-        if said != self.text:
-            self.text = said
+        self.text = said
+        if said not in self._said and len(self._said) < MOST_SAID:
+            self._said.add(said)
             log.warning("%s: %s", self._name, said)
         if not ours:
             return LOOK_S
@@ -38,6 +41,7 @@ class Troubles:
     def over(self) -> None:
         """It goes on."""
         self._disk_wait_s = LOOK_S
+        self._said.clear()
         if self.text:
             self.text = ""
             tell_trouble(self._folder, "")

@@ -106,6 +106,10 @@ def test_it_waits_longer_each_time_and_says_it_once(mirror: Mirror, caplog: pyte
     assert len(caplog.records) == 1
     one.over()
     assert (one.note(full), one.note(Unavailable("x"))) == (2 * LOOK_S, LOOK_S)
+    for _ in range(8):
+        one.note(Unavailable("y"))
+        one.note(Unavailable("x"))
+    assert [record.getMessage() for record in caplog.records[2:]] == ["ps-1: x", "ps-1: y"]
 
 
 def test_what_was_said_of_the_disk_while_the_machine_before_was_followed_is_taken_back(mirror: Mirror) -> None:
