@@ -60,7 +60,7 @@ class RentHome:
             )
         )
         if ready:
-            self.store.wish_moved(label, began, ready=True)
+            self.store.wish_moved(label, began if lasted_h is not None else read_now(), ready=True)
         instance = instance_id or f"pod-{label[-10:]}"
         price = offer.usd_per_hour
         self.store.add_readings([Reading(label, instance, began.wall_s, "all", price)])

@@ -30,11 +30,11 @@ class Provider:
 
 
 def build_charge(desk: Desk, usd: str, *, hours: float = 1.0, instance_id: str = "") -> Charge:
-    """Of the first machine, from its beginning."""
+    """Of the first machine, from its beginning; a moment longer, as a date holds no less than a microsecond."""
     life = desk.lives()[0]
     begin = datetime.fromtimestamp(life.stretches[0].begin_s, UTC)
     return Charge(
-        instance_id=instance_id or life.instance_id, begin_at=begin, end_at=begin + timedelta(hours=hours), usd=Decimal(usd)
+        instance_id=instance_id or life.instance_id, begin_at=begin, end_at=begin + timedelta(hours=hours, milliseconds=1), usd=Decimal(usd)
     )  # fmt: skip
 
 
